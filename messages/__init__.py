@@ -1,0 +1,23 @@
+"""What crosses a queue, and what crosses the pipe between a daemon and the process that does its work.
+
+The package imports nothing of this repository and no AWS library: any sender can use it to check a body.
+"""
+
+from messages.codec import decode_export_job, decode_train_job, encode
+from messages.errors import Fault, InvalidMessage
+from messages.export import ExportJob, ExportResult
+from messages.hyperparameters import Hyperparameters
+from messages.train import TrainJob, TrainResult
+
+__all__ = [
+    "ExportJob",
+    "ExportResult",
+    "Fault",
+    "Hyperparameters",
+    "InvalidMessage",
+    "TrainJob",
+    "TrainResult",
+    "decode_export_job",
+    "decode_train_job",
+    "encode",
+]

@@ -1,0 +1,139 @@
+"""What crosses the pipe between a daemon and its child: a job file in, report lines and an exit code out.
+
+It lies here because the two sides share no other ground: a daemon never imports the model's package.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import Field
+
+from messages.export import ExportJob
+from messages.fields import Message
+from messages.train import TrainJob
+
+
+class ChildExit(IntEnum):
+    """Exit codes of a child, from sysexits.h where it has one."""
+
+    DONE = 0
+    PERMANENT = 65
+    RETRY = 75
+    STOPPED = 83
+
+
+class ErrorClass(StrEnum):
+    """Kinds of failure; `retryable` says whether another attempt can help."""
+
+    MESSAGE = "message"
+    DATA = "data"
+    CONFIGURATION = "configuration"
+    CHECKPOINT = "checkpoint"
+    BUNDLE = "bundle"
+    DIVERGED = "diverged"
+    TIMEOUT = "timeout"
+    NAME_IN_USE = "name_in_use"
+    FORBIDDEN = "forbidden"
+    THROTTLED = "throttled"
+    NETWORK = "network"
+    CREDENTIALS = "credentials"
+    DISK = "disk"
+    MEMORY = "memory"
+    HOST = "host"
+    CRASHED = "crashed"
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self in _RETRYABLE
+
+
+_RETRYABLE = frozenset(
+    {
+        ErrorClass.THROTTLED,
+        ErrorClass.NETWORK,
+        ErrorClass.CREDENTIALS,
+        ErrorClass.DISK,
+        ErrorClass.MEMORY,
+        ErrorClass.HOST,
+        ErrorClass.CRASHED,
+    }
+)
+
+
+class TrainTask(Message):
+    """The job file of `python -m receipt_layoutlm.training`. AWS settings come by the environment."""
+
+    job: TrainJob
+    attempt: int = Field(ge=1)
+    table_name: str
+    run_s3_uri: str
+    allowed_buckets: tuple[str, ...]
+    work_dir: str
+
+
+class ExportTask(Message):
+    """The job file of `python -m receipt_layoutlm.coreml`."""
+
+    job: ExportJob
+    attempt: int = Field(ge=1)
+    training_job_id: str
+    training_job_name: str
+    canonical_bundle_s3_uri: str
+    allowed_buckets: tuple[str, ...]
+    work_dir: str
+
+
+class Progress(Message):
+    """A sign of life: where the child is."""
+
+    type: Literal["progress"] = "progress"
+    stage: str
+    message: str = ""
+    epoch: float | None = None
+    step: int | None = None
+    total_steps: int | None = None
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
+class Trained(Message):
+    """The last line of a training that succeeded: what goes into Job.results and the result message."""
+
+    type: Literal["trained"] = "trained"
+    run_s3_uri: str
+    best_checkpoint_s3_uri: str
+    results: dict[str, Any]
+
+
+class Exported(Message):
+    """The last line of an export that succeeded."""
+
+    type: Literal["exported"] = "exported"
+    mlpackage_s3_uri: str
+    bundle_s3_uri: str
+    canonical_bundle_s3_uri: str
+    canonical_bundle_etag: str
+    model_size_bytes: int
+
+
+class Failure(Message):
+    """The last line of a child that failed and knows why."""
+
+    type: Literal["failure"] = "failure"
+    error_class: ErrorClass
+    message: str
+
+
+Report = Progress | Trained | Exported | Failure
+_REPORT: pydantic.TypeAdapter[Report] = pydantic.TypeAdapter(Annotated[Report, Field(discriminator="type")])
+
+
+def parse_report(line: str | bytes) -> Report | None:
+    """One line of a child's output as a report, or None for anything else that a library printed there."""
+    try:
+        return _REPORT.validate_json(line)
+    except pydantic.ValidationError:
+        return None

@@ -1,0 +1,126 @@
+"""The child's side of the pipe: job file in, report lines and an exit code out.
+
+Reports go to a copy of the original standard output; the descriptor itself is pointed at standard error,
+so that a library that prints cannot break a report line.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO, TypeVar
+
+import pydantic
+
+from messages.child import ChildExit, ErrorClass, Exported, Failure, Progress, Report, Trained
+from messages.fields import Message
+from receipt_layoutlm.errors import LayoutLMError
+
+_T = TypeVar("_T", bound=Message)
+log = logging.getLogger(__name__)
+
+
+class StopRequested:
+    """Whether the daemon asked the child to reach a checkpoint and leave."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def install(self) -> None:
+        """Let SIGTERM set it. SIGINT too: a terminal sends it to the whole group, the daemon included."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._event.set())
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+
+class Stopped(Exception):  # noqa: N818 - not an error
+    """The work was left at a whole checkpoint, as asked."""
+
+
+class Reporter:
+    """Writes report lines; `Reporter(None)` keeps quiet."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def send(self, report: Report) -> None:
+        """Write one line. A daemon that is gone is not this side's problem: the lease decides."""
+        if self._stream is None:
+            return
+        with self._lock:
+            try:
+                self._stream.write(report.model_dump_json(exclude_none=True) + "\n")
+                self._stream.flush()
+            except BrokenPipeError:
+                self._stream = None
+
+    def progress(self, stage: str, message: str = "", **fields: float | dict[str, float] | None) -> None:
+        """Say where the work is."""
+        self.send(Progress.model_validate({"stage": stage, "message": message, **fields}))
+
+
+def run_child(
+    task_type: type[_T], work: Callable[[_T, Reporter, StopRequested], Trained | Exported], argv: list[str]
+) -> int:
+    """Read the job file named by `argv`, do the work, report how it ended.
+
+    Returns:
+        An exit code of `ChildExit`; the reason of a failure went out as the last report line.
+    """
+    reporter = _claim_stdout()
+    stop = StopRequested()
+    stop.install()
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    try:
+        task = _read_task(task_type, argv)
+        reporter.send(work(task, reporter, stop))
+    except Stopped:
+        return ChildExit.STOPPED
+    except BaseException as error:  # noqa: BLE001 - the last line of defence turns anything into a reason
+        return _fail(reporter, error)
+    return ChildExit.DONE
+
+
+def classify(error: BaseException) -> tuple[ErrorClass, str]:
+    """The class of an error and the sentence that a person reads."""
+    if isinstance(error, LayoutLMError):
+        return error.error_class, str(error)
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return ErrorClass.DISK, f"The disk is full ({error}). Free some space in the work directory."
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return ErrorClass.MEMORY, f"Out of memory ({error}). Use a smaller batch_size."
+    declared = getattr(error, "error_class", None)  # receipt_dynamo's errors name theirs by the same words
+    if isinstance(declared, str) and declared in set(ErrorClass):
+        return ErrorClass(declared), str(error)
+    return ErrorClass.CRASHED, f"{type(error).__name__}: {error}"
+
+
+def _claim_stdout() -> Reporter:
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return Reporter(stream)
+
+
+def _read_task(task_type: type[_T], argv: list[str]) -> _T:
+    if len(argv) != 1:
+        raise SystemExit("usage: python -m <package> JOBFILE")
+    try:
+        return task_type.model_validate_json(Path(argv[0]).read_bytes())
+    except (OSError, pydantic.ValidationError) as error:
+        raise SystemExit(f"{argv[0]} is not a job file: {error}") from error
+
+
+def _fail(reporter: Reporter, error: BaseException) -> int:
+    error_class, message = classify(error)
+    log.error("%s: %s", error_class, message, exc_info=error)
+    reporter.send(Failure(error_class=error_class, message=message))
+    return ChildExit.RETRY if error_class.retryable else ChildExit.PERMANENT

@@ -1,0 +1,73 @@
+"""Errors that end a training or an export, each with the class that tells the daemon what to do about it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from messages.child import ErrorClass
+
+
+class LayoutLMError(Exception):
+    """Base: a failure with a reason that a person can act on."""
+
+    error_class: ClassVar[ErrorClass] = ErrorClass.CRASHED
+
+
+class DataError(LayoutLMError):
+    """The receipts cannot be trained on as they are."""
+
+    error_class = ErrorClass.DATA
+
+
+class ConfigurationError(LayoutLMError):
+    """The request asks for something that does not exist or does not fit together."""
+
+    error_class = ErrorClass.CONFIGURATION
+
+
+class CheckpointError(LayoutLMError):
+    """A checkpoint is missing, incomplete or of a form that is not loaded."""
+
+    error_class = ErrorClass.CHECKPOINT
+
+
+class BundleError(LayoutLMError):
+    """A converted model is not what the clients hold it to."""
+
+    error_class = ErrorClass.BUNDLE
+
+
+class Diverged(LayoutLMError):  # noqa: N818 - reads as what happened
+    """The loss is not a number any more."""
+
+    error_class = ErrorClass.DIVERGED
+
+
+class Forbidden(LayoutLMError):  # noqa: N818
+    """A bucket that is not on the allow list, or an access that AWS refuses."""
+
+    error_class = ErrorClass.FORBIDDEN
+
+
+class Throttled(LayoutLMError):  # noqa: N818
+    """AWS asks for fewer requests."""
+
+    error_class = ErrorClass.THROTTLED
+
+
+class NetworkError(LayoutLMError):
+    """An endpoint does not answer, or broke off."""
+
+    error_class = ErrorClass.NETWORK
+
+
+class CredentialsError(LayoutLMError):
+    """There are no credentials, or they have expired."""
+
+    error_class = ErrorClass.CREDENTIALS
+
+
+class DiskError(LayoutLMError):
+    """The work directory cannot hold what has to be written."""
+
+    error_class = ErrorClass.DISK
