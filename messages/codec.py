@@ -50,9 +50,9 @@ def decode_result(body: str | bytes) -> TrainResult | ExportResult:
     """
     data = _parse_object("result", body)
     model: type[TrainResult | ExportResult] = (
-        ExportResult if "export_id" in data and "job_name" not in data else TrainResult
+        ExportResult if str(data.get("status")).isupper() else TrainResult
     )
-    return _validate(model, "result", data)
+    return _validate(model, "result", data, None)
 
 
 def encode(message: Message) -> str:
@@ -71,9 +71,10 @@ def _decode(model: type[_M], kind: str, body: str | bytes, message_id: str, said
         )
         raise InvalidMessage(kind, [fault], _read_id(kind, data))
     id_field = _ID_FIELD[kind]
+    named = _read_id(kind, data)
     if data.get(id_field) is None:
         data = {**data, id_field: derive_id(kind, message_id)}
-    return _validate(model, kind, data)
+    return _validate(model, kind, data, named)
 
 
 def _parse_object(kind: str, body: str | bytes) -> dict[str, Any]:
@@ -86,12 +87,12 @@ def _parse_object(kind: str, body: str | bytes) -> dict[str, Any]:
     return data
 
 
-def _validate(model: type[_M], kind: str, data: dict[str, Any]) -> _M:
+def _validate(model: type[_M], kind: str, data: dict[str, Any], named: str | None) -> _M:
     try:
         return model.model_validate(data)
     except pydantic.ValidationError as error:
         faults = [_fault(details) for details in error.errors(include_url=False, include_context=False)]
-        raise InvalidMessage(kind, faults, _read_id(kind, data)) from error
+        raise InvalidMessage(kind, faults, named) from error
 
 
 def _fault(details: ErrorDetails) -> Fault:
@@ -108,7 +109,7 @@ def _fault(details: ErrorDetails) -> Fault:
 
 
 def _read_id(kind: str, data: Mapping[str, Any]) -> str | None:
-    value = data.get(_ID_FIELD.get(kind, "job_id"))
+    value = data.get(_ID_FIELD[kind])
     try:
         return _UUID.validate_python(value)
     except pydantic.ValidationError:

@@ -29,7 +29,9 @@ class ExportResult(Message):
 
     result_id: Uuid = Field(description="The same in every copy of this result: drop what you have seen.")
     export_id: Uuid = Field(description="The export that ended.")
-    job_id: str = Field(description="The training it belongs to, as the request named it.")
+    job_id: str | None = Field(
+        None, description="The training, as the request named it, where it could be read."
+    )
     status: Literal["SUCCEEDED", "FAILED"] = Field(
         description="How it ended; a cancelled export is FAILED and says so."
     )

@@ -11,7 +11,7 @@ from messages.fields import Int, JobName, Message, Uuid, derive_id, parse_json_t
 from messages.hyperparameters import Hyperparameters
 from messages.quantize import Quantize
 
-JobStatus = Literal["pending", "running", "succeeded", "failed", "cancelled", "interrupted"]
+JobState = Literal["pending", "running", "succeeded", "failed", "cancelled", "interrupted"]
 Priority = Literal["low", "medium", "high", "critical"]
 
 SKIP_EXPORT_TAG = "skip-coreml-export"
@@ -101,7 +101,7 @@ class TrainResult(Message):
 
     result_id: Uuid = Field(description="The same in every copy of this result: drop what you have seen.")
     job_id: Uuid = Field(description="The job that ended.")
-    job_name: JobName = Field(description="Its name.")
+    job_name: str | None = Field(None, description="Its name, where the request could be read.")
     status: Literal["succeeded", "failed", "cancelled"] = Field(description="How it ended.")
     attempt: int = Field(ge=0, description="The attempt that decided it.")
     run_s3_uri: str | None = Field(None, description="Folder of the run.")

@@ -1,0 +1,36 @@
+"""The console that commands print to, and how they print times, sizes and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+console = Console()
+_UNITS = ("B", "KB", "MB", "GB")
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print rows under a title; a missing value is a dash."""
+    shown = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        shown.add_column(column, overflow="fold")
+    for row in rows:
+        shown.add_row(*("-" if value is None else str(value) for value in row))
+    console.print(shown)
+
+
+def size(count: float) -> str:
+    """Bytes as people read them: `4.2 MB`."""
+    for unit in _UNITS:
+        if count < 1000 or unit == _UNITS[-1]:  # noqa: PLR2004 - SI
+            break
+        count /= 1000
+    return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+
+
+def score(value: float | None) -> str | None:
+    """A score with three decimals."""
+    return None if value is None else f"{value:.3f}"

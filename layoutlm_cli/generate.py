@@ -1,0 +1,14 @@
+"""`generate`: synthetic receipts into the table."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def generate(
+    receipts: Annotated[int, typer.Option(min=1, help="How many.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same receipts.")] = 0,
+) -> None:
+    """Make labelled synthetic receipts with all core labels."""

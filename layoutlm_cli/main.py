@@ -1,0 +1,51 @@
+"""The `layoutlm-cli` command: names its commands; each module imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from layoutlm_cli import (
+    cancel,
+    demo,
+    export_coreml,
+    generate,
+    importing,
+    jobs,
+    local,
+    results,
+    status,
+    submit,
+    train,
+    work,
+)
+from layoutlm_cli.failing import failures_explained
+
+app = typer.Typer(
+    help="Train receipt models and export them to CoreML, by queue or by hand.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("train")(train.train)
+app.command("export-coreml")(export_coreml.export_coreml)
+app.command("train-worker")(work.train_worker)
+app.command("export-worker")(work.export_worker)
+app.command("jobs")(jobs.jobs)
+app.command("status")(status.status)
+app.command("cancel")(cancel.cancel)
+app.command("results")(results.results)
+app.command("generate")(generate.generate)
+app.command("demo")(demo.demo)
+app.add_typer(submit.app, name="submit")
+app.add_typer(importing.app, name="import")
+app.add_typer(local.app, name="local")
+
+
+def main() -> None:
+    """Run the command line; every failure is one sentence and a non-zero exit."""
+    with failures_explained():
+        app()
+    sys.exit(0)

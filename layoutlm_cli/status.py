@@ -1,0 +1,58 @@
+"""`status JOB`: where a job is, what it has scored, and where its things lie."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+import typer
+
+
+def status(job: Annotated[str, typer.Argument(help="Id or name of the job.")]) -> None:
+    """Show a job: status, attempts, epoch, last metrics, failures, and where things lie."""
+    from workers.overview import job_overview  # noqa: PLC0415
+    from workers.settings import Settings  # noqa: PLC0415
+
+    overview = asyncio.run(job_overview(Settings.from_environ(), job))
+    _print_facts(overview)
+    _print_metrics(overview)
+    _print_failures(overview)
+
+
+def _print_facts(overview: Any) -> None:
+    from layoutlm_cli.console import score, table  # noqa: PLC0415
+
+    job, lease = overview.job, overview.lease
+    rows = [
+        ("job id", job.job_id),
+        ("status", job.status),
+        ("attempts", lease.attempt if lease else job.attempt),
+        ("worker", lease.worker if lease and lease.state == "held" else None),
+        ("lease until", lease.expires_at if lease and lease.state == "held" else None),
+        ("cancel asked for", lease.cancel_requested_at if lease else None),
+        ("epoch", overview.epoch),
+        ("best F1", score(job.results.get("best_f1"))),
+        ("best epoch", job.results.get("best_epoch")),
+        ("error", job.error_message),
+        ("run", f"s3://{job.storage['bucket']}/{job.storage['run_root_prefix']}" if job.storage else None),
+        ("best checkpoint", job.results.get("best_checkpoint_s3_path")),
+        ("bundle", job.results.get("coreml_bundle_s3_uri")),
+    ]
+    rows += [("export", f"{export.export_id} {export.status}") for export in overview.exports]
+    table(job.name, ("", ""), [row for row in rows if row[1] is not None])
+
+
+def _print_metrics(overview: Any) -> None:
+    from layoutlm_cli.console import table  # noqa: PLC0415
+
+    if overview.metrics:
+        rows = [(name, f"{value:.4g}") for name, value in sorted(overview.metrics.items())]
+        table("last metrics", ("metric", "value"), rows)
+
+
+def _print_failures(overview: Any) -> None:
+    from layoutlm_cli.console import table  # noqa: PLC0415
+
+    if overview.lease and overview.lease.failures:
+        rows = [(f["attempt"], f["at"], f["error_class"], f["message"]) for f in overview.lease.failures]
+        table("failed attempts", ("attempt", "at", "class", "why"), rows)

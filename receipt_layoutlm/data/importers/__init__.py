@@ -1,0 +1,1 @@
+"""Public data sets of labelled receipts, brought into the draft form."""

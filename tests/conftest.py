@@ -1,0 +1,37 @@
+"""What all tests share: an emulated AWS over HTTP, one process a session, fresh resources for each test."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from workers.local import CREDENTIALS, REGION, Emulator, LocalStack
+
+REPOSITORY = Path(__file__).parent.parent
+SROIE = REPOSITORY.parent / "shared" / "data" / "sroie" / "train.jsonl"
+
+
+@pytest.fixture(autouse=True)
+def _own_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the AWS settings of whoever runs it, or asks anything outside this machine for any."""
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN", "DYNAMO_TABLE_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_REGION", REGION)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator[Emulator]:
+    with Emulator() as running:
+        yield running
+
+
+@pytest.fixture
+def stack(emulator: Emulator) -> LocalStack:
+    return LocalStack.make(emulator, suffix=f"-{uuid.uuid4().hex[:8]}")

@@ -1,0 +1,403 @@
+"""A train message from its receipt to its end, by the table of endings: real queue, table and child."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from messages.codec import KIND_ATTRIBUTE
+from messages.train import TrainJob
+from receipt_dynamo.errors import NetworkError, NotFound
+from tests.support.work import Bench, training_bench
+from workers.lease import timestamp
+from workers.local import LocalStack
+
+JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
+
+
+def body(script: str = "succeed", **fields: Any) -> dict[str, Any]:
+    tags = {"script": script, **fields.pop("tags", {})}
+    return {"job_id": JOB_ID, "job_name": "demo", "tags": tags, **fields}
+
+
+async def lease_of(bench: Bench, job_id: str = JOB_ID) -> Any:
+    return await bench.aws.table.get_lease(job_id, kind="train")
+
+
+async def test_a_finished_training_is_recorded_reported_and_its_export_queued(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        await bench.send(body())
+        await bench.work_once()
+        job = await bench.aws.table.get_job(JOB_ID)
+        assert (job.status, job.attempt, job.results["best_f1"]) == ("succeeded", 1, 0.75)
+        assert job.storage["run_root_prefix"] == "runs/demo/"
+        [result] = await bench.results()
+        assert (result["status"], result["job_name"], result["best_f1"]) == ("succeeded", "demo", 0.75)
+        [export] = await bench.read(str(bench.settings.export_job_queue_url))
+        assert export["export_id"] == result["export_id"]
+        assert export["model_s3_uri"] == job.results["best_checkpoint_s3_path"]
+        record = await bench.aws.table.get_coreml_export_job(export["export_id"])
+        assert (record.status, record.job_id) == ("PENDING", JOB_ID)
+        assert await bench.depth() == (0, 0)
+        assert (await lease_of(bench)).state == "closed"
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("told", [{"auto_export": False}, {"tags": {"skip-coreml-export": "true"}}])
+async def test_no_export_is_queued_when_told_not_to(
+    stack: LocalStack, tmp_path: Path, told: dict[str, Any]
+) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        await bench.send(body(**told))
+        await bench.work_once()
+        [result] = await bench.results()
+        assert "export_id" not in result
+        assert await bench.depth(bench.settings.export_job_queue_url) == (0, 0)
+
+
+@pytest.mark.parametrize("error_class", ["data", "configuration", "checkpoint", "forbidden", "diverged"])
+async def test_what_will_never_work_fails_at_once_with_its_reason(
+    stack: LocalStack, tmp_path: Path, error_class: str
+) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        await bench.send(body(f"fail:{error_class}"))
+        await bench.work_once()
+        job = await bench.aws.table.get_job(JOB_ID)
+        assert (job.status, job.error_message) == ("failed", f"scripted {error_class}")
+        [result] = await bench.results()
+        assert (result["error_class"], result["error_message"]) == (error_class, f"scripted {error_class}")
+        assert await bench.depth() == (0, 0)
+
+
+async def test_a_passing_failure_is_tried_again_and_counted_in_the_lease(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    async with training_bench(stack, tmp_path, max_attempts=3) as bench:
+        await bench.send(body("fail:network"))
+        await bench.work_once()
+        lease = await lease_of(bench)
+        assert (lease.state, len(lease.failures)) == ("free", 1)
+        assert lease.failures[0]["error_class"] == "network"
+        assert (await bench.aws.table.get_job(JOB_ID)).status == "running"
+        assert await bench.results() == []
+        assert await bench.depth() == (1, 0)
+
+
+async def test_after_the_last_attempt_the_job_fails_with_the_history_of_all(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    async with training_bench(stack, tmp_path, max_attempts=3) as bench:
+        await bench.send(body("fail:throttled"))
+        for _ in range(3):
+            await bench.work_once()
+        job = await bench.aws.table.get_job(JOB_ID)
+        assert (job.status, job.attempt) == ("failed", 3)
+        [result] = await bench.results()
+        assert all(f"attempt {n}: scripted throttled" in result["error_message"] for n in (1, 2, 3))
+        assert await bench.depth() == (0, 0)
+
+
+async def test_a_retry_comes_after_a_pause_within_the_bound(stack: LocalStack, tmp_path: Path) -> None:
+    async with training_bench(stack, tmp_path, retry_base_seconds=600) as bench:
+        await bench.send(body("fail:network"))
+        await bench.work_once()
+        visible, hidden = await bench.depth()
+        assert visible + hidden == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "error_class", "words"),
+    [("kill", "memory", "killed"), ("exit:3", "crashed", "last words"), ("exit:0", "crashed", "exit code 0")],
+)
+async def test_a_child_that_dies_is_a_failed_attempt_that_says_how(
+    stack: LocalStack, tmp_path: Path, script: str, error_class: str, words: str
+) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        await bench.send(body(script))
+        await bench.work_once()
+        [failure] = (await lease_of(bench)).failures
+        assert failure["error_class"] == error_class
+        assert words in failure["message"]
+
+
+async def test_noise_on_the_childs_output_is_no_report_and_no_harm(stack: LocalStack, tmp_path: Path) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        await bench.send(body("noise"))
+        await bench.work_once()
+        assert (await bench.aws.table.get_job(JOB_ID)).status == "succeeded"
+
+
+async def test_a_stop_interrupts_the_job_and_shows_its_message_at_once(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        await bench.send(body("hang"))
+        working = asyncio.create_task(bench.work_once())
+        await until_running(bench)
+        bench.stop.request()
+        await working
+        assert (await bench.aws.table.get_job(JOB_ID)).status == "interrupted"
+        lease = await lease_of(bench)
+        assert (lease.state, lease.failures) == ("free", [])
+        assert await bench.depth() == (1, 0)
+        assert await bench.results() == []
+
+
+async def test_an_interrupted_job_goes_on_with_the_next_attempt(stack: LocalStack, tmp_path: Path) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        await bench.send(body("hang"))
+        working = asyncio.create_task(bench.work_once())
+        await until_running(bench)
+        bench.stop.request()
+        await working
+    async with training_bench(stack, tmp_path) as other:
+        message = await other.queue.receive(wait_seconds=0, visibility_seconds=0)
+        assert message is not None
+        await other.queue.delete(message)
+        await other.send(body("succeed"))
+        await other.work_once()
+        job = await other.aws.table.get_job(JOB_ID)
+        assert (job.status, job.attempt) == ("succeeded", 2)
+
+
+async def test_a_child_that_will_not_stop_is_ended_after_the_drain(stack: LocalStack, tmp_path: Path) -> None:
+    async with training_bench(stack, tmp_path, drain_seconds=0.3) as bench:
+        await bench.send(body("stubborn"))
+        working = asyncio.create_task(bench.work_once())
+        await until_running(bench)
+        bench.stop.request()
+        await asyncio.wait_for(working, 10)
+        assert (await bench.aws.table.get_job(JOB_ID)).status == "interrupted"
+
+
+async def test_a_second_signal_skips_the_waiting(stack: LocalStack, tmp_path: Path) -> None:
+    async with training_bench(stack, tmp_path, drain_seconds=600) as bench:
+        await bench.send(body("stubborn"))
+        working = asyncio.create_task(bench.work_once())
+        await until_running(bench)
+        bench.stop.request()
+        await asyncio.sleep(0.2)
+        bench.stop.request()
+        await asyncio.wait_for(working, 10)
+        assert await bench.depth() == (1, 0)
+
+
+async def test_a_running_job_is_cancelled_within_a_heartbeat(stack: LocalStack, tmp_path: Path) -> None:
+    async with training_bench(stack, tmp_path, lease_seconds=1.5) as bench:
+        await bench.send(body("stubborn"))
+        working = asyncio.create_task(bench.work_once())
+        await until_running(bench)
+        await bench.aws.table.request_cancel(JOB_ID, kind="train", now=timestamp())
+        await asyncio.wait_for(working, 10)
+        assert (await bench.aws.table.get_job(JOB_ID)).status == "cancelled"
+        [result] = await bench.results()
+        assert result["status"] == "cancelled"
+        assert await bench.depth() == (0, 0)
+
+
+async def test_a_waiting_job_that_was_cancelled_is_never_started(stack: LocalStack, tmp_path: Path) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        await bench.send(body("succeed"))
+        await bench.aws.table.request_cancel(JOB_ID, kind="train", now=timestamp())
+        await bench.work_once()
+        job = await bench.aws.table.get_job(JOB_ID)
+        assert (job.status, job.results) == ("cancelled", {})
+        assert [result["status"] for result in await bench.results()] == ["cancelled"]
+
+
+async def test_an_attempt_past_its_timeout_is_ended_and_failed(stack: LocalStack, tmp_path: Path) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        await bench.send(body("stubborn", timeout=1))
+        await asyncio.wait_for(bench.work_once(), 15)
+        [result] = await bench.results()
+        assert (result["status"], result["error_class"]) == ("failed", "timeout")
+
+
+async def test_the_lease_is_kept_while_a_child_outlives_it(stack: LocalStack, tmp_path: Path) -> None:
+    async with training_bench(stack, tmp_path, lease_seconds=1) as bench:
+        await bench.send(body("slow:3"))
+        await bench.work_once()
+        job = await bench.aws.table.get_job(JOB_ID)
+        assert (job.status, job.attempt) == ("succeeded", 1)
+        assert await bench.depth() == (0, 0)
+
+
+async def test_a_lost_lease_ends_the_child_and_writes_and_deletes_nothing(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    async with training_bench(stack, tmp_path, lease_seconds=3) as bench:
+        await bench.send(body("stubborn"))
+        working = asyncio.create_task(bench.work_once())
+        await until_running(bench)
+        lease = await lease_of(bench)
+        await bench.aws.table.release_lease(lease, now=timestamp())
+        taken = await bench.aws.table.claim_lease(
+            JOB_ID,
+            kind="train",
+            claim_id=str(uuid.uuid4()),
+            worker="a stranger",
+            now=timestamp(),
+            expires_at=timestamp(60),
+            body="{}",
+        )
+        await asyncio.wait_for(working, 10)
+        assert (await lease_of(bench)).claim_id == taken.claim_id
+        assert (await bench.aws.table.get_job(JOB_ID)).status == "running"
+        assert await bench.results() == []
+        assert await bench.depth() == (0, 1)
+
+
+async def test_a_job_that_is_held_elsewhere_is_left_alone(stack: LocalStack, tmp_path: Path) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        await bench.aws.table.claim_lease(
+            JOB_ID,
+            kind="train",
+            claim_id=str(uuid.uuid4()),
+            worker="a stranger",
+            now=timestamp(),
+            expires_at=timestamp(60),
+            body="{}",
+        )
+        await bench.send(body())
+        await bench.work_once()
+        with pytest.raises(NotFound):
+            await bench.aws.table.get_job(JOB_ID)
+        assert await bench.depth() == (0, 1)
+
+
+async def test_the_same_message_after_success_sends_the_same_result_and_trains_nothing(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        for _ in range(2):
+            await bench.send(body())
+            await bench.work_once()
+        assert (await bench.aws.table.get_job(JOB_ID)).attempt == 1
+        first, again = await bench.results()
+        assert first == again
+        assert await bench.depth() == (0, 0)
+
+
+async def test_a_decided_job_whose_worker_died_is_completed_by_the_next(
+    stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        await bench.send(body())
+        with monkeypatch.context() as patch:
+            patch.setattr(type(bench.handler.kind), "complete", die)
+            await bench.work_once()
+        assert (await lease_of(bench)).state == "decided"
+        await bench.send(body())
+        await bench.work_once()
+        assert (await bench.aws.table.get_job(JOB_ID)).status == "succeeded"
+        assert len(await bench.results()) == 1
+        assert (await lease_of(bench)).state == "closed"
+
+
+async def die(_kind: object, _record: object) -> None:
+    raise NetworkError("the worker died here")
+
+
+async def test_a_name_that_another_job_uses_is_refused(stack: LocalStack, tmp_path: Path) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        await bench.send(body())
+        await bench.work_once()
+        await bench.send({**body(), "job_id": str(uuid.uuid4())})
+        await bench.work_once()
+        results = await bench.results()
+        assert [result["status"] for result in results] == ["succeeded", "failed"]
+        assert results[1]["error_class"] == "name_in_use"
+        assert JOB_ID in results[1]["error_message"]
+
+
+async def test_a_job_that_was_claimed_too_often_is_failed(stack: LocalStack, tmp_path: Path) -> None:
+    async with training_bench(stack, tmp_path, max_claims=2, max_attempts=100) as bench:
+        await bench.send(body("fail:network"))
+        for _ in range(3):
+            await bench.work_once()
+        [result] = await bench.results()
+        assert (result["status"], result["error_class"]) == ("failed", "host")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("not json", "body"),
+        ("[1, 2]", "body"),
+        (json.dumps({"job_name": "../../etc", "surprise": 1}), "surprise"),
+        (json.dumps({"job_name": "a", "hyperparameters": {"epochs": -1}}), "hyperparameters.epochs"),
+        ("x" * 262_144, "body"),
+    ],
+)
+async def test_an_unreadable_message_is_buried_unchanged_with_its_reason(
+    stack: LocalStack, tmp_path: Path, text: str, named: str
+) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        message_id = await bench.send(text, sender="somebody")
+        await bench.work_once()
+        answer = await bench.aws.sqs.receive_message(
+            QueueUrl=bench.queue.dead_letter_url, MessageAttributeNames=["All"]
+        )
+        [dead] = answer["Messages"]
+        reasons = {name: value["StringValue"] for name, value in dead["MessageAttributes"].items()}
+        assert dead["Body"] == text
+        assert named in reasons["error_message"]
+        assert reasons["sender"] == "somebody"
+        assert (reasons["error_class"], reasons["original_message_id"]) == ("message", message_id)
+        assert await bench.depth() == (0, 0)
+        assert await bench.results() == []
+
+
+async def test_an_unreadable_message_with_an_id_gets_a_result(stack: LocalStack, tmp_path: Path) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        await bench.send({"job_id": JOB_ID, "job_name": "a/b"})
+        await bench.work_once()
+        [result] = await bench.results()
+        assert (result["job_id"], result["status"]) == (JOB_ID, "failed")
+        assert "job_name" in result["error_message"]
+
+
+async def test_a_message_of_the_other_kind_is_buried(stack: LocalStack, tmp_path: Path) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        await bench.send(body(), **{KIND_ATTRIBUTE: "export"})
+        await bench.work_once()
+        assert await bench.depth(bench.queue.dead_letter_url) == (1, 0)
+
+
+async def test_a_body_without_an_id_is_one_job_however_often_it_comes(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    async with training_bench(stack, tmp_path, max_attempts=2) as bench:
+        request = {name: value for name, value in body("fail:network").items() if name != "job_id"}
+        await bench.send(request)
+        await bench.work_once()
+        await bench.work_once()
+        [result] = await bench.results()
+        assert result["attempt"] == 2
+
+
+async def test_the_record_shows_the_request_as_people_read_it(stack: LocalStack, tmp_path: Path) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        await bench.send(body(hyperparameters={"epochs": "3"}, priority="high"))
+        await bench.work_once()
+        job = await bench.aws.table.get_job(JOB_ID)
+        assert job.job_config["epochs"] == 3
+        assert (job.priority, job.tags) == ("high", {"script": "succeed"})
+        assert TrainJob.model_validate({**body(), "job_id": JOB_ID}).job_name == job.name
+
+
+async def until_running(bench: Bench) -> None:
+    """Wait until the child has been started (its work folder is there)."""
+    for _ in range(500):
+        if any(bench.settings.work_dir.glob("*/job.json")):
+            await asyncio.sleep(0.5)
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("the child did not start")

@@ -1,0 +1,90 @@
+"""A real child process whose ending the request names: what the daemon sees of a training, without torch.
+
+The script is the tag `script` of a train job, or the last folder of an export's checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from messages.child import ChildExit, ErrorClass, Exported, Failure, Progress, Trained
+from receipt_layoutlm.guard import watch_lease
+
+
+def say(line: Progress | Trained | Exported | Failure) -> None:
+    sys.stdout.write(line.model_dump_json() + "\n")
+    sys.stdout.flush()
+
+
+def fail(error_class: ErrorClass, message: str) -> int:
+    say(Failure(error_class=error_class, message=message))
+    return ChildExit.RETRY if error_class.retryable else ChildExit.PERMANENT
+
+
+def succeed(task: dict[str, object]) -> int:
+    if "training_job_id" in task:
+        say(
+            Exported(
+                mlpackage_s3_uri="s3://bucket/coreml/x/LayoutLM.mlpackage",
+                bundle_s3_uri="s3://bucket/coreml/x/",
+                canonical_bundle_s3_uri="s3://bucket/coreml/layoutlm-coreml-bundle.zip",
+                canonical_bundle_etag="abc",
+                model_size_bytes=12,
+            )
+        )
+    else:
+        run = str(task["run_s3_uri"])
+        best = f"{run}best/"
+        results = {"best_f1": 0.75, "best_epoch": 2.0, "best_checkpoint_s3_path": best, "train_runtime": 1.5}
+        say(Trained(run_s3_uri=run, best_checkpoint_s3_uri=best, results=results))
+    return ChildExit.DONE
+
+
+def hang(*, heed_sigterm: bool) -> int:
+    stop = []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+    say(Progress(stage="training", epoch=1.0, metrics={"val_f1": 0.5}))
+    while not (stop and heed_sigterm):
+        time.sleep(0.02)
+    return ChildExit.STOPPED
+
+
+def play(script: str, task: dict[str, object]) -> int:
+    match script.partition(":"):
+        case "succeed", _, _:
+            return succeed(task)
+        case "fail", _, error_class:
+            return fail(ErrorClass(error_class), f"scripted {error_class}")
+        case "hang", _, _:
+            return hang(heed_sigterm=True)
+        case "stubborn", _, _:
+            return hang(heed_sigterm=False)
+        case "kill", _, _:
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "exit", _, code:
+            sys.stderr.write("last words\n")
+            return int(code)
+        case "noise", _, _:
+            sys.stdout.write("not a report\n" + "x" * 5_000_000 + "\n")
+            return succeed(task)
+        case "slow", _, seconds:
+            time.sleep(float(seconds))
+            return succeed(task)
+    raise SystemExit(f"no such script: {script}")
+
+
+def main() -> int:
+    watch_lease()
+    task = json.loads(Path(sys.argv[1]).read_text())
+    job = task["job"]
+    script = job["tags"]["script"] if "tags" in job else job["model_s3_uri"].rstrip("/").rsplit("/", 1)[-1]
+    return play(script, task)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

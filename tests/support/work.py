@@ -1,0 +1,106 @@
+"""A worker's parts put together for a test: real queue, real table, real child processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workers.aws import Aws, open_aws
+from workers.export import Exporting
+from workers.handle import Handler
+from workers.local import LocalStack
+from workers.loop import run_until_stopped
+from workers.queue import JobQueue
+from workers.settings import Settings
+from workers.stop import Stop
+from workers.train import Training
+
+SCRIPTED = "tests.support.scripted_child"
+
+
+class ScriptedTraining(Training):
+    module = SCRIPTED
+
+
+class ScriptedExporting(Exporting):
+    module = SCRIPTED
+
+
+@dataclass
+class Bench:
+    """A worker on the bench: everything that a daemon has, and the means to look at what it did."""
+
+    stack: LocalStack
+    settings: Settings
+    aws: Aws
+    queue: JobQueue
+    stop: Stop
+    handler: Handler[Any]
+    results_url: str
+
+    async def send(self, body: object, **attributes: str) -> str:
+        text = body if isinstance(body, str) else json.dumps(body)
+        typed = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+        answer = await self.aws.sqs.send_message(
+            QueueUrl=self.queue.url, MessageBody=text, MessageAttributes=typed
+        )
+        return str(answer["MessageId"])
+
+    async def work_once(self) -> None:
+        await run_until_stopped(self.queue, self.handler.handle, self.stop, self.settings, once=True)
+
+    async def results(self) -> list[dict[str, Any]]:
+        return await self.read(self.results_url)
+
+    async def read(self, url: str) -> list[dict[str, Any]]:
+        """Take all messages off a queue; returns their bodies."""
+        bodies = []
+        while messages := (await self.aws.sqs.receive_message(QueueUrl=url, WaitTimeSeconds=0)).get(
+            "Messages"
+        ):
+            for message in messages:
+                bodies.append(json.loads(message["Body"]))
+                await self.aws.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return bodies
+
+    async def depth(self, url: str | None = None) -> tuple[int, int]:
+        """How many messages a queue holds: visible, and received but not deleted."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        answer = await self.aws.sqs.get_queue_attributes(QueueUrl=url or self.queue.url, AttributeNames=names)
+        visible, hidden = (int(answer["Attributes"][name]) for name in names)
+        return visible, hidden
+
+
+@asynccontextmanager
+async def training_bench(stack: LocalStack, work_dir: Path, **changes: Any) -> AsyncIterator[Bench]:
+    async with _bench(stack, work_dir, "train", changes) as bench:
+        yield bench
+
+
+@asynccontextmanager
+async def export_bench(stack: LocalStack, work_dir: Path, **changes: Any) -> AsyncIterator[Bench]:
+    async with _bench(stack, work_dir, "export", changes) as bench:
+        yield bench
+
+
+@asynccontextmanager
+async def _bench(
+    stack: LocalStack, work_dir: Path, name: str, changes: dict[str, Any]
+) -> AsyncIterator[Bench]:
+    quick = {"poll_seconds": 0, "lease_seconds": 30, "retry_base_seconds": 0, "work_dir": work_dir}
+    settings = stack.settings.model_copy(update={**quick, **changes})
+    jobs, results = (getattr(settings, f"{name}_{what}_queue_url") for what in ("job", "results"))
+    async with open_aws(settings) as aws:
+        queue = await JobQueue.open(aws.sqs, jobs)
+        stop = Stop()
+        kind: Any = (
+            ScriptedTraining(settings, aws.table, aws.sqs, "bench")
+            if name == "train"
+            else ScriptedExporting(settings, aws.table, aws.sqs)
+        )
+        handler = Handler(kind, queue, aws.table, settings, stop, "bench")
+        yield Bench(stack, settings, aws, queue, stop, handler, results)

@@ -1,0 +1,56 @@
+"""The two asyncio clients that a daemon needs, opened together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.exceptions import NoRegionError
+
+from receipt_dynamo.aio import AsyncDynamoClient
+from workers.errors import SettingsError
+from workers.settings import Settings
+
+READ_TIMEOUT_SECONDS = 40
+"""Longer than the longest poll."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aws:
+    """The table, and SQS."""
+
+    table: AsyncDynamoClient
+    sqs: Any
+
+
+@asynccontextmanager
+async def open_aws(settings: Settings) -> AsyncIterator[Aws]:
+    """Open both clients.
+
+    Raises:
+        SettingsError: no table is named, or no region.
+    """
+    settings.require("table_name")
+    config = AioConfig(
+        connect_timeout=5,
+        read_timeout=READ_TIMEOUT_SECONDS,
+        retries={"mode": "standard", "max_attempts": 4},
+    )
+    session = get_session()
+
+    def client(service: Literal["dynamodb", "sqs"]) -> Any:
+        return session.create_client(
+            service, region_name=settings.region, endpoint_url=settings.endpoint_url, config=config
+        )
+
+    async with AsyncExitStack() as stack:
+        try:
+            dynamodb = await stack.enter_async_context(client("dynamodb"))
+            sqs = await stack.enter_async_context(client("sqs"))
+        except NoRegionError as error:
+            raise SettingsError("AWS_REGION is not set. Set it, for example to us-east-1.") from error
+        yield Aws(AsyncDynamoClient(str(settings.table_name), dynamodb), sqs)

@@ -1,0 +1,111 @@
+"""Starts, watches, stops and reaps the process that does the work."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+from messages.child import Report, parse_report
+
+_LINE_BYTES = 4 * 1024 * 1024
+_LAST_LINES = 20
+log = structlog.get_logger(__name__)
+
+
+class Child:
+    """One running child in a process group of its own, so that its helpers end with it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, on_report: Callable[[Report], None]) -> None:
+        self._process = process
+        self._on_report = on_report
+        self.last_lines: list[str] = []
+        self._readers = asyncio.gather(self._read_reports(), self._read_log())
+
+    @classmethod
+    async def start(cls, module: str, job_file: Path, on_report: Callable[[Report], None]) -> Child:
+        """Start `python -m module job_file`. Its standard input carries our signs of life (see `beat`)."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            module,
+            str(job_file),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=_LINE_BYTES,
+            start_new_session=True,
+        )
+        return cls(process, on_report)
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    def beat(self, seconds: float) -> None:
+        """Tell the child that the job stays ours for so long; without that word it ends itself.
+
+        This also ends it when we are killed or frozen, where nobody could end it for us.
+        """
+        stdin = self._process.stdin
+        if stdin is not None and not stdin.is_closing():
+            stdin.write(f"{seconds:.3f}\n".encode())
+
+    async def wait(self) -> int:
+        """Wait for the end; returns the exit code, negative for a signal."""
+        code = await self._process.wait()
+        self.kill()  # helpers that it left behind would hold the pipes open, and the accelerator
+        await self._readers
+        return code
+
+    async def stop(self, grace_seconds: float, skip: asyncio.Event | None = None) -> int:
+        """Ask it to leave, wait so long (or until `skip`), end it by force; returns the exit code."""
+        self._signal(signal.SIGTERM, group=False)
+        ended = asyncio.create_task(self.wait())
+        skipped = asyncio.create_task((skip or asyncio.Event()).wait())
+        await asyncio.wait({ended, skipped}, timeout=grace_seconds, return_when=asyncio.FIRST_COMPLETED)
+        skipped.cancel()
+        self.kill()
+        return await ended
+
+    def kill(self) -> None:
+        """End it and its helpers by force; nothing happens when they are gone."""
+        self._signal(signal.SIGKILL, group=True)
+
+    def _signal(self, number: signal.Signals, *, group: bool) -> None:
+        with suppress(ProcessLookupError):
+            if group:
+                os.killpg(self._process.pid, number)
+            elif self._process.returncode is None:
+                self._process.send_signal(number)
+
+    async def _read_reports(self) -> None:
+        async for line in _lines(self._process.stdout):
+            report = parse_report(line)
+            if report is not None:
+                self._on_report(report)
+
+    async def _read_log(self) -> None:
+        async for line in _lines(self._process.stderr):
+            text = line.decode(errors="replace").rstrip()
+            self.last_lines = [*self.last_lines[1 - _LAST_LINES :], text]
+            log.debug("child", line=text)
+
+
+async def _lines(stream: asyncio.StreamReader | None) -> AsyncIterator[bytes]:
+    while stream is not None:
+        try:
+            line = await stream.readline()
+        except ValueError:
+            # Longer than any report; the reader has dropped it, and the next line starts afresh.
+            continue
+        if not line:
+            return
+        yield line

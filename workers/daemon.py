@@ -1,0 +1,94 @@
+"""Puts a daemon together: settings, clients, queue, handler, loop, and the exit code at its end."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import Any, Literal
+
+import structlog
+
+from receipt_dynamo.errors import DynamoError
+from workers.aws import Aws, open_aws
+from workers.errors import QueueError, SettingsError, WorkerError
+from workers.export import Exporting
+from workers.handle import Handler
+from workers.loop import pause_or_give_up, run_until_stopped
+from workers.queue import JobQueue
+from workers.settings import Settings
+from workers.stop import Stop
+from workers.train import Training
+
+KindName = Literal["train", "export"]
+NEEDS: dict[KindName, tuple[str, ...]] = {
+    "train": (
+        "table_name",
+        "bucket",
+        "train_job_queue_url",
+        "train_results_queue_url",
+        "export_job_queue_url",
+    ),
+    "export": ("table_name", "bucket", "export_job_queue_url", "export_results_queue_url"),
+}
+QUEUE_FIELD: dict[KindName, str] = {"train": "train_job_queue_url", "export": "export_job_queue_url"}
+
+NOBODY = "00000000-0000-4000-8000-000000000000"
+"""Asking for a lease that cannot exist shows at the start whether the table can be read."""
+
+log = structlog.get_logger(__name__)
+
+
+def worker_name() -> str:
+    """Who we are, in leases and logs."""
+    return f"{platform.node() or 'host'}:{os.getpid()}"
+
+
+def make_kind(name: KindName, settings: Settings, aws: Aws, worker: str) -> Any:
+    """The jobs of that name."""
+    if name == "train":
+        return Training(settings, aws.table, aws.sqs, worker)
+    return Exporting(settings, aws.table, aws.sqs)
+
+
+async def run_daemon(name: KindName, settings: Settings, *, once: bool = False) -> int:
+    """Run a worker until it is asked to stop (or, `once`, for one message).
+
+    Returns:
+        The process's exit code: 0 after a stop, else the one of the `WorkerError` that ended it.
+    """
+    worker = worker_name()
+    stop = Stop()
+    stop.install()
+    try:
+        settings.require(*NEEDS[name])
+        async with open_aws(settings) as aws:
+            queue = await _open_queue(aws, getattr(settings, QUEUE_FIELD[name]), stop)
+            await _check_table(aws)
+            handler = Handler(
+                make_kind(name, settings, aws, worker), queue, aws.table, settings, stop, worker
+            )
+            log.info("worker ready", worker=worker, worker_kind=name, queue=queue.url)
+            await run_until_stopped(queue, handler.handle, stop, settings, once=once)
+    except WorkerError as error:
+        log.error("worker ends", error_class=type(error).__name__, error=str(error))  # noqa: TRY400 - the sentence says it
+        return error.exit_code
+    log.info("worker stopped", worker=worker)
+    return 0
+
+
+async def _open_queue(aws: Aws, url: str, stop: Stop) -> JobQueue:
+    """Open the queue; an endpoint that is not up yet is asked a few times."""
+    failures = 0
+    while True:
+        try:
+            return await JobQueue.open(aws.sqs, url)
+        except QueueError as error:
+            failures += 1
+            await pause_or_give_up(failures, error, stop)
+
+
+async def _check_table(aws: Aws) -> None:
+    try:
+        await aws.table.get_lease(NOBODY, kind="train")
+    except DynamoError as error:
+        raise SettingsError(str(error)) from error

@@ -1,0 +1,33 @@
+"""What can go wrong around a worker, each with the exit code that its supervisor sees."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class WorkerError(Exception):
+    """Base: ends the daemon with `exit_code`."""
+
+    exit_code: ClassVar[int] = 70
+
+
+class SettingsError(WorkerError):
+    """A setting is missing or wrong; starting again changes nothing (EX_CONFIG)."""
+
+    exit_code = 78
+
+
+class QueueUnusable(WorkerError):  # noqa: N818 - reads as what it is
+    """The queue does not exist, or is not one that a worker can lean on (EX_CONFIG)."""
+
+    exit_code = 78
+
+
+class EndpointLost(WorkerError):  # noqa: N818
+    """Ten receives in a row failed; the supervisor may start the daemon again (EX_UNAVAILABLE)."""
+
+    exit_code = 69
+
+
+class QueueError(Exception):
+    """One call to SQS failed; the loop counts these."""

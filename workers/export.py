@@ -1,0 +1,179 @@
+"""The export job: what a daemon does around `python -m receipt_layoutlm.coreml`."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, Literal
+
+import structlog
+
+from messages.child import ErrorClass, Exported, ExportTask
+from messages.codec import decode_export_job, encode
+from messages.errors import InvalidMessage
+from messages.export import ExportJob, ExportResult
+from messages.fields import derive_id
+from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.entities import CoreMLExport, Job, JobLease
+from receipt_dynamo.errors import AlreadyExists, NotFound
+from workers.exporting import export_record
+from workers.find import find_job
+from workers.lease import timestamp
+from workers.outcome import Ending
+from workers.queue import Received, send
+from workers.settings import Settings
+from workers.verdict import Refused, Verdict
+
+log = structlog.get_logger(__name__)
+
+
+class Exporting:
+    """Exports, as `workers.kind.Kind` describes them."""
+
+    name: Literal["export"] = "export"
+    module = "receipt_layoutlm.coreml"
+
+    def __init__(self, settings: Settings, table: AsyncDynamoClient, sqs: Any) -> None:
+        settings.require("bucket", "table_name", "export_results_queue_url")
+        self._settings = settings
+        self._table = table
+        self._sqs = sqs
+
+    def decode(self, message: Received) -> ExportJob:
+        """Parse the message."""
+        return decode_export_job(
+            message.body, message_id=message.message_id, kind=message.attributes.get("kind")
+        )
+
+    def owner_id(self, job: ExportJob) -> str:
+        """The export's id."""
+        return job.export_id
+
+    def timeout_seconds(self, job: ExportJob) -> float | None:
+        """An export has no limit of its own."""
+        _ = job
+        return None
+
+    async def begin(self, job: ExportJob, attempt: int, work_dir: str) -> ExportTask:
+        """Find the training that the export belongs to and show the record as RUNNING."""
+        training = await self._training_of(job)
+        await self._show(export_record(job, training.job_id), attempt, status="RUNNING")
+        return ExportTask(
+            job=job,
+            attempt=attempt,
+            training_job_id=training.job_id,
+            training_job_name=training.name,
+            canonical_bundle_s3_uri=self._settings.canonical_bundle.uri,
+            allowed_buckets=self._settings.allowed_buckets,
+            work_dir=work_dir,
+        )
+
+    async def interrupted(self, job: ExportJob, attempt: int) -> None:
+        """An export that waits for another host is PENDING again."""
+        await self._update(job.export_id, attempt, status="PENDING")
+
+    def decide(self, job: ExportJob, attempt: int, verdict: Verdict) -> dict[str, Any]:
+        """The request and the result's body."""
+        exported = verdict.report if isinstance(verdict.report, Exported) else None
+        result = ExportResult.model_validate(
+            {
+                "result_id": derive_id("export-result", job.export_id),
+                "export_id": job.export_id,
+                "job_id": job.job_id,
+                "status": "SUCCEEDED" if verdict.ending is Ending.DONE else "FAILED",
+                "attempt": attempt,
+                "export_duration_seconds": round(verdict.seconds, 3),
+                "error_class": verdict.error_class,
+                "error_message": verdict.message,
+                **(exported.model_dump(exclude={"type"}) if exported else {}),
+            }
+        )
+        return {"result": encode(result)}
+
+    async def complete(self, record: JobLease) -> None:
+        """Export record, the training's results, result, lease closed; each is safe to repeat."""
+        decision = record.decision or {}
+        result = ExportResult.model_validate_json(decision["result"])
+        if record.state == "decided":
+            job = ExportJob.model_validate_json(record.body or "")
+            await self._record(job, result, record)
+        await self._send(result)
+        if record.state == "decided":
+            await self._table.close_lease(record)
+
+    async def _record(self, job: ExportJob, result: ExportResult, record: JobLease) -> None:
+        try:
+            training = await self._training_of(job)
+        except Refused as refused:
+            # Then there is no record either: its job_id would name nothing. The result carries the reason.
+            log.warning("no record to update", reason=str(refused))
+            return
+        await self._show(
+            export_record(job, training.job_id),
+            record.attempt,
+            status=result.status,
+            completed_at=record.decided_at,
+            mlpackage_s3_uri=result.mlpackage_s3_uri,
+            bundle_s3_uri=result.bundle_s3_uri,
+            model_size_bytes=result.model_size_bytes,
+            export_duration_seconds=result.export_duration_seconds,
+            error_message=result.error_message,
+        )
+        if result.status == "SUCCEEDED":
+            await self._tell_training(training.job_id, result, str(record.decided_at))
+
+    async def send_unreadable(self, error: InvalidMessage, message: Received) -> bool:
+        """A FAILED result for the id that the body names."""
+        if error.job_id is None:
+            return False
+        await self._send(
+            ExportResult(
+                result_id=derive_id("unreadable", message.message_id),
+                export_id=error.job_id,
+                status="FAILED",
+                attempt=0,
+                error_class=ErrorClass.MESSAGE,
+                error_message=str(error),
+            )
+        )
+        return True
+
+    async def _show(self, record: CoreMLExport, attempt: int, **changes: Any) -> None:
+        """Bring the record up to the changes, making it where a message came before any record."""
+        try:
+            await self._update(record.export_id, attempt, **changes)
+        except NotFound:
+            with suppress(AlreadyExists):
+                await self._table.add_coreml_export_job(record)
+            await self._update(record.export_id, attempt, **changes)
+
+    async def _update(self, export_id: str, attempt: int, **changes: Any) -> None:
+        status = changes.pop("status")
+        attributes = {"updated_at": timestamp(), **changes}
+        await self._table.update_coreml_export_status(
+            export_id, status, attempt=attempt, attributes=attributes
+        )
+
+    async def _tell_training(self, job_id: str, result: ExportResult, exported_at: str) -> None:
+        await self._table.merge_job_results(
+            job_id,
+            {
+                "coreml_export_id": result.export_id,
+                "coreml_bundle_s3_uri": result.bundle_s3_uri,
+                "coreml_mlpackage_s3_uri": result.mlpackage_s3_uri,
+                "coreml_canonical_bundle_s3_uri": result.canonical_bundle_s3_uri,
+                "coreml_canonical_bundle_etag": result.canonical_bundle_etag,
+                "coreml_model_size_bytes": result.model_size_bytes,
+                "coreml_exported_at": exported_at,
+            },
+        )
+
+    async def _training_of(self, job: ExportJob) -> Job:
+        """Find the training by id or, as older senders write it, by name."""
+        try:
+            return await find_job(self._table, job.job_id)
+        except NotFound as error:
+            raise Refused(ErrorClass.CONFIGURATION, f"{error} Mend job_id and send again.") from error
+
+    async def _send(self, result: ExportResult) -> None:
+        attributes = {"kind": "export-result", "result_id": result.result_id}
+        await send(self._sqs, str(self._settings.export_results_queue_url), encode(result), attributes)

@@ -1,0 +1,150 @@
+"""The daemons' settings, read once from the environment into one frozen object."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import pydantic
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from messages.fields import S3Place, split_commas
+from workers.errors import SettingsError
+
+
+class Settings(BaseModel):
+    """Every setting of daemons and commands; the alias is the environment variable."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    table_name: str | None = Field(None, alias="DYNAMO_TABLE_NAME", description="The DynamoDB table.")
+    region: str | None = Field(None, alias="AWS_REGION", description="The AWS region, for example us-east-1.")
+    endpoint_url: str | None = Field(
+        None, alias="AWS_ENDPOINT_URL", description="Where AWS is, for a local stack; unset is AWS itself."
+    )
+    bucket: str | None = Field(
+        None,
+        alias="LAYOUTLM_TRAINING_BUCKET",
+        description="The bucket of runs, bundles and the canonical zip.",
+    )
+    extra_buckets: Annotated[tuple[str, ...], BeforeValidator(split_commas)] = Field(
+        (),
+        alias="LAYOUTLM_ALLOWED_BUCKETS",
+        description="Further buckets that a message may name, separated by commas.",
+    )
+    train_job_queue_url: str | None = Field(
+        None, alias="TRAIN_JOB_QUEUE_URL", description="Where trainings are asked for."
+    )
+    train_results_queue_url: str | None = Field(
+        None, alias="TRAIN_RESULTS_QUEUE_URL", description="Where their results go."
+    )
+    export_job_queue_url: str | None = Field(
+        None, alias="COREML_EXPORT_JOB_QUEUE_URL", description="Where exports are asked for."
+    )
+    export_results_queue_url: str | None = Field(
+        None, alias="COREML_EXPORT_RESULTS_QUEUE_URL", description="Where their results go."
+    )
+    work_dir: Path = Field(
+        Path(tempfile.gettempdir()) / "receipt-layoutlm",
+        alias="LAYOUTLM_WORK_DIR",
+        description="Where children keep their files; one folder an attempt, removed at its end.",
+    )
+    lease_seconds: float = Field(
+        90,
+        ge=1,
+        le=3600,
+        alias="LAYOUTLM_LEASE_SECONDS",
+        description="How long a job stays ours without a sign of life, in seconds; renewed every third.",
+    )
+    poll_seconds: int = Field(
+        20, ge=0, le=20, alias="LAYOUTLM_POLL_SECONDS", description="How long one receive waits, in seconds."
+    )
+    drain_seconds: float = Field(
+        100,
+        ge=1,
+        alias="LAYOUTLM_DRAIN_SECONDS",
+        description="How long a stopping child may take to reach a checkpoint, in seconds.",
+    )
+    max_attempts: int = Field(
+        5, ge=1, le=100, alias="LAYOUTLM_MAX_ATTEMPTS", description="Failed attempts until a job is failed."
+    )
+    max_claims: int = Field(
+        50,
+        ge=1,
+        alias="LAYOUTLM_MAX_CLAIMS",
+        description="Claims until a job is failed, however they ended: a job that kills its hosts ends too.",
+    )
+    retry_base_seconds: float = Field(
+        15,
+        ge=0,
+        alias="LAYOUTLM_RETRY_BASE_SECONDS",
+        description="First retry comes within this many seconds; each further one doubles the bound.",
+    )
+    retry_max_seconds: float = Field(
+        900,
+        ge=0,
+        le=43200,
+        alias="LAYOUTLM_RETRY_MAX_SECONDS",
+        description="Upper bound of that, in seconds.",
+    )
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings; an empty variable counts as unset.
+
+        Raises:
+            SettingsError: naming each variable that has a wrong value.
+        """
+        source = os.environ if environ is None else environ
+        given = {name: source[name] for name in cls.variables() if source.get(name)}
+        if "AWS_REGION" not in given and source.get("AWS_DEFAULT_REGION"):
+            given["AWS_REGION"] = source["AWS_DEFAULT_REGION"]
+        try:
+            return cls.model_validate(given)
+        except pydantic.ValidationError as error:
+            faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
+            raise SettingsError(f"Wrong settings: {faults}.") from error
+
+    @classmethod
+    def variables(cls) -> dict[str, str]:
+        """Each environment variable with the field that it sets."""
+        return {str(field.alias): name for name, field in cls.model_fields.items()}
+
+    def require(self, *names: str) -> None:
+        """Make sure that the named fields are set.
+
+        Raises:
+            SettingsError: naming the variables that are missing.
+        """
+        missing = [str(type(self).model_fields[name].alias) for name in names if getattr(self, name) is None]
+        if missing:
+            raise SettingsError(
+                f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set. "
+                "`layoutlm-cli local up` prints them for a local stack; docs/reference.md lists them all."
+            )
+
+    @property
+    def allowed_buckets(self) -> tuple[str, ...]:
+        """The buckets that a message may name."""
+        own = (self.bucket,) if self.bucket else ()
+        return tuple(dict.fromkeys((*own, *self.extra_buckets)))
+
+    @property
+    def runs(self) -> S3Place:
+        """Where runs lie unless a message says otherwise."""
+        self.require("bucket")
+        return S3Place(bucket=self.bucket or "", key="runs/")
+
+    @property
+    def canonical_bundle(self) -> S3Place:
+        """The zip that clients in the field download."""
+        self.require("bucket")
+        return S3Place(bucket=self.bucket or "", key="coreml/layoutlm-coreml-bundle.zip")
+
+    def bundle_prefix(self, job_name: str) -> S3Place:
+        """Where a run's bundle goes unless a message says otherwise."""
+        self.require("bucket")
+        return S3Place(bucket=self.bucket or "", key=f"coreml/{job_name}/")

@@ -1,0 +1,66 @@
+"""Sending requests as the command line does: checked, sent, then shown as pending."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import suppress
+
+from pydantic_core import to_json
+
+from messages.codec import decode_export_job, encode
+from messages.export import ExportJob
+from messages.fields import S3Place
+from messages.train import TrainJob
+from receipt_dynamo.entities import Job
+from receipt_dynamo.errors import AlreadyExists
+from workers.aws import open_aws
+from workers.errors import SettingsError
+from workers.exporting import queue_export
+from workers.find import find_job
+from workers.queue import send
+from workers.settings import Settings
+from workers.train import job_record
+
+
+async def submit_training(settings: Settings, job: TrainJob) -> str:
+    """Send a train job and make its pending record; returns the queue's message id.
+
+    The message goes first: a record without a message would wait for ever, while a message without a
+    record is made one by the worker that takes it.
+    """
+    settings.require("table_name", "bucket", "train_job_queue_url")
+    async with open_aws(settings) as aws:
+        message_id = await send(aws.sqs, str(settings.train_job_queue_url), encode(job), {"kind": "train"})
+        parent = job.hyperparameters.output_s3_path
+        run = (S3Place.parse(parent) if parent else settings.runs) / f"{job.job_name}/"
+        with suppress(AlreadyExists):
+            await aws.table.add_job(job_record(job, run, status="pending", created_by="layoutlm-cli"))
+    return message_id
+
+
+async def submit_export(
+    settings: Settings, job: str, *, quantize: str | None, model_s3_uri: str | None, prefix: str | None
+) -> ExportJob:
+    """Make an export's record and send its message; returns what was sent."""
+    settings.require("table_name", "bucket", "export_job_queue_url")
+    async with open_aws(settings) as aws:
+        training = await find_job(aws.table, job)
+        body = {
+            "job_id": training.job_id,
+            "model_s3_uri": model_s3_uri or _best_checkpoint(training),
+            "quantize": quantize,
+            "output_s3_prefix": prefix or settings.bundle_prefix(training.name).uri,
+        }
+        export = decode_export_job(to_json(body), message_id=str(uuid.uuid4()))
+        await queue_export(aws.table, aws.sqs, str(settings.export_job_queue_url), export)
+    return export
+
+
+def _best_checkpoint(training: Job) -> str:
+    best = training.results.get("best_checkpoint_s3_path")
+    if not isinstance(best, str):
+        raise SettingsError(
+            f"Job {training.name} ({training.status}) has no best checkpoint yet. Wait for its end, or pass "
+            "--model-s3-uri."
+        )
+    return best

@@ -1,0 +1,52 @@
+"""The queues with their attributes: one source for the local stack, the tests and the infrastructure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from workers.settings import Settings
+
+RETENTION_SECONDS = 14 * 24 * 3600
+MAX_RECEIVES = 1000
+"""SQS's own limit. Attempts are counted in the lease, where a job that is held elsewhere or was interrupted
+does not count; SQS's count is only the last net under a body that ends the worker before it can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSpec:
+    """One queue and its dead-letter queue."""
+
+    name: str
+    setting: str
+    visibility_seconds: int
+
+    @property
+    def dead_letter_name(self) -> str:
+        """Name of its dead-letter queue."""
+        return f"{self.name}-dlq"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that carries its URL."""
+        return str(Settings.model_fields[self.setting].alias)
+
+    def attributes(self, dead_letter_arn: str) -> dict[str, str]:
+        """The attributes that CreateQueue takes."""
+        redrive = {"deadLetterTargetArn": dead_letter_arn, "maxReceiveCount": MAX_RECEIVES}
+        return {
+            "VisibilityTimeout": str(self.visibility_seconds),
+            "MessageRetentionPeriod": str(RETENTION_SECONDS),
+            "ReceiveMessageWaitTimeSeconds": "20",
+            "RedrivePolicy": json.dumps(redrive),
+        }
+
+
+QUEUES = (
+    QueueSpec("layoutlm-train-jobs", "train_job_queue_url", visibility_seconds=120),
+    QueueSpec("layoutlm-train-results", "train_results_queue_url", visibility_seconds=30),
+    QueueSpec("coreml-export-jobs", "export_job_queue_url", visibility_seconds=120),
+    QueueSpec("coreml-export-results", "export_results_queue_url", visibility_seconds=30),
+)
+TABLE_NAME = "ReceiptsTable"
+BUCKET_NAME = "layoutlm-training"

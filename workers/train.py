@@ -1,0 +1,218 @@
+"""The train job: what a daemon does around `python -m receipt_layoutlm.training`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import structlog
+
+from messages.child import ErrorClass, Trained, TrainTask
+from messages.codec import decode_train_job, encode
+from messages.errors import InvalidMessage
+from messages.export import ExportJob
+from messages.fields import S3Place, derive_id
+from messages.train import JobState, TrainJob, TrainResult
+from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.entities import Job, JobLease, JobStatus
+from workers.exporting import queue_export
+from workers.lease import timestamp
+from workers.outcome import outcome_of
+from workers.queue import Received, send
+from workers.records import add_status, show_job
+from workers.settings import Settings
+from workers.verdict import Refused, Verdict
+
+log = structlog.get_logger(__name__)
+
+ACTIVE = {"pending", "running", "interrupted", "succeeded"}
+
+
+class Training:
+    """Trainings, as `workers.kind.Kind` describes them."""
+
+    name: Literal["train"] = "train"
+    module = "receipt_layoutlm.training"
+
+    def __init__(self, settings: Settings, table: AsyncDynamoClient, sqs: Any, worker: str) -> None:
+        settings.require("bucket", "table_name")
+        self._settings = settings
+        self._table = table
+        self._sqs = sqs
+        self._worker = worker
+
+    def decode(self, message: Received) -> TrainJob:
+        """Parse the message."""
+        return decode_train_job(
+            message.body, message_id=message.message_id, kind=message.attributes.get("kind")
+        )
+
+    def owner_id(self, job: TrainJob) -> str:
+        """The job's id."""
+        return job.job_id
+
+    def timeout_seconds(self, job: TrainJob) -> float | None:
+        """The job's own timeout."""
+        return job.timeout
+
+    def run_place(self, job: TrainJob) -> S3Place:
+        """The run's folder."""
+        parent = job.hyperparameters.output_s3_path
+        return (S3Place.parse(parent) if parent else self._settings.runs) / f"{job.job_name}/"
+
+    async def begin(self, job: TrainJob, attempt: int, work_dir: str) -> TrainTask:
+        """Make or update the Job record: running, with where things will lie."""
+        await self._refuse_taken_name(job)
+        run = self.run_place(job)
+        record = job_record(job, run, status="running")
+        await show_job(self._table, record, attempt)
+        await self._note(job.job_id, "running", f"attempt {attempt}")
+        return TrainTask(
+            job=job,
+            attempt=attempt,
+            table_name=str(self._settings.table_name),
+            run_s3_uri=run.uri,
+            allowed_buckets=self._settings.allowed_buckets,
+            work_dir=work_dir,
+        )
+
+    async def interrupted(self, job: TrainJob, attempt: int) -> None:
+        """Show that the job waits for another host."""
+        await self._table.update_job_status(job.job_id, "interrupted", attempt=attempt)
+        await self._note(job.job_id, "interrupted", "the host stops")
+
+    def decide(self, job: TrainJob, attempt: int, verdict: Verdict) -> dict[str, Any]:
+        """The result's body, the Job's new attributes and, after a success, the export to queue."""
+        trained = verdict.report if isinstance(verdict.report, Trained) else None
+        status = outcome_of(verdict.ending)
+        export = self._export_of(job, trained) if trained and job.wants_export else None
+        result = TrainResult.model_validate(
+            {
+                "result_id": derive_id("train-result", job.job_id),
+                "job_id": job.job_id,
+                "job_name": job.job_name,
+                "status": status,
+                "attempt": attempt,
+                "run_s3_uri": self.run_place(job).uri,
+                "best_checkpoint_s3_uri": trained.best_checkpoint_s3_uri if trained else None,
+                "export_id": export.export_id if export else None,
+                "error_class": verdict.error_class,
+                "error_message": verdict.message,
+                **{
+                    name: trained.results.get(name)
+                    for name in ("best_f1", "best_epoch", "train_runtime")
+                    if trained
+                },
+            }
+        )
+        return {
+            "results": trained.results if trained else {},
+            "result": encode(result),
+            "export": encode(export) if export else None,
+        }
+
+    async def complete(self, record: JobLease) -> None:
+        """Job record, export, result, and the lease closed, in this order; each is safe to repeat."""
+        decision = record.decision or {}
+        result = TrainResult.model_validate_json(decision["result"])
+        if record.state == "decided":
+            job = TrainJob.model_validate_json(record.body or "")
+            shown = job_record(job, self.run_place(job), status=result.status)
+            why = result.error_message
+            await show_job(self._table, shown, record.attempt, results=decision["results"], error_message=why)
+            note = JobStatus(
+                job_id=job.job_id,
+                status=result.status,
+                updated_at=record.decided_at or timestamp(),
+                message=why or result.status,
+                updated_by=self._worker,
+            )
+            await add_status(self._table, note)
+            if decision["export"]:
+                await self._queue_export(ExportJob.model_validate_json(decision["export"]))
+        await self._send(result)
+        if record.state == "decided":
+            await self._table.close_lease(record)
+
+    async def send_unreadable(self, error: InvalidMessage, message: Received) -> bool:
+        """A failed result for the id that the body names."""
+        if error.job_id is None:
+            return False
+        await self._send(
+            TrainResult(
+                result_id=derive_id("unreadable", message.message_id),
+                job_id=error.job_id,
+                status="failed",
+                attempt=0,
+                error_class=ErrorClass.MESSAGE,
+                error_message=str(error),
+            )
+        )
+        return True
+
+    async def _note(self, job_id: str, status: JobState, message: str) -> None:
+        note = JobStatus(
+            job_id=job_id, status=status, updated_at=timestamp(), message=message, updated_by=self._worker
+        )
+        await add_status(self._table, note)
+
+    async def _send(self, result: TrainResult) -> None:
+        if self._settings.train_results_queue_url is None:  # by hand only; a daemon does not start without
+            return
+        attributes = {"kind": "train-result", "result_id": result.result_id}
+        await send(self._sqs, self._settings.train_results_queue_url, encode(result), attributes)
+
+    async def _queue_export(self, export: ExportJob) -> None:
+        if self._settings.export_job_queue_url is None:
+            log.warning("no export queued: COREML_EXPORT_JOB_QUEUE_URL is not set")
+            return
+        await queue_export(self._table, self._sqs, self._settings.export_job_queue_url, export)
+
+    async def _refuse_taken_name(self, job: TrainJob) -> None:
+        for other in await self._table.get_job_by_name(job.job_name):
+            if other.job_id != job.job_id and other.status in ACTIVE:
+                raise Refused(
+                    ErrorClass.NAME_IN_USE,
+                    f"The name {job.job_name} belongs to job {other.job_id} ({other.status}), with the run's "
+                    "folder. Send the job again under another name.",
+                )
+
+    def _export_of(self, job: TrainJob, trained: Trained) -> ExportJob:
+        return ExportJob(
+            export_id=job.export_id,
+            job_id=job.job_id,
+            model_s3_uri=trained.best_checkpoint_s3_uri,
+            quantize=job.quantize,
+            output_s3_prefix=self._settings.bundle_prefix(job.job_name).uri,
+        )
+
+
+def job_record(job: TrainJob, run: S3Place, *, status: JobState, created_by: str = "train-worker") -> Job:
+    """The Job record of a request: configuration and storage, as people and dashboards read it."""
+    prefix = run.key
+    return Job(
+        job_id=job.job_id,
+        name=job.job_name,
+        description="LayoutLM receipt token classification",
+        created_at=timestamp(),
+        created_by=created_by,
+        status=status,
+        priority=job.priority,
+        job_config={
+            "model": "layoutlm-v1",
+            "use_spot": job.use_spot,
+            "auto_export": job.auto_export,
+            "quantize": job.quantize,
+            "timeout": job.timeout,
+            **job.hyperparameters.model_dump(mode="json"),
+        },
+        storage={
+            "bucket": run.bucket,
+            "run_root_prefix": prefix,
+            "checkpoints_prefix": f"{prefix}checkpoints/",
+            "best_prefix": f"{prefix}best/",
+            "logs_prefix": f"{prefix}logs/",
+            "config_prefix": f"{prefix}config/",
+            "publish_model_prefix": f"coreml/{job.job_name}/",
+        },
+        tags=dict(job.tags),
+    )

@@ -1,0 +1,59 @@
+"""How one attempt ended, and why: what supervision hands to finishing."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+from messages.child import ChildExit, ErrorClass, Exported, Failure, Trained
+from workers.outcome import Ending
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The ending of an attempt.
+
+    Attributes:
+        ending: the row of the outcome table.
+        error_class: kind of the failure, for NEVER and LATER.
+        message: why, for a person.
+        report: what a successful child handed over.
+        seconds: how long the attempt took.
+    """
+
+    ending: Ending
+    error_class: ErrorClass | None = None
+    message: str | None = None
+    report: Trained | Exported | None = None
+    seconds: float = 0.0
+
+    @classmethod
+    def failed(cls, error_class: ErrorClass, message: str) -> Verdict:
+        """A failure: tried again where its class says that this can help."""
+        ending = Ending.LATER if error_class.retryable else Ending.NEVER
+        return cls(ending, error_class=error_class, message=message)
+
+
+class Refused(Exception):  # noqa: N818 - reads as what happened
+    """The job cannot be begun; carries the verdict."""
+
+    def __init__(self, error_class: ErrorClass, message: str) -> None:
+        super().__init__(message)
+        self.verdict = Verdict.failed(error_class, message)
+
+
+def judge_exit(code: int, last: Trained | Exported | Failure | None, last_lines: list[str]) -> Verdict:
+    """What a child's exit code and its last report mean."""
+    if code == ChildExit.DONE and isinstance(last, Trained | Exported):
+        return Verdict(Ending.DONE, report=last)
+    if code == ChildExit.STOPPED:
+        return Verdict(Ending.STOPPED)
+    if isinstance(last, Failure):
+        return Verdict.failed(last.error_class, last.message)
+    if code == -signal.SIGKILL:
+        return Verdict.failed(
+            ErrorClass.MEMORY, "The process was killed from outside, most likely for the memory it took."
+        )
+    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    said = last_lines[-1] if last_lines else "it said nothing"
+    return Verdict.failed(ErrorClass.CRASHED, f"The process ended with {how}; its last words: {said}")
