@@ -1,0 +1,86 @@
+"""The table: keys, records, requests, and a client for threads and one for asyncio.
+
+`DynamoClient` is imported only when it is asked for, because it brings boto3 along, which a daemon that uses
+`receipt_dynamo.aio.AsyncDynamoClient` does without.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from receipt_dynamo.entities import (
+    CoreMLExport,
+    Image,
+    Job,
+    JobCheckpoint,
+    JobLease,
+    JobLog,
+    JobMetric,
+    JobStatus,
+    OCRJob,
+    OCRRoutingDecision,
+    Receipt,
+    ReceiptLine,
+    ReceiptWord,
+    ReceiptWordLabel,
+)
+from receipt_dynamo.errors import (
+    AlreadyExists,
+    ConditionFailed,
+    CredentialsError,
+    DynamoError,
+    InvalidItem,
+    InvalidValue,
+    ItemTooLarge,
+    LeaseRefused,
+    NetworkError,
+    NotFound,
+    TableMissing,
+    Throttled,
+)
+from receipt_dynamo.operations.receipts import ReceiptDetails, ReceiptKey
+from receipt_dynamo.steps import Page
+
+if TYPE_CHECKING:
+    from receipt_dynamo.client import DynamoClient
+
+__all__ = [
+    "AlreadyExists",
+    "ConditionFailed",
+    "CoreMLExport",
+    "CredentialsError",
+    "DynamoClient",
+    "DynamoError",
+    "Image",
+    "InvalidItem",
+    "InvalidValue",
+    "ItemTooLarge",
+    "Job",
+    "JobCheckpoint",
+    "JobLease",
+    "JobLog",
+    "JobMetric",
+    "JobStatus",
+    "LeaseRefused",
+    "NetworkError",
+    "NotFound",
+    "OCRJob",
+    "OCRRoutingDecision",
+    "Page",
+    "Receipt",
+    "ReceiptDetails",
+    "ReceiptKey",
+    "ReceiptLine",
+    "ReceiptWord",
+    "ReceiptWordLabel",
+    "TableMissing",
+    "Throttled",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "DynamoClient":
+        from receipt_dynamo.client import DynamoClient  # noqa: PLC0415 - see the module's docstring
+
+        return DynamoClient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

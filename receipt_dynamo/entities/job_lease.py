@@ -1,0 +1,53 @@
+"""Who works on a job: the record that decides, beside the record that people read."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Any, ClassVar
+
+from pydantic.dataclasses import dataclass
+
+from receipt_dynamo.entities.fields import (
+    Attempt,
+    LeaseFailure,
+    LeaseKind,
+    LeaseOutcome,
+    LeaseState,
+    Timestamp,
+    Uuid,
+)
+from receipt_dynamo.entities.record import STRICT, Record
+from receipt_dynamo.keys import LEASE_OWNER_TYPES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
+class JobLease(Record):
+    """The lease of one job or export.
+
+    `attempt` counts claims and fences every later write. `claim_id` is unique to one claim, and stays after
+    a release so that a repeated release knows itself. `body` is the request, to put the job back on its
+    queue; `decision` holds everything needed to complete a decided job.
+    """
+
+    TYPE: ClassVar[str] = "JOB_LEASE"
+    KEY_ONLY: ClassVar[frozenset[str]] = frozenset({"owner_id"})
+
+    kind: LeaseKind
+    owner_id: Uuid
+    state: LeaseState
+    attempt: Attempt
+    expires_at: Timestamp
+    claim_id: str | None = None
+    worker: str | None = None
+    acquired_at: Timestamp | None = None
+    failures: list[LeaseFailure] = field(default_factory=list)
+    cancel_requested_at: Timestamp | None = None
+    body: str | None = None
+    outcome: LeaseOutcome | None = None
+    decision: dict[str, Any] | None = None
+    decided_at: Timestamp | None = None
+
+    @property
+    def owner_type(self) -> str:
+        """The TYPE of the record that the lease stands beside."""
+        return LEASE_OWNER_TYPES[self.kind]

@@ -1,0 +1,1 @@
+"""What the clients can do, each operation written once as a generator of requests (`steps`)."""

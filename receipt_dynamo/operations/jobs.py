@@ -1,0 +1,207 @@
+"""Jobs, their metrics and logs, and CoreML exports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from receipt_dynamo.entities import CoreMLExport, Job, JobLog, JobMetric, Record
+from receipt_dynamo.entities.fields import ExportState, JobState
+from receipt_dynamo.errors import ConditionFailed, NotFound
+from receipt_dynamo.operations.paging import read_all, read_pages
+from receipt_dynamo.requests import queries, records
+from receipt_dynamo.steps import Page, Steps
+from receipt_dynamo.values import Item, read_value
+
+R = TypeVar("R", bound=Record)
+
+
+def get_job(table: str, job_id: str) -> Steps[Job]:
+    """Return a job as it stands now; raise `NotFound`."""
+    return (yield from _get(table, Job, records.job_key(job_id)))
+
+
+def get_job_by_name(table: str, name: str) -> Steps[list[Job]]:
+    """Return every job of this name, newest first; names repeat when an experiment is run again."""
+    return (yield from read_all(queries.jobs_by_name(table, name), Job.from_item))
+
+
+def list_jobs(
+    table: str, limit: int | None = None, last_evaluated_key: Item | None = None
+) -> Steps[Page[Job]]:
+    """Return jobs of every status, in no order."""
+    return read_pages(queries.of_type(table, Job.TYPE), Job.from_item, limit, last_evaluated_key)
+
+
+def list_jobs_by_status(
+    table: str, status: JobState, limit: int | None = None, last_evaluated_key: Item | None = None
+) -> Steps[Page[Job]]:
+    """Return the jobs of one status, oldest first."""
+    return read_pages(queries.jobs_by_status(table, status), Job.from_item, limit, last_evaluated_key)
+
+
+def get_latest_job_by_status(table: str, status: JobState) -> Steps[Job | None]:
+    """Return the job of this status that was created last, or None."""
+    request = queries.jobs_by_status(table, status, newest_first=True)
+    page = yield from read_pages(request, Job.from_item, 1, None)
+    return page.items[0] if page.items else None
+
+
+def update_job_status(  # noqa: PLR0913 - one write of everything that changes together
+    table: str,
+    job_id: str,
+    status: JobState,
+    *,
+    attempt: int | None,
+    attributes: Mapping[str, Any] | None = None,
+    results: Mapping[str, Any] | None = None,
+) -> Steps[None]:
+    """Set a job's status and what else is given, unless a later attempt has written to it.
+
+    Args:
+        table: the table's name, which the client fills in.
+        job_id: whose record.
+        status: the new status.
+        attempt: the lease's attempt; the write is refused if the record carries a higher one. None for
+            people and tools, who hold no lease: it is then neither checked nor written.
+        attributes: further attributes of `Job` by name, such as `error_message`.
+        results: entries of `results`, set one by one, so that what others wrote there stays.
+
+    Raises:
+        NotFound: there is no such job; none is made.
+        ConditionFailed: a later attempt has the job. Stop the work and write nothing more.
+    """
+    return _update_job(table, job_id, {"status": status, **(attributes or {})}, attempt, results)
+
+
+def merge_job_results(
+    table: str, job_id: str, results: Mapping[str, Any], *, attempt: int | None = None
+) -> Steps[None]:
+    """Set entries of a job's `results` one by one, whether it has any yet; raises as `update_job_status`."""
+    return _update_job(table, job_id, {}, attempt, results)
+
+
+def list_job_metrics(
+    table: str,
+    job_id: str,
+    metric_name: str | None = None,
+    limit: int | None = None,
+    last_evaluated_key: Item | None = None,
+) -> Steps[Page[JobMetric]]:
+    """Return a job's metrics by name and time, or those of one name by time."""
+    request = queries.job_metrics(table, job_id, metric_name)
+    return read_pages(request, JobMetric.from_item, limit, last_evaluated_key)
+
+
+def get_metrics_by_name(
+    table: str, metric_name: str, limit: int | None = None, last_evaluated_key: Item | None = None
+) -> Steps[Page[JobMetric]]:
+    """Return the metrics of one name of every job, by time."""
+    request = queries.metrics_by_name(table, metric_name)
+    return read_pages(request, JobMetric.from_item, limit, last_evaluated_key)
+
+
+def get_metrics_by_name_across_jobs(
+    table: str, metric_name: str, limit: int | None = None, last_evaluated_key: Item | None = None
+) -> Steps[Page[JobMetric]]:
+    """Return the metrics of one name grouped by job, within a job by time."""
+    request = queries.metrics_by_name_across_jobs(table, metric_name)
+    return read_pages(request, JobMetric.from_item, limit, last_evaluated_key)
+
+
+def list_job_logs(
+    table: str, job_id: str, limit: int | None = None, last_evaluated_key: Item | None = None
+) -> Steps[Page[JobLog]]:
+    """Return a job's log, oldest first."""
+    return read_pages(queries.job_logs(table, job_id), JobLog.from_item, limit, last_evaluated_key)
+
+
+def get_coreml_export_job(table: str, export_id: str) -> Steps[CoreMLExport]:
+    """Return an export as it stands now; raise `NotFound`."""
+    return (yield from _get(table, CoreMLExport, records.export_key(export_id)))
+
+
+def get_coreml_export_jobs_for_job(
+    table: str, job_id: str, limit: int | None = None, last_evaluated_key: Item | None = None
+) -> Steps[Page[CoreMLExport]]:
+    """Return the exports of one job, in no meaningful order."""
+    request = queries.exports_for_job(table, job_id)
+    return read_pages(request, CoreMLExport.from_item, limit, last_evaluated_key)
+
+
+def get_coreml_export_jobs_by_status(
+    table: str, status: ExportState, limit: int | None = None, last_evaluated_key: Item | None = None
+) -> Steps[Page[CoreMLExport]]:
+    """Return the exports of one status, in no meaningful order."""
+    request = queries.exports_by_status(table, status)
+    return read_pages(request, CoreMLExport.from_item, limit, last_evaluated_key)
+
+
+def update_coreml_export_status(
+    table: str,
+    export_id: str,
+    status: ExportState,
+    *,
+    attempt: int | None,
+    attributes: Mapping[str, Any] | None = None,
+) -> Steps[None]:
+    """Set an export's status and what else is given; `attempt` and errors as for `update_job_status`."""
+    request = records.update_export(
+        table, export_id, {"status": status, **(attributes or {})}, attempt=attempt
+    )
+    try:
+        yield request
+    except ConditionFailed as refused:
+        raise _refused(CoreMLExport, export_id, attempt, refused) from refused
+
+
+def _get(table: str, kind: type[R], key: Item) -> Steps[R]:
+    response = yield records.get_record(table, key)
+    if "Item" not in response:
+        raise NotFound(f"{key['PK']['S']} does not exist in {table}. Check the id and the table's name.")
+    return kind.from_item(response["Item"])
+
+
+def _update_job(
+    table: str,
+    job_id: str,
+    attributes: Mapping[str, Any],
+    attempt: int | None,
+    results: Mapping[str, Any] | None,
+) -> Steps[None]:
+    request = records.update_job(table, job_id, attributes, attempt=attempt, results=results)
+    try:
+        yield request
+    except ConditionFailed as refused:
+        if not results or refused.item is None or "M" in refused.item.get("results", {}):
+            raise _refused(Job, job_id, attempt, refused) from refused
+    else:
+        return
+    yield from _start_results(table, job_id, attributes, attempt, results)
+
+
+def _start_results(
+    table: str, job_id: str, attributes: Mapping[str, Any], attempt: int | None, results: Mapping[str, Any]
+) -> Steps[None]:
+    try:
+        yield records.update_job(table, job_id, attributes, attempt=attempt, results=results, merge=False)
+    except ConditionFailed as refused:
+        if refused.item is None or "M" not in refused.item.get("results", {}):
+            raise _refused(Job, job_id, attempt, refused) from refused
+    else:
+        return
+    # Another writer made the map between our two tries; it is never taken away again, so merging works now.
+    yield from _update_job(table, job_id, attributes, attempt, results)
+
+
+def _refused(
+    kind: type[Record], record_id: str, attempt: int | None, refused: ConditionFailed
+) -> NotFound | ConditionFailed:
+    if refused.item is None:
+        return NotFound(f"{kind.TYPE} {record_id} does not exist, so it was not updated. Add it first.")
+    standing = read_value("attempt", refused.item.get("attempt", {"NULL": True}))
+    return ConditionFailed(
+        f"{kind.TYPE} {record_id} is at attempt {standing}, past this writer's {attempt}: another worker has"
+        " it. Stop the work and write nothing more.",
+        refused.item,
+    )

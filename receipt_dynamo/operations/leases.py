@@ -1,0 +1,150 @@
+"""Who works on a job: claim, renew, release, decide, close.
+
+A client's library repeats a request whose answer was lost, and then our own first write refuses the second.
+Each operation recognises that by the claim's unique id and counts it as done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from receipt_dynamo.entities import JobLease
+from receipt_dynamo.entities.fields import LeaseFailure, LeaseKind, LeaseOutcome, LeaseState
+from receipt_dynamo.errors import ConditionFailed, LeaseRefused
+from receipt_dynamo.operations.paging import read_pages
+from receipt_dynamo.requests import leases
+from receipt_dynamo.steps import Page, Request, Steps
+from receipt_dynamo.values import Item
+
+
+def claim_lease(  # noqa: PLR0913 - a claim is all of these at once
+    table: str,
+    owner_id: str,
+    *,
+    kind: LeaseKind,
+    claim_id: str,
+    worker: str,
+    now: str,
+    expires_at: str,
+    body: str | None = None,
+) -> Steps[JobLease]:
+    """Take a job that is new, free or expired, and return the lease with its raised attempt.
+
+    `claim_id` must be unique to this claim. `body` is the request's text, kept for putting the job back on
+    its queue. The lease returned may carry `cancel_requested_at`. Raises `LeaseRefused` whose `lease` says
+    who holds the job, or that it is decided or closed.
+    """
+    request = leases.claim_lease(
+        table,
+        owner_id,
+        kind=kind,
+        claim_id=claim_id,
+        worker=worker,
+        now=now,
+        expires_at=expires_at,
+        body=body,
+    )
+    try:
+        response = yield request
+    except ConditionFailed as refused:
+        standing = _standing(refused)
+        if standing is not None and standing.state == "held" and standing.claim_id == claim_id:
+            return standing
+        raise _refusal("claimed", f"{kind} {owner_id}", refused, standing) from refused
+    return JobLease.from_item(response["Attributes"])
+
+
+def renew_lease(table: str, lease: JobLease, *, expires_at: str) -> Steps[JobLease]:
+    """Hold a lease until `expires_at`; look at `cancel_requested_at` of what returns.
+
+    Raises `LeaseRefused` if the job is no longer ours: stop the work, write and delete nothing.
+    """
+    return _change("renewed", lease, leases.renew_lease(table, lease, expires_at=expires_at), None)
+
+
+def release_lease(
+    table: str, lease: JobLease, *, now: str, failure: LeaseFailure | None = None
+) -> Steps[JobLease]:
+    """Free a lease at once for anyone, noting a `failure` that counts; raise `LeaseRefused` if not ours."""
+    request = leases.release_lease(table, lease, now=now, failure=failure)
+    return _change("released", lease, request, "free")
+
+
+def decide_lease(
+    table: str, lease: JobLease, *, outcome: LeaseOutcome, decision: Mapping[str, Any], now: str
+) -> Steps[JobLease]:
+    """Fix a job's outcome together with all that completing it needs; raise `LeaseRefused` if not ours."""
+    request = leases.decide_lease(table, lease, outcome=outcome, decision=decision, now=now)
+    return _change("decided", lease, request, "decided")
+
+
+def close_lease(table: str, lease: JobLease) -> Steps[JobLease]:
+    """Close a decided lease whose record and result are out; closing twice is the same as once."""
+    return _change("closed", lease, leases.close_lease(table, lease), "closed")
+
+
+def request_cancel(table: str, owner_id: str, *, kind: LeaseKind, now: str) -> Steps[JobLease]:
+    """Ask for a job to stop; its next renewal or claim sees it. Raise `LeaseRefused` if it has ended."""
+    try:
+        response = yield leases.request_cancel(table, owner_id, kind=kind, now=now)
+    except ConditionFailed as refused:
+        raise _refusal("cancelled", f"{kind} {owner_id}", refused, _standing(refused)) from refused
+    return JobLease.from_item(response["Attributes"])
+
+
+def get_lease(table: str, owner_id: str, *, kind: LeaseKind) -> Steps[JobLease | None]:
+    """Return a lease as it stands now, or None if the job was never claimed."""
+    response = yield leases.get_lease(table, owner_id, kind=kind)
+    return JobLease.from_item(response["Item"]) if "Item" in response else None
+
+
+def list_expired_leases(
+    table: str, now: str, limit: int | None = None, last_evaluated_key: Item | None = None
+) -> Steps[Page[JobLease]]:
+    """Return the held leases that ended before `now`, the longest ended first; only a claim is sure."""
+    return read_pages(leases.expired_leases(table, now), JobLease.from_item, limit, last_evaluated_key)
+
+
+def list_decided_leases(
+    table: str,
+    expired_before: str | None = None,
+    limit: int | None = None,
+    last_evaluated_key: Item | None = None,
+) -> Steps[Page[JobLease]]:
+    """Return the leases whose outcome is fixed but not completed.
+
+    `expired_before` leaves out those whose worker still had time on its lease and is probably completing
+    them itself.
+    """
+    request = leases.decided_leases(table, expired_before)
+    return read_pages(request, JobLease.from_item, limit, last_evaluated_key)
+
+
+def _change(done: str, lease: JobLease, request: Request, reached: LeaseState | None) -> Steps[JobLease]:
+    try:
+        response = yield request
+    except ConditionFailed as refused:
+        standing = _standing(refused)
+        if standing is not None and standing.state == reached and _same_claim(standing, lease):
+            return standing
+        raise _refusal(done, f"{lease.kind} {lease.owner_id}", refused, standing) from refused
+    return JobLease.from_item(response["Attributes"])
+
+
+def _same_claim(standing: JobLease, lease: JobLease) -> bool:
+    return (standing.claim_id, standing.attempt) == (lease.claim_id, lease.attempt)
+
+
+def _standing(refused: ConditionFailed) -> JobLease | None:
+    return None if refused.item is None else JobLease.from_item(refused.item)
+
+
+def _refusal(done: str, owner: str, refused: ConditionFailed, standing: JobLease | None) -> LeaseRefused:
+    if standing is None:
+        found = "there is none"
+    else:
+        found = f"it is {standing.state} at attempt {standing.attempt} by {standing.worker}"
+    return LeaseRefused(
+        f"The lease of {owner} could not be {done}: {found}. Leave the job alone.", refused.item, standing
+    )

@@ -1,0 +1,135 @@
+"""Receipts with their lines, words and labels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple, get_args
+
+from receipt_dynamo import keys
+from receipt_dynamo.entities import Receipt, ReceiptLine, ReceiptWord, ReceiptWordLabel
+from receipt_dynamo.entities.fields import ValidationStatus
+from receipt_dynamo.errors import NotFound
+from receipt_dynamo.operations.paging import count_all, read_all, read_pages
+from receipt_dynamo.requests import queries
+from receipt_dynamo.steps import Page, Steps
+from receipt_dynamo.values import Item
+
+
+class ReceiptKey(NamedTuple):
+    """Which receipt of which image."""
+
+    image_id: str
+    receipt_id: int
+
+
+class ReceiptDetails(NamedTuple):
+    """A receipt with everything on it, each list in the order of its ids."""
+
+    receipt: Receipt
+    lines: list[ReceiptLine]
+    words: list[ReceiptWord]
+    labels: list[ReceiptWordLabel]
+
+
+def get_receipt_details(table: str, image_id: str, receipt_id: int) -> Steps[ReceiptDetails]:
+    """Return a receipt with its lines, words and labels, read in one query; raise `NotFound`."""
+    found = yield from read_all(queries.receipt_contents(table, image_id, receipt_id), _as_is)
+    details = _gather(found)
+    if not details:
+        raise NotFound(f"Receipt {receipt_id} of image {image_id} does not exist in {table}. Check both ids.")
+    return details[0]
+
+
+def get_image_receipts(table: str, image_id: str) -> Steps[list[ReceiptDetails]]:
+    """Return every receipt of an image, read in one query; lines and words without a receipt are left out."""
+    return _gather((yield from read_all(queries.image_contents(table, image_id), _as_is)))
+
+
+def list_receipt_words_from_receipt(table: str, image_id: str, receipt_id: int) -> Steps[list[ReceiptWord]]:
+    """Return a receipt's words in the order of their line and word ids; empty where there is no receipt."""
+    request = queries.words_of_receipt(table, image_id, receipt_id)
+    return (yield from read_all(request, ReceiptWord.from_item))
+
+
+def list_receipts(
+    table: str, limit: int | None = None, last_evaluated_key: Item | None = None
+) -> Steps[Page[Receipt]]:
+    """Return receipts of every image, in no order."""
+    return read_pages(queries.of_type(table, Receipt.TYPE), Receipt.from_item, limit, last_evaluated_key)
+
+
+def list_receipt_keys(
+    table: str, limit: int | None = None, last_evaluated_key: Item | None = None
+) -> Steps[Page[ReceiptKey]]:
+    """Return which receipts there are without reading them, in no order."""
+    request = queries.of_type(table, Receipt.TYPE, only="#PK, #SK")
+    return read_pages(request, _receipt_key, limit, last_evaluated_key)
+
+
+def count_receipts(table: str) -> Steps[int]:
+    """Return how many receipts there are."""
+    return count_all(queries.count_of_type(table, Receipt.TYPE))
+
+
+def list_receipt_word_labels_with_status(
+    table: str, status: ValidationStatus, limit: int | None = None, last_evaluated_key: Item | None = None
+) -> Steps[Page[ReceiptWordLabel]]:
+    """Return the labels of one validation status, by image, receipt and word."""
+    request = queries.labels_with_status(table, status)
+    return read_pages(request, ReceiptWordLabel.from_item, limit, last_evaluated_key)
+
+
+def count_labels_by_category_and_status(table: str) -> Steps[dict[str, dict[ValidationStatus, int]]]:
+    """Return for each label how many of its records have each validation status, absent ones left out."""
+    counts: dict[str, dict[ValidationStatus, int]] = {}
+    statuses: tuple[ValidationStatus, ...] = get_args(ValidationStatus)
+    for status in statuses:
+        request = queries.labels_with_status(table, status, only="#SK")
+        labels = yield from read_all(request, _label_of)
+        for label, count in sorted(Counter(labels).items()):
+            counts.setdefault(label, {})[status] = count
+    return counts
+
+
+def _gather(items: list[Item]) -> list[ReceiptDetails]:
+    # The partition also holds kinds that are not ours (letters, metadata): they are passed over unread.
+    receipts: dict[int, ReceiptDetails] = {}
+    for item in items:
+        if item["TYPE"]["S"] == Receipt.TYPE:
+            receipt = Receipt.from_item(item)
+            receipts[receipt.receipt_id] = ReceiptDetails(receipt, [], [], [])
+    for item in items:
+        _file(item, receipts)
+    return list(receipts.values())
+
+
+def _file(item: Item, receipts: dict[int, ReceiptDetails]) -> None:
+    part: ReceiptLine | ReceiptWord | ReceiptWordLabel
+    match item["TYPE"]["S"]:
+        case ReceiptLine.TYPE:
+            part = ReceiptLine.from_item(item)
+            chosen = "lines"
+        case ReceiptWord.TYPE:
+            part = ReceiptWord.from_item(item)
+            chosen = "words"
+        case ReceiptWordLabel.TYPE:
+            part = ReceiptWordLabel.from_item(item)
+            chosen = "labels"
+        case _:
+            return
+    if part.receipt_id in receipts:
+        getattr(receipts[part.receipt_id], chosen).append(part)
+
+
+def _receipt_key(item: Item) -> ReceiptKey:
+    image = keys.IMAGE_PK.parse(item["PK"]["S"])
+    receipt = keys.RECEIPT_SK.parse(item["SK"]["S"])
+    return ReceiptKey(str(image["image_id"]), int(receipt["receipt_id"]))
+
+
+def _label_of(item: Item) -> str:
+    return str(keys.LABEL_SK.parse(item["SK"]["S"])["label"])
+
+
+def _as_is(item: Item) -> Item:
+    return item
