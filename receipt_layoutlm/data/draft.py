@@ -1,4 +1,4 @@
-"""The form every source of labelled receipts produces, so that importers and generators share one way into the table."""
+"""The form that every source of labelled receipts produces, so that all share one way into the table."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

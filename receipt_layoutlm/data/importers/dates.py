@@ -1,4 +1,4 @@
-"""Finds a known date among the words of a receipt, in whatever order and with whatever separators it was printed."""
+"""Finds a known date among the words of a receipt, in whatever order and with whatever separators."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from receipt_layoutlm.data.importers.phrases import Spot, squeeze
 from receipt_layoutlm.data.importers.spans import words_touching
 
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-_GAP = r"\s*[-/.,:' ]\s*"
+_GAP = r"\s*[-/.,' ]\s*"
 _MONTH = r"(?P<m>" + "|".join(MONTHS) + r")[A-Z]*"
 # No boundary is asked for at the end: scans glue the time to the date ("26/02/1808:11").
 FORMS = tuple(

@@ -1,7 +1,7 @@
-"""Finds a phrase (a company, an address) among the words of a receipt, however it was spaced, cased or broken into lines.
+"""Finds a phrase (a company, an address) on a receipt, however it was spaced, cased or broken into lines.
 
-The phrase is looked for piece by piece: every line may hold one or more runs of words that occur in the phrase.
-Pieces that stand close together form a region, and the region that covers most of the phrase wins.
+The phrase is looked for piece by piece: a line may hold runs of words that occur in the phrase. Pieces that
+stand close together form a region, and the region that covers most of the phrase wins.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,11 +14,13 @@ Spot = tuple[int, int]
 
 # A piece this short ("27", "NO 8") occurs in a phrase by chance, so it must match whole tokens of the phrase.
 SHORT_PIECE = 6
+# A piece this long may stand in a line of other words; a shorter one ("UTAMA") must be half of its line.
+TELLING_PIECE = 10
 # One wrong character in eight is an OCR slip; more is another text.
 CHARACTERS_PER_SLIP = 8
 # Pieces further apart than this many line heights belong to different blocks of print.
 REGION_GAP_IN_HEIGHTS = 2.5
-# Two pieces may share this part of the phrase (a comma, a repeated word) before the second counts as a repetition.
+# Two pieces may share this part of the phrase before the second counts as a repetition of the first.
 TOLERATED_OVERLAP = 0.3
 
 
@@ -45,32 +47,37 @@ class Phrase:
         squeezed = "".join(tokens)
         return cls(squeezed, frozenset(boundaries), trigrams(squeezed))
 
-    def find(self, piece: str) -> range | None:
-        """Where `piece` occurs in the phrase exactly; a short piece only as whole tokens."""
-        start = self.squeezed.find(piece)
-        while start >= 0:
-            end = start + len(piece)
-            if len(piece) >= SHORT_PIECE or (start in self.boundaries and end in self.boundaries):
-                return range(start, end)
-            start = self.squeezed.find(piece, start + 1)
-        return None
+    def find(self, piece: str) -> tuple[range, ...]:
+        """Every place where `piece` stands in the phrase exactly, or else one where it nearly does."""
+        return self._places(piece) or self._rough_place(piece)
 
-    def find_roughly(self, piece: str) -> range | None:
-        """Where `piece` occurs in the phrase with an edit distance of at most one in eight characters."""
+    def _places(self, piece: str) -> tuple[range, ...]:
+        length = len(piece)
+        starts = (i for i in range(len(self.squeezed)) if self.squeezed.startswith(piece, i))
+        return tuple(
+            range(i, i + length)
+            for i in starts
+            if length >= SHORT_PIECE or (i in self.boundaries and i + length in self.boundaries)
+        )
+
+    def _rough_place(self, piece: str) -> tuple[range, ...]:
         slips = len(piece) // CHARACTERS_PER_SLIP
         if not slips or len(trigrams(piece) & self.trigrams) < len(piece) / 3:
-            return None
-        distance, span = nearest_substring(piece, self.squeezed)
-        return span if distance <= slips else None
+            return ()
+        distance, place = nearest_substring(piece, self.squeezed)
+        return (place,) if distance <= slips else ()
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A run of words of one line that occurs in the phrase at `span`."""
+    """A run of words of one line that occurs in the phrase at each of `places`."""
 
     line: int
     words: range
-    span: range
+    places: tuple[range, ...]
+
+    def __len__(self) -> int:
+        return len(self.places[0])
 
 
 def trigrams(text: str) -> frozenset[str]:
@@ -79,7 +86,7 @@ def trigrams(text: str) -> frozenset[str]:
 
 
 def nearest_substring(piece: str, text: str) -> tuple[int, range]:
-    """Edit distance from `piece` to the most similar substring of `text`, and where that stands (Sellers, 1980)."""
+    """Edit distance from `piece` to the most similar part of `text`, and where that is (Sellers, 1980)."""
     row = [(0, start) for start in range(len(text) + 1)]
     for i, wanted in enumerate(piece, start=1):
         previous, row = row, [(i, 0)]
@@ -93,29 +100,29 @@ def nearest_substring(piece: str, text: str) -> tuple[int, range]:
 
 
 def pieces_of(line: int, words: Sequence[str], phrase: Phrase) -> Iterator[Piece]:
-    """The longest runs of `words` that occur in the phrase, from left to right."""
-    yield from _pieces_within(line, words, range(len(words)), phrase)
-
-
-def _pieces_within(line: int, words: Sequence[str], within: range, phrase: Phrase) -> Iterator[Piece]:
-    piece = _longest_piece(line, words, within, phrase)
-    if piece is None:
+    """The runs of squeezed words that occur in the phrase: the longest, and beside it long others."""
+    longest = _longest_piece(line, words, range(len(words)), phrase)
+    if longest is None or len(longest) < min(TELLING_PIECE, len("".join(words)) / 2):
         return
-    yield from _pieces_within(line, words, range(within.start, piece.words.start), phrase)
-    yield piece
-    yield from _pieces_within(line, words, range(piece.words.stop, within.stop), phrase)
+    yield longest
+    sides = [range(longest.words.start), range(longest.words.stop, len(words))]
+    while sides:
+        side = sides.pop()
+        piece = _longest_piece(line, words, side, phrase)
+        if piece and len(piece) >= SHORT_PIECE:
+            yield piece
+            sides += [range(side.start, piece.words.start), range(piece.words.stop, side.stop)]
 
 
 def _longest_piece(line: int, words: Sequence[str], within: range, phrase: Phrase) -> Piece | None:
     runs = [range(i, j) for i in within for j in range(i + 1, within.stop + 1)]
-    texts = {run: "".join(words[k] for k in run) for run in runs}
     # A run that begins or ends with mere punctuation says no more than the run without it.
     runs = [run for run in runs if words[run[0]] and words[run[-1]]]
-    runs.sort(key=lambda run: -len(texts[run]))
-    for run in runs:
-        span = phrase.find(texts[run]) or phrase.find_roughly(texts[run])
-        if span:
-            return Piece(line, run, span)
+    texts = {run: "".join(words[k] for k in run) for run in runs}
+    for run in sorted(runs, key=lambda run: -len(texts[run])):
+        places = phrase.find(texts[run])
+        if places:
+            return Piece(line, run, places)
     return None
 
 
@@ -140,9 +147,11 @@ def without_repetitions(region: Sequence[Piece]) -> tuple[list[Piece], int]:
     """The pieces that cover the phrase once, the longest first, and how many of its characters they cover."""
     covered: set[int] = set()
     kept = []
-    for piece in sorted(region, key=lambda piece: -len(piece.span)):
-        if len(covered.intersection(piece.span)) <= TOLERATED_OVERLAP * len(piece.span):
-            covered.update(piece.span)
+    for piece in sorted(region, key=lambda piece: -len(piece)):
+        allowed = TOLERATED_OVERLAP * len(piece)
+        free = next((place for place in piece.places if len(covered.intersection(place)) <= allowed), None)
+        if free:
+            covered.update(free)
             kept.append(piece)
     return kept, len(covered)
 

@@ -1,0 +1,1 @@
+"""Receipts to windows to encoded examples; their split, their snapshot and where they come from."""

@@ -1,0 +1,167 @@
+"""The words of synthetic receipts: few enough for a small model to learn, too many for a mere lookup."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """What one kind of shop is called and sells; goods are names with lowest and highest price in cents."""
+
+    merchants: tuple[str, ...]
+    goods: tuple[tuple[str, int, int], ...]
+
+
+def _goods(listing: str) -> tuple[tuple[str, int, int], ...]:
+    entries = (entry.strip().rsplit(" ", 2) for entry in listing.split(","))
+    return tuple((name, int(low), int(high)) for name, low, high in entries)
+
+
+TRADES = {
+    "grocery": Trade(
+        ("GREEN VALLEY MARKET", "SUNRISE FOODS", "HARVEST LANE GROCERY", "CORNER FRESH", "OAK STREET MARKET"),
+        _goods(
+            "WHOLE MILK 279 459, WHEAT BREAD 249 429, LARGE EGGS 299 599, BUTTER SALTED 349 549, "
+            "GREEK YOGURT 99 179, CHEDDAR CHEESE 399 699, CHICKEN BREAST 599 1299, "
+            "GROUND BEEF 499 999, BROWN RICE 199 499, PASTA SAUCE 249 449, SPAGHETTI 129 299, "
+            "ORANGE JUICE 349 599, TOMATO SOUP 119 249, PEANUT BUTTER 299 529, OLIVE OIL 699 1499, "
+            "CORN FLAKES 329 549, FROZEN PEAS 149 329"
+        ),
+    ),
+    "produce": Trade(
+        ("ORCHARD HOUSE", "THE FRUIT STAND", "PRAIRIE PRODUCE", "GARDEN GATE MARKET"),
+        _goods(
+            "BANANAS 49 79, GALA APPLES 129 249, RED GRAPES 199 349, CARROTS 79 149, "
+            "YELLOW ONIONS 89 159, RUSSET POTATOES 79 149, ROMA TOMATOES 149 279, "
+            "BROCCOLI CROWN 169 299, GREEN BEANS 199 329, SWEET CORN 49 99, NAVEL ORANGES 129 219, "
+            "BABY SPINACH 299 499, BELL PEPPERS 149 299"
+        ),
+    ),
+    "pharmacy": Trade(
+        ("WELLNESS DRUG", "CITY PHARMACY", "MAIN STREET DRUGS", "CARE PLUS PHARMACY"),
+        _goods(
+            "ASPIRIN TABLETS 399 899, COUGH SYRUP 699 1299, VITAMIN C 599 1499, HAND LOTION 399 999, "
+            "TOOTHPASTE MINT 249 599, SHAMPOO 399 899, COTTON SWABS 199 399, BANDAGES 299 699, "
+            "LIP BALM 149 399, FACE WASH 599 1099, ALLERGY RELIEF 899 1999, RAZOR BLADES 799 1899"
+        ),
+    ),
+    "restaurant": Trade(
+        (
+            "LA PIAZZA RISTORANTE",
+            "BLUE HARBOR GRILL",
+            "THE COPPER PAN",
+            "GOLDEN DRAGON",
+            "CASA BONITA CANTINA",
+        ),
+        _goods(
+            "CAESAR SALAD 799 1299, HOUSE BURGER 1199 1799, GRILLED SALMON 1899 2899, "
+            "MARGHERITA PIZZA 1299 1899, CLAM CHOWDER 599 999, FISH TACOS 1199 1699, "
+            "RIBEYE STEAK 2699 3999, PAD THAI 1199 1699, ICED TEA 249 399, HOUSE WINE 699 1199, "
+            "DRAFT BEER 499 899, CHEESECAKE 599 999, GARLIC BREAD 399 699"
+        ),
+    ),
+    "cafe": Trade(
+        ("BEAN THERE COFFEE", "MORNING CUP", "RIVERSIDE CAFE", "THE DAILY GRIND"),
+        _goods(
+            "LATTE 399 599, CAPPUCCINO 379 549, ESPRESSO 249 349, COLD BREW 399 549, "
+            "CHAI TEA 349 499, BLUEBERRY MUFFIN 299 449, BUTTER CROISSANT 299 429, "
+            "PLAIN BAGEL 199 349, TURKEY PANINI 799 1099, BANANA LOAF 299 449, HOT CHOCOLATE 349 499"
+        ),
+    ),
+    "warehouse": Trade(
+        ("BULK BARN WHOLESALE", "MEGA SAVE CLUB", "PALLET PRICE CLUB", "UNION WAREHOUSE"),
+        _goods(
+            "PAPER TOWELS 1599 2399, BATH TISSUE 1799 2499, DISH SOAP 799 1199, "
+            "LAUNDRY PODS 1699 2699, TRAIL MIX 999 1599, ROTISSERIE CHKN 499 699, "
+            "MIXED NUTS 1299 1999, COFFEE BEANS 1299 2199, SPARKLING WATER 799 1299, "
+            "DOG FOOD 2999 4999, TRASH BAGS 1199 1899, FROZEN PIZZA 999 1499, PROTEIN BARS 1499 2199, "
+            "BATTERIES AA 1399 1999"
+        ),
+    ),
+    "fuel": Trade(
+        ("ROADRUNNER FUEL", "SUMMIT GAS", "LIBERTY PETROLEUM", "HIGHWAY STOP"),
+        _goods("UNLEADED 309 399, PLUS UNLEADED 339 429, PREMIUM 369 469, DIESEL 379 489"),
+    ),
+    "hardware": Trade(
+        ("BUILDERS DEPOT", "ACORN HARDWARE", "TRUE NORTH TOOLS", "HOMESTEAD SUPPLY"),
+        _goods(
+            "WOOD SCREWS 499 999, CLAW HAMMER 1299 2499, PAINT BRUSH 399 1199, DUCT TAPE 599 999, "
+            "LED BULB 499 1299, EXTENSION CORD 999 2499, WALL PAINT 2499 4499, "
+            "DRILL BIT SET 1499 3499, GARDEN HOSE 1999 3999, DOOR HINGE 299 799, PVC PIPE 349 899, "
+            "SANDPAPER 399 799"
+        ),
+    ),
+    "department": Trade(
+        ("HARLOW AND SONS", "FASHION AVENUE", "MERIDIAN STORES", "PARK PLACE OUTFITTERS"),
+        _goods(
+            "MENS T SHIRT 1299 2499, DENIM JEANS 2999 5999, WOOL SOCKS 699 1499, "
+            "RAIN JACKET 4999 8999, COTTON DRESS 2999 5999, LEATHER BELT 1999 3999, "
+            "SUN HAT 1499 2999, KIDS PAJAMAS 1499 2499, RUNNING SHOES 4999 9999, "
+            "SILK SCARF 1999 3999, BATH TOWEL 799 1699"
+        ),
+    ),
+    "electronics": Trade(
+        ("CIRCUIT CITY CENTER", "PIXEL ELECTRONICS", "VOLT AND WIRE", "GADGET GALAXY"),
+        _goods(
+            "USB CABLE 799 1999, PHONE CASE 1499 2999, WIRELESS MOUSE 1999 4999, "
+            "HEADPHONES 2999 9999, HDMI CABLE 999 2499, POWER BANK 1999 4999, MEMORY CARD 1299 3999, "
+            "LAPTOP SLEEVE 1999 3499, SCREEN CLEANER 599 1299, KEYBOARD 2999 7999, "
+            "WEB CAMERA 2999 6999"
+        ),
+    ),
+    "books": Trade(
+        ("PAGE TURNER BOOKS", "THE READING ROOM", "INK AND PAPER", "CHAPTER ONE BOOKSHOP"),
+        _goods(
+            "POCKET ATLAS 999 1999, MYSTERY NOVEL 799 1699, COOKBOOK 1499 3499, "
+            "PICTURE BOOK 699 1499, LINED NOTEBOOK 399 999, GEL PENS 299 799, DESK CALENDAR 899 1799, "
+            "GREETING CARD 299 599, TRAVEL GUIDE 1299 2499, POETRY 899 1599, PUZZLE BOOK 499 999"
+        ),
+    ),
+    "convenience": Trade(
+        ("QUICK STOP", "ALL NIGHT MART", "EXPRESS CORNER", "PRONTO MART"),
+        _goods(
+            "BOTTLED WATER 129 249, ENERGY DRINK 249 399, POTATO CHIPS 179 429, CANDY BAR 119 229, "
+            "CHEWING GUM 129 229, HOT DOG 199 349, FOUNTAIN SODA 119 219, BEEF JERKY 499 899, "
+            "NEWSPAPER 150 300, ICE CREAM BAR 199 349, LIGHTER 149 299"
+        ),
+    ),
+}
+
+STREETS = (
+    "MAPLE AVE",
+    "MAIN ST",
+    "LAKE RD",
+    "SUNSET BLVD",
+    "MARKET ST",
+    "ELM ST",
+    "HILLSIDE DR",
+    "CEDAR LN",
+    "PINE ST",
+)
+CITIES = (
+    "SPRINGFIELD, IL",
+    "PORTLAND, OR",
+    "AUSTIN, TX",
+    "DAYTON, OH",
+    "MADISON, WI",
+    "RALEIGH, NC",
+    "TUCSON, AZ",
+    "BOISE, ID",
+)
+HOURS = (
+    "MON-SAT 8AM-9PM",
+    "OPEN DAILY 7AM-11PM",
+    "MON-FRI 9AM-6PM",
+    "SUN-THU 10AM-8PM",
+    "7AM-10PM DAILY",
+    "OPEN 24 HOURS",
+)
+CLERKS = ("ANNA", "MIGUEL", "PRIYA", "TOM", "GRACE", "OMAR", "LENA", "VICTOR")
+CARDS = ("VISA", "MASTERCARD", "AMEX", "DISCOVER")
+THANKS = (
+    "THANK YOU FOR SHOPPING WITH US",
+    "THANK YOU PLEASE COME AGAIN",
+    "HAVE A NICE DAY",
+    "SAVE YOUR RECEIPT FOR RETURNS",
+    "RETURNS ACCEPTED WITHIN 30 DAYS",
+    "CUSTOMER COPY",
+)
