@@ -1,0 +1,152 @@
+"""Writes the folder that clients download, and holds any such folder to what those clients expect."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from messages.fields import Message, Uuid
+from messages.quantize import Quantize
+from receipt_layoutlm.checkpoint import CONFIG, TOKENIZER_CONFIG, VOCABULARY
+from receipt_layoutlm.coreml.checkpoint import Checkpoint
+from receipt_layoutlm.coreml.checkpoint_config import describe, read_object
+from receipt_layoutlm.coreml.program import check_package
+from receipt_layoutlm.coreml.vocabulary import read_vocabulary
+from receipt_layoutlm.errors import BundleError
+
+PACKAGE = "LayoutLM.mlpackage"
+LABEL_MAP = "label_map.json"
+IDENTITY = "model_identity.json"
+BUNDLE_NAMES = frozenset({PACKAGE, VOCABULARY, CONFIG, LABEL_MAP, TOKENIZER_CONFIG, IDENTITY})
+FORBIDDEN_NAME = "tokenizer.json"
+
+_TOKENIZER_DEFAULTS: Mapping[str, Any] = {
+    "tokenizer_class": "BertTokenizer",
+    "do_lower_case": True,
+    "strip_accents": None,
+    "tokenize_chinese_chars": True,
+    "unk_token": "[UNK]",
+    "sep_token": "[SEP]",
+    "pad_token": "[PAD]",
+    "cls_token": "[CLS]",
+    "mask_token": "[MASK]",
+}
+
+
+class ModelIdentity(Message):
+    """model_identity.json: which export made this bundle, of what."""
+
+    export_id: Uuid
+    training_job_id: str
+    source_checkpoint_s3_uri: str
+    quantize: Quantize
+    exported_at: str
+
+
+def write_bundle(folder: Path, mlmodel: Any, checkpoint: Checkpoint, identity: ModelIdentity) -> None:
+    """Write a converted model and what goes with it into a new folder."""
+    folder.mkdir(parents=True)
+    mlmodel.save(str(folder / PACKAGE))
+    (folder / VOCABULARY).write_text("\n".join(checkpoint.vocabulary) + "\n", encoding="utf-8", newline="\n")
+    labels = _label_maps(checkpoint.config.labels)
+    pad_id = checkpoint.vocabulary.index("[PAD]")
+    _write_json(
+        folder / CONFIG,
+        {
+            **checkpoint.config.sizes(),
+            "pad_token_id": pad_id,
+            "num_labels": len(checkpoint.config.labels),
+            **labels,
+        },
+    )
+    _write_json(folder / LABEL_MAP, {**labels, "labels": checkpoint.config.labels})
+    _write_json(folder / TOKENIZER_CONFIG, _tokenizer_config(checkpoint))
+    _write_json(folder / IDENTITY, identity.model_dump(mode="json"))
+
+
+def check_bundle(folder: Path) -> None:
+    """Hold a bundle's folder to what clients expect of it.
+
+    Raises:
+        BundleError: with the file and what is wrong with it.
+    """
+    _check_names(folder)
+    config = read_object(folder / CONFIG, BundleError)
+    labels = _check_config(config)
+    vocab_size = config.get("vocab_size")
+    if not isinstance(vocab_size, int):
+        raise BundleError(f"{CONFIG} has no vocab_size.")
+    read_vocabulary(folder / VOCABULARY, vocab_size, BundleError)
+    _check_label_map(read_object(folder / LABEL_MAP, BundleError), labels)
+    read_object(folder / TOKENIZER_CONFIG, BundleError)
+    identity = _read_identity(folder / IDENTITY)
+    check_package(folder / PACKAGE, num_labels=len(labels), quantize=identity.quantize)
+
+
+def package_bytes(folder: Path) -> int:
+    """Size of the bundle's package in bytes."""
+    return sum(path.stat().st_size for path in (folder / PACKAGE).rglob("*") if path.is_file())
+
+
+def _label_maps(labels: list[str]) -> dict[str, Any]:
+    return {
+        "id2label": {str(number): label for number, label in enumerate(labels)},
+        "label2id": {label: number for number, label in enumerate(labels)},
+    }
+
+
+def _tokenizer_config(checkpoint: Checkpoint) -> dict[str, Any]:
+    # Only these fields: the others say where the training's machine kept its files.
+    known = checkpoint.tokenizer_config
+    chosen = {name: known.get(name, default) for name, default in _TOKENIZER_DEFAULTS.items()}
+    return {**chosen, "model_max_length": checkpoint.config.max_position_embeddings}
+
+
+def _write_json(path: Path, data: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+
+
+def _check_names(folder: Path) -> None:
+    names = {path.name for path in folder.iterdir()}
+    if FORBIDDEN_NAME in names:
+        raise BundleError(
+            f"{FORBIDDEN_NAME} is in the bundle; with it clients pick another tokenizer. Remove it."
+        )
+    missing, unknown = sorted(BUNDLE_NAMES - names), sorted(names - BUNDLE_NAMES)
+    if missing:
+        raise BundleError(f"The bundle lacks {', '.join(missing)}. Export it again.")
+    if unknown:
+        raise BundleError(f"The bundle holds {', '.join(unknown)}, which is no part of one. Remove it.")
+    if not (folder / PACKAGE).is_dir():
+        raise BundleError(f"{PACKAGE} is not a folder. Export it again.")
+
+
+def _check_config(config: Mapping[str, Any]) -> list[str]:
+    id2label = config.get("id2label")
+    if not isinstance(id2label, dict) or list(id2label) != [str(number) for number in range(len(id2label))]:
+        raise BundleError(f'{CONFIG}: id2label must have the keys "0", "1" and so on, in order.')
+    labels = list(id2label.values())
+    if config.get("num_labels") != len(labels) or not labels:
+        raise BundleError(
+            f"{CONFIG}: num_labels is {config.get('num_labels')} but id2label has {len(labels)}."
+        )
+    if config.get("label2id") != {label: number for number, label in enumerate(labels)}:
+        raise BundleError(f"{CONFIG}: label2id is not id2label the other way round.")
+    return labels
+
+
+def _check_label_map(label_map: Mapping[str, Any], labels: list[str]) -> None:
+    for name, wanted in {**_label_maps(labels), "labels": labels}.items():
+        if label_map.get(name) != wanted:
+            raise BundleError(f"{LABEL_MAP}: {name} does not say the same as {CONFIG}.")
+
+
+def _read_identity(path: Path) -> ModelIdentity:
+    try:
+        return ModelIdentity.model_validate(read_object(path, BundleError))
+    except pydantic.ValidationError as error:
+        raise BundleError(f"{IDENTITY}: {describe(error)}.") from error
