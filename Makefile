@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?=
 
-.PHONY: demo test lint bench clean schemas install
+.PHONY: demo test lint bench clean schemas reference install
 .DEFAULT_GOAL := test
 
 install: $(STAMP)
@@ -35,6 +35,9 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+reference: $(STAMP)
+	$(BIN)/python scripts/make_reference.py
 
 schemas: $(STAMP)
 	$(BIN)/python -m messages.schemas

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 console = Console()
+errors = Console(stderr=True)
 _UNITS = ("B", "KB", "MB", "GB")
 
 

@@ -14,3 +14,19 @@ def export_coreml(
     quantize: Annotated[str, typer.Option(help="float16, int8, int4, or float32.")] = "float16",
 ) -> None:
     """Convert a checkpoint to a CoreML bundle here and now."""
+    from layoutlm_cli.console import size  # noqa: PLC0415
+    from messages.quantize import parse_quantize  # noqa: PLC0415
+    from receipt_layoutlm.child import Reporter  # noqa: PLC0415
+    from receipt_layoutlm.coreml.export import export_local  # noqa: PLC0415
+    from receipt_layoutlm.storage import Storage  # noqa: PLC0415
+    from workers.settings import Settings  # noqa: PLC0415
+
+    made = export_local(
+        checkpoint,
+        out,
+        parse_quantize(quantize),
+        storage=Storage(Settings.from_environ().allowed_buckets),
+        reporter=Reporter(None),
+    )
+    for path in sorted(path for path in made.rglob("*") if path.is_file()):
+        typer.echo(f"{path.relative_to(made)}  {size(path.stat().st_size)}")

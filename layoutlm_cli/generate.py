@@ -12,3 +12,7 @@ def generate(
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same receipts.")] = 0,
 ) -> None:
     """Make labelled synthetic receipts with all core labels."""
+    from layoutlm_cli.storing import store  # noqa: PLC0415
+    from receipt_layoutlm.data import synthetic  # noqa: PLC0415
+
+    store(synthetic.generate(receipts, seed), receipts)

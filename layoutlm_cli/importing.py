@@ -17,4 +17,13 @@ def _group() -> None:
 
 @app.command("sroie")
 def sroie(path: Annotated[Path, typer.Argument(help="SROIE's receipts, one JSON object a line.")]) -> None:
-    """Import the receipts of the ICDAR 2019 SROIE challenge, its labels found by aligning four fields."""
+    """Import the receipts of the ICDAR 2019 SROIE challenge, labelled by aligning its four fields."""
+    from layoutlm_cli.storing import store  # noqa: PLC0415
+    from receipt_layoutlm.data.importers.labelling import import_sroie  # noqa: PLC0415
+
+    drafts, report = import_sroie(path)
+    for name in sorted(report.placed | report.missing):
+        examples = ", ".join(report.missing_examples.get(name, ())[:3])
+        which = f" (such as {examples})" if examples else ""
+        typer.echo(f"{name}: placed {report.placed[name]}, not found {report.missing[name]}{which}", err=True)
+    store(drafts, len(drafts))

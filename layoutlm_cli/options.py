@@ -67,4 +67,4 @@ def _help(model: type[Hyperparameters | TrainJob], name: str) -> str:
     unit = extra.get("unit") if isinstance(extra, dict) else None
     default = field.get_default(call_default_factory=True)
     shown = "none" if default is None else str(default).lower() if isinstance(default, bool) else default
-    return f"{field.description} [{unit}; default: {shown}]"
+    return f"{field.description} ({unit}; default {shown})"

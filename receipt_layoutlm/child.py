@@ -20,9 +20,19 @@ import pydantic
 
 from messages.child import ChildExit, ErrorClass, Exported, Failure, Progress, Report, Trained
 from messages.fields import Message
+from receipt_dynamo import errors as dynamo
 from receipt_layoutlm.errors import LayoutLMError
+from receipt_layoutlm.guard import watch_lease
 
 _T = TypeVar("_T", bound=Message)
+_TABLE_ERRORS: dict[type[dynamo.DynamoError], ErrorClass] = {
+    dynamo.TableMissing: ErrorClass.CONFIGURATION,
+    dynamo.Throttled: ErrorClass.THROTTLED,
+    dynamo.CredentialsError: ErrorClass.CREDENTIALS,
+    dynamo.NetworkError: ErrorClass.NETWORK,
+    dynamo.InvalidItem: ErrorClass.DATA,
+    dynamo.ItemTooLarge: ErrorClass.DATA,
+}
 log = logging.getLogger(__name__)
 
 
@@ -77,6 +87,7 @@ def run_child(
         An exit code of `ChildExit`; the reason of a failure went out as the last report line.
     """
     reporter = _claim_stdout()
+    watch_lease()
     stop = StopRequested()
     stop.install()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
@@ -98,9 +109,9 @@ def classify(error: BaseException) -> tuple[ErrorClass, str]:
         return ErrorClass.DISK, f"The disk is full ({error}). Free some space in the work directory."
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return ErrorClass.MEMORY, f"Out of memory ({error}). Use a smaller batch_size."
-    declared = getattr(error, "error_class", None)  # receipt_dynamo's errors name theirs by the same words
-    if isinstance(declared, str) and declared in set(ErrorClass):
-        return ErrorClass(declared), str(error)
+    for kind, error_class in _TABLE_ERRORS.items():
+        if isinstance(error, kind):
+            return error_class, str(error)
     return ErrorClass.CRASHED, f"{type(error).__name__}: {error}"
 
 

@@ -6,8 +6,9 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -17,6 +18,25 @@ from messages.child import Report, parse_report
 _LINE_BYTES = 4 * 1024 * 1024
 _LAST_LINES = 20
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """What to start, `python -m module job_file`, and how long it may take.
+
+    Attributes:
+        module: the module to run.
+        job_file: its one argument.
+        environ: variables on top of ours.
+        drain_seconds: how long it may take to reach a checkpoint when asked to stop.
+        timeout_seconds: how long the attempt may take; None has no limit.
+    """
+
+    module: str
+    job_file: Path
+    environ: Mapping[str, str]
+    drain_seconds: float
+    timeout_seconds: float | None
 
 
 class Child:
@@ -29,18 +49,19 @@ class Child:
         self._readers = asyncio.gather(self._read_reports(), self._read_log())
 
     @classmethod
-    async def start(cls, module: str, job_file: Path, on_report: Callable[[Report], None]) -> Child:
-        """Start `python -m module job_file`. Its standard input carries our signs of life (see `beat`)."""
+    async def start(cls, spec: ChildSpec, on_report: Callable[[Report], None]) -> Child:
+        """Start it. Its standard input carries our signs of life (see `beat`)."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            module,
-            str(job_file),
+            spec.module,
+            str(spec.job_file),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=_LINE_BYTES,
             start_new_session=True,
+            env={**os.environ, **spec.environ},
         )
         return cls(process, on_report)
 

@@ -23,6 +23,12 @@ class QueueUnusable(WorkerError):  # noqa: N818 - reads as what it is
     exit_code = 78
 
 
+class CredentialsMissing(WorkerError):  # noqa: N818
+    """There are no AWS credentials, or none that AWS takes (EX_NOPERM)."""
+
+    exit_code = 77
+
+
 class EndpointLost(WorkerError):  # noqa: N818
     """Ten receives in a row failed; the supervisor may start the daemon again (EX_UNAVAILABLE)."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import structlog
 
@@ -29,8 +29,8 @@ log = structlog.get_logger(__name__)
 class Exporting:
     """Exports, as `workers.kind.Kind` describes them."""
 
-    name: Literal["export"] = "export"
-    module = "receipt_layoutlm.coreml"
+    name: ClassVar[Literal["export"]] = "export"
+    module: ClassVar[str] = "receipt_layoutlm.coreml"
 
     def __init__(self, settings: Settings, table: AsyncDynamoClient, sqs: Any) -> None:
         settings.require("bucket", "table_name", "export_results_queue_url")

@@ -23,6 +23,7 @@ from receipt_dynamo.entities import JobLease
 from receipt_dynamo.entities.fields import LeaseFailure
 from receipt_dynamo.errors import ConditionFailed, DynamoError, LeaseRefused
 from receipt_dynamo.times import read_time
+from workers.child import ChildSpec
 from workers.errors import QueueError
 from workers.kind import JobT, Kind
 from workers.lease import Lease, timestamp
@@ -142,14 +143,14 @@ class Handler(Generic[JobT]):
                 task = await self.kind.begin(job, lease.attempt, str(folder))
                 job_file = folder / "job.json"
                 job_file.write_text(task.model_dump_json())
-                return await supervise(
+                spec = ChildSpec(
                     self.kind.module,
                     job_file,
-                    lease,
-                    self.stop,
+                    self.settings.child_environ,
                     drain_seconds=self.settings.drain_seconds,
                     timeout_seconds=self.kind.timeout_seconds(job),
                 )
+                return await supervise(spec, lease, self.stop)
         except Refused as refused:
             return refused.verdict
         except OSError as error:

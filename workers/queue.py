@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
-from workers.errors import QueueError, QueueUnusable
+from workers.errors import CredentialsMissing, QueueError, QueueUnusable
 
 MAX_VISIBILITY_SECONDS = 43_200
 ATTRIBUTE_CHARS = 1_000
@@ -142,6 +142,10 @@ async def _translated(url: str) -> AsyncIterator[None]:
         if any(code.endswith(known) for known in _GONE):
             raise _StaleHandleError(f"{url}: {error}") from error
         raise QueueError(f"{url}: {error}") from error
+    except (NoCredentialsError, PartialCredentialsError) as error:
+        raise CredentialsMissing(
+            f"No AWS credentials for {url}. Set AWS_PROFILE or the AWS_ACCESS_KEY_ID pair, or attach a role."
+        ) from error
     except (BotoCoreError, OSError) as error:
         raise QueueError(f"{url} could not be asked: {error}") from error
 

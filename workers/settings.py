@@ -133,6 +133,12 @@ class Settings(BaseModel):
         return tuple(dict.fromkeys((*own, *self.extra_buckets)))
 
     @property
+    def child_environ(self) -> dict[str, str]:
+        """What a child needs to reach the same AWS; boto3 reads the region under its older name only."""
+        named = {"AWS_DEFAULT_REGION": self.region, "AWS_ENDPOINT_URL": self.endpoint_url}
+        return {name: value for name, value in named.items() if value}
+
+    @property
     def runs(self) -> S3Place:
         """Where runs lie unless a message says otherwise."""
         self.require("bucket")

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import structlog
 
 from messages.child import ErrorClass, Exported, Failure, Progress, Report, Trained
-from workers.child import Child
+from workers.child import Child, ChildSpec
 from workers.lease import Lease
 from workers.outcome import Ending
 from workers.stop import Stop
 from workers.verdict import Verdict, judge_exit
+
+CANCEL_GRACE_SECONDS = 2
 
 log = structlog.get_logger(__name__)
 
@@ -34,49 +35,36 @@ class Watcher:
             self.last = report
 
 
-async def supervise(  # noqa: PLR0913 - each is one thing that can end a child
-    module: str,
-    job_file: Path,
-    lease: Lease,
-    stop: Stop,
-    *,
-    drain_seconds: float,
-    timeout_seconds: float | None,
-) -> Verdict:
+async def supervise(spec: ChildSpec, lease: Lease, stop: Stop) -> Verdict:
     """Run the child to its end; returns the verdict on this attempt, with the child reaped.
 
     Args:
-        module: what `python -m` runs.
-        job_file: its one argument.
+        spec: what to start and how long it may take.
         lease: a lost lease ends the child by force, a cancelled job too.
         stop: asks the child to reach a checkpoint; twice ends it by force.
-        drain_seconds: how long that checkpoint may take.
-        timeout_seconds: how long the attempt may take.
     """
     watcher = Watcher()
     started = time.monotonic()
-    child = await Child.start(module, job_file, watcher)
-    log.info("child started", pid=child.pid, module=module)
+    child = await Child.start(spec, watcher)
+    log.info("child started", pid=child.pid, module=spec.module)
     lease.beats = child.beat
     lease.beat_child()
     try:
-        verdict = await _first_of(child, lease, stop, drain_seconds, timeout_seconds)
+        verdict = await _first_of(child, spec, lease, stop)
     finally:
         child.kill()
-        await child.wait()
-    verdict = verdict or judge_exit(await child.wait(), watcher.last, child.last_lines)
+        code = await child.wait()
+    verdict = verdict or judge_exit(code, watcher.last, child.last_lines)
     return replace(verdict, seconds=time.monotonic() - started)
 
 
-async def _first_of(
-    child: Child, lease: Lease, stop: Stop, drain_seconds: float, timeout_seconds: float | None
-) -> Verdict | None:
+async def _first_of(child: Child, spec: ChildSpec, lease: Lease, stop: Stop) -> Verdict | None:
     """Wait for what ends the attempt; None when the child's own ending says it."""
     ended = asyncio.create_task(child.wait())
     events = {name: asyncio.create_task(event.wait()) for name, event in _events(lease, stop).items()}
     try:
         await asyncio.wait(
-            {ended, *events.values()}, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED
+            {ended, *events.values()}, timeout=spec.timeout_seconds, return_when=asyncio.FIRST_COMPLETED
         )
     finally:
         for task in events.values():
@@ -86,12 +74,12 @@ async def _first_of(
     if ended.done():
         return None
     if lease.cancelled.is_set():
-        await child.stop(grace_seconds=2)
+        await child.stop(CANCEL_GRACE_SECONDS)
         return Verdict(Ending.CANCELLED, message="Cancelled on request.")
     if stop.requested.is_set():
-        return await _drain(child, lease, stop, drain_seconds)
+        return await _drain(child, spec, lease, stop)
     return Verdict.failed(
-        ErrorClass.TIMEOUT, f"The attempt took longer than its timeout of {timeout_seconds} seconds."
+        ErrorClass.TIMEOUT, f"The attempt took longer than its timeout of {spec.timeout_seconds} seconds."
     )
 
 
@@ -99,9 +87,9 @@ def _events(lease: Lease, stop: Stop) -> dict[str, asyncio.Event]:
     return {"lost": lease.lost, "cancelled": lease.cancelled, "stop": stop.requested}
 
 
-async def _drain(child: Child, lease: Lease, stop: Stop, drain_seconds: float) -> Verdict | None:
-    log.info("stopping: the child may reach a checkpoint", drain_seconds=drain_seconds)
-    code = await child.stop(drain_seconds, skip=stop.now)
+async def _drain(child: Child, spec: ChildSpec, lease: Lease, stop: Stop) -> Verdict | None:
+    log.info("stopping: the child may reach a checkpoint", drain_seconds=spec.drain_seconds)
+    code = await child.stop(spec.drain_seconds, skip=stop.now)
     if lease.lost.is_set():
         return Verdict(Ending.LOST)
     # A child that was ended by force goes on from its last whole checkpoint, like one that left by itself.

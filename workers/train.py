@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import structlog
 
@@ -30,8 +30,8 @@ ACTIVE = {"pending", "running", "interrupted", "succeeded"}
 class Training:
     """Trainings, as `workers.kind.Kind` describes them."""
 
-    name: Literal["train"] = "train"
-    module = "receipt_layoutlm.training"
+    name: ClassVar[Literal["train"]] = "train"
+    module: ClassVar[str] = "receipt_layoutlm.training"
 
     def __init__(self, settings: Settings, table: AsyncDynamoClient, sqs: Any, worker: str) -> None:
         settings.require("bucket", "table_name")

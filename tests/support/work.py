@@ -76,31 +76,36 @@ class Bench:
 
 
 @asynccontextmanager
-async def training_bench(stack: LocalStack, work_dir: Path, **changes: Any) -> AsyncIterator[Bench]:
-    async with _bench(stack, work_dir, "train", changes) as bench:
+async def training_bench(
+    stack: LocalStack, work_dir: Path, kind: type[Training] = ScriptedTraining, **changes: Any
+) -> AsyncIterator[Bench]:
+    async with _bench(stack, work_dir, kind, changes) as bench:
         yield bench
 
 
 @asynccontextmanager
-async def export_bench(stack: LocalStack, work_dir: Path, **changes: Any) -> AsyncIterator[Bench]:
-    async with _bench(stack, work_dir, "export", changes) as bench:
+async def export_bench(
+    stack: LocalStack, work_dir: Path, kind: type[Exporting] = ScriptedExporting, **changes: Any
+) -> AsyncIterator[Bench]:
+    async with _bench(stack, work_dir, kind, changes) as bench:
         yield bench
 
 
 @asynccontextmanager
 async def _bench(
-    stack: LocalStack, work_dir: Path, name: str, changes: dict[str, Any]
+    stack: LocalStack, work_dir: Path, kind: type[Training | Exporting], changes: dict[str, Any]
 ) -> AsyncIterator[Bench]:
     quick = {"poll_seconds": 0, "lease_seconds": 30, "retry_base_seconds": 0, "work_dir": work_dir}
     settings = stack.settings.model_copy(update={**quick, **changes})
-    jobs, results = (getattr(settings, f"{name}_{what}_queue_url") for what in ("job", "results"))
+    jobs, results = (getattr(settings, f"{kind.name}_{what}_queue_url") for what in ("job", "results"))
     async with open_aws(settings) as aws:
         queue = await JobQueue.open(aws.sqs, jobs)
         stop = Stop()
-        kind: Any = (
-            ScriptedTraining(settings, aws.table, aws.sqs, "bench")
-            if name == "train"
-            else ScriptedExporting(settings, aws.table, aws.sqs)
-        )
-        handler = Handler(kind, queue, aws.table, settings, stop, "bench")
+        handler = Handler(make_kind(kind, settings, aws), queue, aws.table, settings, stop, "bench")
         yield Bench(stack, settings, aws, queue, stop, handler, results)
+
+
+def make_kind(kind: type[Training | Exporting], settings: Settings, aws: Aws) -> Any:
+    if issubclass(kind, Training):
+        return kind(settings, aws.table, aws.sqs, "bench")
+    return kind(settings, aws.table, aws.sqs)

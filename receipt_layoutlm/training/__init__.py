@@ -1,0 +1,1 @@
+"""One training run: configuration, loop, callbacks that record, checkpoints that survive."""

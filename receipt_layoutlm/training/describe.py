@@ -1,0 +1,118 @@
+"""What `run.json`, the logs and Job.results say about a run beside its epochs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from receipt_layoutlm.data.geometry import BOX_RULE, READING_ORDER
+from receipt_layoutlm.data.load import LoadStatistics
+from receipt_layoutlm.data.snapshot import count_labels
+from receipt_layoutlm.data.split import Split
+from receipt_layoutlm.training.config import RunConfig
+from receipt_layoutlm.training.history import EpochRecord
+from receipt_layoutlm.training.prepare import Prepared
+
+_PINNED = "persisted_val_receipt_keys"
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Where a run's receipts came from, and the hash of what they are."""
+
+    source: str
+    content_hash: str
+    statistics: LoadStatistics
+
+
+def describe_run(config: RunConfig, prepared: Prepared, dataset: Dataset) -> dict[str, Any]:
+    """The fields of `run.json` that are known before the first epoch."""
+    options = config.hyperparameters.model_dump(mode="json")
+    return {
+        "job_name": config.job_name,
+        "job_id": config.job_id,
+        "attempt": config.task.attempt,
+        "training_config": {**options, "resolved_precision": config.precision},
+        "data_config": {
+            "source": dataset.source,
+            "dataset_hash": dataset.content_hash,
+            "max_seq_length": options["max_seq_length"],
+            "window_size": options["window_size"],
+            "window_stride": options["window_stride"],
+            "box_rule": BOX_RULE,
+            "reading_order": READING_ORDER,
+        },
+        "label_list": list(config.labels.tags),
+        "num_labels": len(config.labels.tags),
+        "label_merges": {target: list(sources) for target, sources in config.labels.merges.items()},
+        "resulting_labels": list(config.labels.names),
+        "dataset_counts": _describe_counts(prepared, dataset),
+        "split_metadata": _describe_split(config, prepared.split),
+        "comparability": describe_comparability(config, prepared.split),
+    }
+
+
+def describe_comparability(config: RunConfig, split: Split) -> dict[str, Any]:
+    """Whether the scores can be held against those of other runs, and why not."""
+    uri = config.hyperparameters.val_keys_s3
+    return {
+        "metrics_comparable": split.source == _PINNED and not split.missing,
+        "comparability_reason": _comparability_reason(config, split),
+        "val_keys_s3": uri,
+        "val_split_source": split.source,
+    }
+
+
+def describe_results(
+    config: RunConfig, split: Split, history: list[EpochRecord], best: EpochRecord, stopped_early: bool
+) -> dict[str, Any]:
+    """Job.results, less the time and work of the training."""
+    return {
+        "best_f1": best.eval_f1,
+        "best_epoch": best.epoch,
+        "epochs_trained": history[-1].epoch,
+        "early_stopping_triggered": stopped_early,
+        "best_checkpoint_s3_path": config.best_uri,
+        "training_job_name": config.job_name,
+        "training_job_id": config.job_id,
+        "num_labels": len(config.labels.tags),
+        "label_list": list(config.labels.tags),
+        **describe_comparability(config, split),
+    }
+
+
+def _comparability_reason(config: RunConfig, split: Split) -> str:
+    if split.source == _PINNED:
+        if split.missing:
+            total = split.missing + len(split.validation)
+            return f"{split.missing} of {total} pinned validation receipts are not among the labelled ones."
+        return "The validation receipts are pinned."
+    if config.hyperparameters.no_frozen_val:
+        return "The validation receipts were drawn from this run's data, as no_frozen_val accepts."
+    return (
+        "No frozen validation split is set. Pass val_keys_s3, or no_frozen_val to accept a run that cannot "
+        "be compared."
+    )
+
+
+def _describe_counts(prepared: Prepared, dataset: Dataset) -> dict[str, Any]:
+    split = prepared.split
+    return {
+        **prepared.counts(),
+        "train_receipts": len(split.train),
+        "val_receipts": len(split.validation),
+        "labels_train": count_labels(split.train),
+        "labels_val": count_labels(split.validation),
+        "loading": dataset.statistics.to_dict(),
+    }
+
+
+def _describe_split(config: RunConfig, split: Split) -> dict[str, Any]:
+    return {
+        "source": split.source,
+        "val_keys_s3": config.hyperparameters.val_keys_s3,
+        "random_seed": config.hyperparameters.seed,
+        "val_receipt_keys": list(split.val_keys),
+        "val_receipts_hash": split.val_hash,
+        "val_receipts_missing": split.missing,
+    }

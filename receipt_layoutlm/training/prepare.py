@@ -1,0 +1,93 @@
+"""From receipts to what the Trainer takes: the split, the starting model, encoded windows, their counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from receipt_layoutlm.data.examples import Encoder, Example, drop_empty_windows, outside_ratio
+from receipt_layoutlm.data.pages import Page, lay_out_all
+from receipt_layoutlm.data.receipts import Receipt
+from receipt_layoutlm.data.snapshot import count_labels
+from receipt_layoutlm.data.split import Split, draw_split, pin_split, read_val_keys
+from receipt_layoutlm.errors import ConfigurationError
+from receipt_layoutlm.evaluation.evaluate import HeldOut
+from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.training.config import RunConfig
+from receipt_layoutlm.training.model import ModelSource, Start
+from receipt_layoutlm.training.resume import Resumed
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What training works on.
+
+    Attributes:
+        train: windows to learn from.
+        held_out: receipts to score on.
+        receipts: how many receipts there are, training and validation.
+    """
+
+    split: Split
+    start: Start
+    train: tuple[Example, ...]
+    held_out: HeldOut
+
+    def counts(self) -> dict[str, float]:
+        """The counts that are recorded at the start, by metric name."""
+        return {
+            "num_train_samples": len(self.train),
+            "num_val_samples": len(self.held_out.encoded.examples),
+            "o_entity_ratio_train": outside_ratio(self.train),
+            "o_entity_ratio_val": outside_ratio(self.held_out.encoded.examples),
+        }
+
+
+def prepare(
+    config: RunConfig, receipts: Sequence[Receipt], resumed: Resumed | None, storage: Storage
+) -> Prepared:
+    """Split, lay out and encode receipts, and find the model to start from.
+
+    Raises:
+        DataError: the receipts cannot be split as asked.
+        ConfigurationError: no word carries a label of the run.
+    """
+    split = choose_split(config, receipts, resumed, storage)
+    pages = lay_out_all(split.train, config.labels)
+    _check_entities(config, receipts, pages)
+    start = _source(config, resumed).load({text for page in pages for text in page.texts}, storage)
+    options = config.hyperparameters
+    encoder = Encoder(start.tokenizer, options.max_seq_length, options.window_size, options.window_stride)
+    examples: Sequence[Example] = encoder.encode(pages).examples
+    if options.o_entity_ratio is not None:
+        examples = drop_empty_windows(examples, options.o_entity_ratio, options.seed)
+    return Prepared(split, start, tuple(examples), HeldOut.encode(split.validation, config.labels, encoder))
+
+
+def choose_split(
+    config: RunConfig, receipts: Sequence[Receipt], resumed: Resumed | None, storage: Storage
+) -> Split:
+    """The split of an interrupted run where this continues one, else the pinned one, else a drawn one."""
+    if resumed is not None and resumed.own:
+        state = resumed.state
+        split = pin_split(receipts, state.val_receipt_keys, state.val_split_source, "the interrupted run")
+        return replace(split, missing=split.missing + state.val_keys_missing)
+    uri = config.hyperparameters.val_keys_s3
+    if uri is not None:
+        return pin_split(receipts, read_val_keys(storage, uri), "persisted_val_receipt_keys", uri)
+    return draw_split(receipts, config.hyperparameters.seed)
+
+
+def _source(config: RunConfig, resumed: Resumed | None) -> ModelSource:
+    options = config.hyperparameters
+    # The checkpoint's own vocabulary: one built anew from today's words would give its ids other meanings.
+    name = str(resumed.folder) if resumed else options.resume_from_s3 or options.pretrained_model
+    return ModelSource(name, config.labels, options.seed, config.work_dir)
+
+
+def _check_entities(config: RunConfig, receipts: Sequence[Receipt], pages: Sequence[Page]) -> None:
+    if not any(page.entity_words for page in pages):
+        raise ConfigurationError(
+            f"No training word carries a label of the run ({', '.join(config.labels.names)}); the receipts "
+            f"have {', '.join(count_labels(receipts))}. Change allowed_labels or the merges."
+        )

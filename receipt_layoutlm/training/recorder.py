@@ -1,0 +1,152 @@
+"""Writes what a run says about itself while it happens: metrics and logs to the table, `run.json` to S3."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from messages.fields import S3Place
+from receipt_dynamo import AlreadyExists, DynamoClient
+from receipt_dynamo.entities import JobCheckpoint, JobLog, JobMetric
+from receipt_dynamo.times import now
+from receipt_layoutlm.checkpoint import Manifest
+from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.training.history import EpochRecord
+
+LOG_SOURCE = "receipt_layoutlm.trainer"
+MAX_LOG_BYTES = 300_000
+"""Of a log's message; DynamoDB takes 400 KB for the whole item."""
+
+_SUMMARY_EPOCHS = 5
+# Metric name to (field of the epoch's record, unit).
+_EPOCH_METRICS = {
+    "val_f1": ("eval_f1", "ratio"),
+    "val_precision": ("eval_precision", "ratio"),
+    "val_recall": ("eval_recall", "ratio"),
+    "eval_loss": ("eval_loss", "loss"),
+    "train_loss": ("train_loss", "loss"),
+    "learning_rate": ("learning_rate", "learning_rate"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    time: str
+    step: int
+    epoch: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """Records one job's run.
+
+    Attributes:
+        client: the table.
+        storage: S3.
+        job_id: whose records they are.
+        root: S3 folder of the run.
+        description: what `run.json` says beside the epochs.
+    """
+
+    client: DynamoClient
+    storage: Storage
+    job_id: str
+    root: str
+    description: dict[str, Any]
+
+    def record_start(self, counts: dict[str, float]) -> None:
+        """Write the counts as metrics of epoch 0, the log `run_config`, and `run.json`."""
+        at = _Moment(now(), 0, 0.0)
+        self.client.add_job_metrics(
+            [self._metric(name, value, "count", at) for name, value in counts.items()]
+        )
+        self._log({"type": "run_config", "data": self.description})
+        self.write_run_json(())
+
+    def record_epoch(self, history: Sequence[EpochRecord]) -> None:
+        """Write the last epoch's metrics in one batch, and `run.json` with all epochs."""
+        self.client.add_job_metrics(self._epoch_metrics(history[-1]))
+        self.write_run_json(history)
+
+    def rewrite_epochs(self, history: Sequence[EpochRecord]) -> None:
+        """Make the table say what a resumed run knows: the epochs after its checkpoint are now repeated."""
+        last = history[-1].global_step if history else 0
+        recorded = self.client.list_job_metrics(self.job_id).items
+        for metric in recorded:
+            if metric.step is not None and metric.step > last:
+                self.client.delete_job_metric(metric)
+        self.client.add_job_metrics([one for record in history for one in self._epoch_metrics(record)])
+        self.write_run_json(history)
+
+    def record_checkpoint(self, uri: str, manifest: Manifest, *, is_best: bool) -> None:
+        """Write the record of an uploaded checkpoint; `is_best` says what it was when it was written."""
+        place = S3Place.parse(uri)
+        record = JobCheckpoint(
+            job_id=self.job_id,
+            timestamp=now(),
+            s3_bucket=place.bucket,
+            s3_key=place.key,
+            size_bytes=manifest.size_bytes,
+            step=manifest.step,
+            epoch=manifest.epoch,
+            metrics=dict(manifest.metrics),
+            is_best=is_best,
+        )
+        with suppress(AlreadyExists):  # the answer to our own first try was lost
+            self.client.add_job_checkpoint(record)
+
+    def record_summary(
+        self, summary: dict[str, Any], history: Sequence[EpochRecord], best: EpochRecord
+    ) -> None:
+        """Write the log `run_summary`; a history too large for an item stays in `run.json` and is named."""
+        message = {"type": "run_summary", **summary, "epoch_metrics": _dump(history)}
+        if len(json.dumps(message)) > MAX_LOG_BYTES:
+            last = history[-_SUMMARY_EPOCHS:]
+            kept = last if best in last else (best, *last)
+            message |= {"epoch_metrics": _dump(kept), "epoch_metrics_s3": f"{self.root}run.json"}
+        self._log(message)
+
+    def write_run_json(self, history: Sequence[EpochRecord]) -> None:
+        """Replace `run.json`; it is small, and so a run that is killed leaves its history."""
+        body = {**self.description, "epoch_metrics": _dump(history)}
+        self.storage.write(f"{self.root}run.json", json.dumps(body, indent=2).encode())
+
+    def _epoch_metrics(self, record: EpochRecord) -> list[JobMetric]:
+        at = _Moment(record.recorded_at, record.global_step, record.epoch)
+        overall = [
+            self._metric(name, getattr(record, field), unit, at)
+            for name, (field, unit) in _EPOCH_METRICS.items()
+        ]
+        return overall + [
+            self._metric(f"label_{name}", scores.model_dump(), "per_label", at)
+            for name, scores in record.per_label_metrics.items()
+        ]
+
+    def _metric(self, name: str, value: float | dict[str, Any], unit: str, at: _Moment) -> JobMetric:
+        return JobMetric(
+            job_id=self.job_id,
+            metric_name=name,
+            timestamp=at.time,
+            value=value,
+            unit=unit,
+            step=at.step,
+            epoch=at.epoch,
+        )
+
+    def _log(self, message: dict[str, Any]) -> None:
+        record = JobLog(
+            job_id=self.job_id,
+            timestamp=now(),
+            log_level="INFO",
+            message=json.dumps(message),
+            source=LOG_SOURCE,
+        )
+        with suppress(AlreadyExists):  # as above
+            self.client.add_job_log(record)
+
+
+def _dump(history: Sequence[EpochRecord]) -> list[dict[str, Any]]:
+    return [record.model_dump(mode="json") for record in history]

@@ -1,0 +1,160 @@
+"""One training from job file to results, told from the top down."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from transformers import PrinterCallback
+
+from messages.child import Trained, TrainTask
+from receipt_dynamo import DynamoClient
+from receipt_layoutlm.child import Reporter, Stopped, StopRequested
+from receipt_layoutlm.data.load import LoadedReceipts, LoadStatistics, keep_labelled, load_receipts
+from receipt_layoutlm.data.snapshot import hash_receipts, load_snapshot, save_snapshot
+from receipt_layoutlm.errors import ConfigurationError
+from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.training.callbacks import (
+    CheckpointCallback,
+    ProgressCallback,
+    RecordCallback,
+    Run,
+    StopCallback,
+    publish_best,
+)
+from receipt_layoutlm.training.checkpoints import find_best, find_foreign, find_own
+from receipt_layoutlm.training.config import RunConfig, use_all_cpus
+from receipt_layoutlm.training.describe import Dataset, describe_results, describe_run
+from receipt_layoutlm.training.history import epochs_since_best, is_complete
+from receipt_layoutlm.training.prepare import Prepared, prepare
+from receipt_layoutlm.training.progress import Pulse
+from receipt_layoutlm.training.recorder import Recorder
+from receipt_layoutlm.training.resume import Resumed
+from receipt_layoutlm.training.trainer import ReceiptTrainer
+
+log = logging.getLogger(__name__)
+
+
+def train(task: TrainTask, reporter: Reporter, stop: StopRequested) -> Trained:
+    """Train one model, from wherever an earlier attempt of the same job left off.
+
+    Raises:
+        Stopped: `stop` was set; everything that was done lies in the run's newest checkpoint.
+        LayoutLMError: with a class that says whether another attempt can help.
+    """
+    log.info("training with %d threads", use_all_cpus())
+    config = RunConfig.from_task(task)
+    storage, client, pulse = Storage(task.allowed_buckets), DynamoClient(task.table_name), Pulse(reporter)
+    resumed = _find_checkpoint(config, storage, pulse)
+    loaded, dataset = _load(config, client, storage, pulse)
+    _leave_if(stop)
+    pulse.say("loading", "encoding")
+    prepared = prepare(config, loaded.receipts, resumed, storage)
+    _leave_if(stop)
+    recorder = Recorder(client, storage, config.job_id, config.root, describe_run(config, prepared, dataset))
+    run = Run(config, storage, recorder, pulse, stop, prepared.split, dataset.content_hash)
+    _begin(run, prepared, resumed)
+    total_flos = _fit(run, prepared, resumed)
+    return _finish(run, total_flos)
+
+
+def _find_checkpoint(config: RunConfig, storage: Storage, pulse: Pulse) -> Resumed | None:
+    pulse.say("loading", "looking for a checkpoint")
+    resumed = find_own(storage, config.checkpoints_uri, config.job_id, config.work_dir)
+    source = config.hyperparameters.resume_from_s3
+    if resumed is None and source is not None:
+        resumed = find_foreign(storage, source, config.work_dir)
+    if resumed is None:
+        return None
+    log.info("continuing after step %d from %s", resumed.manifest.step, resumed.manifest.job_id)
+    _check_fits(config, resumed)
+    return resumed
+
+
+def _check_fits(config: RunConfig, resumed: Resumed) -> None:
+    if resumed.facts.label_list != config.labels.tags:
+        raise ConfigurationError(
+            f"The checkpoint was trained on {', '.join(resumed.facts.labels.names)} and the run asks for "
+            f"{', '.join(config.labels.names)}. Ask for the same, or name it as pretrained_model."
+        )
+    if not resumed.own and resumed.manifest.epoch >= config.hyperparameters.epochs:
+        raise ConfigurationError(
+            f"The checkpoint has {resumed.manifest.epoch:g} epochs behind it and the run asks for "
+            f"{config.hyperparameters.epochs}. Raise epochs, or start from it as pretrained_model."
+        )
+
+
+def _load(
+    config: RunConfig, client: DynamoClient, storage: Storage, pulse: Pulse
+) -> tuple[LoadedReceipts, Dataset]:
+    options = config.hyperparameters
+    source = options.dataset_snapshot_load
+    if source is not None:
+        receipts, content_hash = load_snapshot(storage, source)
+        statistics = LoadStatistics()
+        loaded = LoadedReceipts(keep_labelled(receipts, statistics), statistics)
+    else:
+        source = f"table {config.task.table_name}"
+        loaded = load_receipts(client, lambda done, all_: pulse.beat("loading", f"{done} of {all_} images"))
+        content_hash = hash_receipts(loaded.receipts)
+    if options.dataset_snapshot_save is not None:
+        content_hash = save_snapshot(storage, options.dataset_snapshot_save, loaded.receipts, source)
+    return loaded, Dataset(source, content_hash, loaded.statistics)
+
+
+def _begin(run: Run, prepared: Prepared, resumed: Resumed | None) -> None:
+    if resumed is None or not resumed.own:
+        run.recorder.record_start(prepared.counts())
+        return
+    run.history.extend(resumed.history)
+    run.seconds_before = resumed.state.train_seconds
+    run.recorder.rewrite_epochs(run.history)
+    if run.best is not None:
+        config = run.config
+        folder = find_best(
+            run.storage, config.best_uri, config.checkpoints_uri, run.best.global_step, config.work_dir
+        )
+        if folder is not None:
+            publish_best(run, folder)
+
+
+def _fit(run: Run, prepared: Prepared, resumed: Resumed | None) -> float:
+    """Train what is left to train; returns the floating point operations of the whole run."""
+    if resumed is not None and is_complete(run.history, run.config.hyperparameters):
+        return resumed.state.total_flos
+    trainer = ReceiptTrainer(
+        run.config,
+        prepared,
+        [ProgressCallback(run), StopCallback(run), RecordCallback(run), CheckpointCallback(run)],
+        lambda done, all_: run.pulse.beat("evaluating", f"{done} of {all_} batches"),
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train(resume_from_checkpoint=str(resumed.folder) if resumed else None)
+    return float(trainer.state.total_flos)
+
+
+def _finish(run: Run, total_flos: float) -> Trained:
+    best = run.best
+    if best is None:
+        raise ConfigurationError("The run has no epoch that was scored. Raise epochs.")
+    options = run.config.hyperparameters
+    stopped_early = run.history[-1].epoch < options.epochs
+    summary = {
+        "best_epoch": best.epoch,
+        "best_f1": best.eval_f1,
+        "early_stopping_triggered": stopped_early,
+        "epochs_since_best": epochs_since_best(run.history, options.checkpoint_metric),
+    }
+    run.recorder.record_summary(summary, run.history, best)
+    results: dict[str, Any] = {
+        **describe_results(run.config, run.split, run.history, best, stopped_early),
+        "train_runtime": run.train_seconds,
+        "total_flos": total_flos,
+    }
+    return Trained(run_s3_uri=run.config.root, best_checkpoint_s3_uri=run.config.best_uri, results=results)
+
+
+def _leave_if(stop: StopRequested) -> None:
+    # Nothing has been trained yet that a checkpoint could keep.
+    if stop:
+        raise Stopped

@@ -1,0 +1,136 @@
+"""Small real receipts and jobs for the tests of training."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from messages.child import TrainTask
+from receipt_dynamo import DynamoClient
+from receipt_layoutlm.child import StopRequested
+from receipt_layoutlm.data.receipts import Receipt, Word
+from receipt_layoutlm.data.snapshot import save_snapshot
+from receipt_layoutlm.storage import Storage
+from workers.local import LocalStack
+
+MakeTask = Callable[..., TrainTask]
+
+_LINES = (
+    (("CORNER", "MERCHANT_NAME"), ("SHOP", "MERCHANT_NAME")),
+    (("12", "ADDRESS_LINE"), ("High", "ADDRESS_LINE"), ("Street", "ADDRESS_LINE")),
+    (("Date", None), ("{day:02d}/03/2025", "DATE")),
+    (("Milk", "PRODUCT_NAME"), ("{price}.50", "LINE_TOTAL")),
+    (("TOTAL", None), ("{price}.50", "GRAND_TOTAL")),
+    (("Thank", None), ("you", None)),
+)
+
+
+def make_receipt(number: int) -> Receipt:
+    """A receipt of six lines, from top to bottom as printed."""
+    words = []
+    for line_id, line in enumerate(_LINES, start=1):
+        y = 1 - line_id * 0.1
+        for word_id, (text, label) in enumerate(line, start=1):
+            box = (word_id * 0.2, y, word_id * 0.2 + 0.15, y + 0.05)
+            shown = text.format(day=1 + number % 28, price=number % 9 + 1)
+            words.append(Word(line_id, word_id, shown, box, label))
+    return Receipt(str(uuid.uuid5(uuid.NAMESPACE_URL, str(number))), 1, tuple(words))
+
+
+def make_receipts(count: int) -> list[Receipt]:
+    """Receipts sorted by key."""
+    return sorted((make_receipt(number) for number in range(count)), key=lambda receipt: receipt.key)
+
+
+@pytest.fixture
+def aws(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> LocalStack:
+    """The emulated AWS as this process's own."""
+    for name, value in {**stack.environ, "OMP_NUM_THREADS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    # A model this small is slower on several threads, the more so beside other tests.
+    torch.set_num_threads(1)
+    return stack
+
+
+@pytest.fixture
+def bucket(aws: LocalStack) -> str:
+    return aws.environ["LAYOUTLM_TRAINING_BUCKET"]
+
+
+@pytest.fixture
+def storage(bucket: str) -> Storage:
+    return Storage([bucket])
+
+
+@pytest.fixture
+def client(aws: LocalStack) -> DynamoClient:
+    return DynamoClient(aws.environ["DYNAMO_TABLE_NAME"])
+
+
+@pytest.fixture
+def snapshot(storage: Storage, bucket: str) -> str:
+    """Twenty receipts in S3."""
+    uri = f"s3://{bucket}/snapshots/small.gz"
+    save_snapshot(storage, uri, make_receipts(20), "test")
+    return uri
+
+
+@pytest.fixture
+def make_task(aws: LocalStack, bucket: str, snapshot: str, tmp_path: Path) -> MakeTask:
+    """A job file's content: a tiny model on the twenty receipts, options over it."""
+
+    def make(name: str = "run", *, attempt: int = 1, **hyperparameters: Any) -> TrainTask:
+        options = {
+            "epochs": 2,
+            "learning_rate": 2e-3,
+            "batch_size": 4,
+            "pretrained_model": "scratch:tiny",
+            "dataset_snapshot_load": snapshot,
+            "no_frozen_val": True,
+            **hyperparameters,
+        }
+        return TrainTask.model_validate(
+            {
+                "job": {
+                    "job_id": str(uuid.uuid5(uuid.NAMESPACE_URL, name)),
+                    "job_name": name,
+                    "hyperparameters": options,
+                },
+                "attempt": attempt,
+                "table_name": aws.environ["DYNAMO_TABLE_NAME"],
+                "run_s3_uri": f"s3://{bucket}/runs/{name}/",
+                "allowed_buckets": [bucket],
+                "work_dir": str(tmp_path / f"{name}-{attempt}"),
+            }
+        )
+
+    return make
+
+
+class StopAfter(StopRequested):
+    """A stop that arrives when it was looked at so many times, as a signal does between two steps."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self._left = looks
+
+    def __bool__(self) -> bool:
+        self._left -= 1
+        return self._left < 0
+
+
+def read_json(storage: Storage, uri: str) -> Any:
+    """A JSON document in S3."""
+    body = storage.read(uri)
+    assert body is not None, uri
+    return json.loads(body)
+
+
+def keys_of(receipts: Sequence[Receipt]) -> list[str]:
+    return [receipt.key for receipt in receipts]

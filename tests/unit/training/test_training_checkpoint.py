@@ -1,0 +1,148 @@
+"""Which checkpoint folders are loaded, and which are refused with what to do about them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from messages.hyperparameters import Hyperparameters
+from receipt_layoutlm.checkpoint import (
+    CONFIG,
+    MODEL_FILES,
+    VOCABULARY,
+    WEIGHTS,
+    Manifest,
+    check_model_folder,
+    describe_files,
+    download_model,
+    load_model,
+    load_tokenizer,
+    save_tokenizer,
+)
+from receipt_layoutlm.errors import CheckpointError, ConfigurationError
+from receipt_layoutlm.labels import resolve_labels
+from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.training.model import ModelSource
+
+LABELS = resolve_labels(Hyperparameters())
+_TEXTS = {"Milk", "TOTAL", "12.50", "Straße", "03/2025"}
+
+
+def _source(name: str, work_dir: Path, labels: object = LABELS) -> ModelSource:
+    return ModelSource(name, labels, 1, work_dir)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, storage: Storage) -> Path:
+    """A whole checkpoint."""
+    start = _source("scratch:tiny", tmp_path).load(_TEXTS, storage)
+    folder = tmp_path / "model"
+    start.model.save_pretrained(folder)
+    save_tokenizer(start.tokenizer, folder)
+    return folder
+
+
+def test_a_whole_checkpoint_is_loaded_with_its_vocabulary(folder: Path, storage: Storage) -> None:
+    assert {path.name for path in folder.iterdir()} >= {CONFIG, WEIGHTS, VOCABULARY, "tokenizer_config.json"}
+    assert not (folder / "tokenizer.json").exists()
+    start = _source(str(folder), folder).load(set(), storage)
+    assert start.model.config.id2label[1] == "B-MERCHANT_NAME"
+    assert start.tokenizer.tokenize("TOTAL") == load_tokenizer(folder).tokenize("TOTAL")
+
+
+def test_the_clients_plain_bert_tokenizer_reads_the_vocabulary_the_same(folder: Path) -> None:
+    from transformers import BertTokenizer  # noqa: PLC0415
+
+    plain = BertTokenizer.from_pretrained(folder)
+    ours = load_tokenizer(folder)
+    for text in _TEXTS | {"unseen words", "7-Eleven", "£3.99"}:
+        assert plain(text)["input_ids"] == ours(text)["input_ids"]
+    lines = (folder / VOCABULARY).read_text(encoding="utf-8").split("\n")
+    assert lines.pop() == ""
+    assert all(lines)
+    assert len(lines) == len(set(lines))
+
+
+def test_the_same_words_give_the_same_vocabulary_in_any_order(tmp_path: Path, storage: Storage) -> None:
+    one = _source("scratch:tiny", tmp_path).load(sorted(_TEXTS), storage)
+    two = _source("scratch:tiny", tmp_path).load(sorted(_TEXTS, reverse=True), storage)
+    assert one.tokenizer.get_vocab() == two.tokenizer.get_vocab()
+    assert one.model.state_dict().keys() == two.model.state_dict().keys()
+    assert all(
+        (one.model.state_dict()[name] == value).all() for name, value in two.model.state_dict().items()
+    )
+
+
+def test_a_pickle_is_refused_by_name(folder: Path) -> None:
+    (folder / WEIGHTS).rename(folder / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin, which are pickles and never loaded"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, CONFIG, VOCABULARY])
+def test_a_checkpoint_without_one_of_its_files_is_refused(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(CheckpointError, match=f"has no {name}"):
+        load_model(folder)
+
+
+def test_an_empty_folder_and_no_folder_are_refused(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "gone"):
+        with pytest.raises(CheckpointError, match="is empty"):
+            check_model_folder(path)
+
+
+def test_a_model_of_another_type_is_refused(folder: Path) -> None:
+    (folder / CONFIG).write_text(json.dumps({"model_type": "bert"}), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="of type 'bert'"):
+        load_model(folder)
+
+
+def test_damaged_weights_are_refused(folder: Path) -> None:
+    (folder / WEIGHTS).write_bytes(b"x" * 100)
+    with pytest.raises(CheckpointError, match="cannot be loaded"):
+        load_model(folder)
+
+
+def test_a_prefix_without_a_model_is_refused_before_anything_is_downloaded(
+    storage: Storage, bucket: str, tmp_path: Path
+) -> None:
+    uri = f"s3://{bucket}/models/old/"
+    storage.write(f"{uri}pytorch_model.bin", b"pickle")
+    with pytest.raises(CheckpointError, match="never loaded"):
+        download_model(storage, uri, tmp_path / "old")
+    assert not (tmp_path / "old").exists()
+
+
+def test_a_model_in_s3_is_loaded_and_its_head_made_anew_for_other_labels(
+    folder: Path, storage: Storage, bucket: str, tmp_path: Path
+) -> None:
+    uri = f"s3://{bucket}/models/one/"
+    storage.upload_folder(folder, uri)
+    few = resolve_labels(Hyperparameters(allowed_labels=("DATE", "TAX")))
+    start = _source(uri, tmp_path / "work", few).load(set(), storage)
+    assert start.model.config.num_labels == 5
+    assert start.model.classifier.weight.shape[0] == 5
+    kept = load_model(folder).layoutlm.encoder.layer[0].output.dense.weight
+    assert (start.model.layoutlm.encoder.layer[0].output.dense.weight == kept).all()
+
+
+def test_a_hub_that_cannot_be_reached_says_what_to_do(
+    tmp_path: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ConfigurationError, match="use scratch:small"):
+        _source("nobody/no-such-model", tmp_path).load(set(), storage)
+
+
+def test_a_manifest_names_every_file_that_is_not_what_it_was(folder: Path) -> None:
+    names = tuple(name for name in MODEL_FILES if (folder / name).exists())
+    manifest = Manifest(job_id="j", attempt=1, step=1, epoch=1, files=describe_files(folder, names))
+    assert manifest.faults(folder) == []
+    body = bytearray((folder / WEIGHTS).read_bytes())
+    body[-1] ^= 1
+    (folder / WEIGHTS).write_bytes(body)
+    (folder / VOCABULARY).unlink()
+    assert set(manifest.faults(folder)) == {WEIGHTS, VOCABULARY}
