@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,10 +132,9 @@ def _endings() -> str:
 
 
 def _exit_codes() -> str:
+    kinds: list[type[WorkerError]] = [WorkerError, *WorkerError.__subclasses__()]
     rows = [("0", "Stopped as asked, or `--once` is done.")]
-    rows += [
-        (str(kind.exit_code), _first_line(kind)) for kind in (WorkerError, *WorkerError.__subclasses__())
-    ]
+    rows += [(str(kind.exit_code), _first_line(kind)) for kind in kinds]
     return _table(("Code", "Meaning"), rows)
 
 
@@ -152,7 +151,7 @@ def _queues() -> str:
     return _table(("Queue of the local stack", "Dead letters", "Variable", "Visibility (s)"), rows)
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(cell for cell in line) + " |" for line in lines) + "\n"
 

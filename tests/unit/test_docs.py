@@ -1,4 +1,4 @@
-"""The documentation names what there is: each command, setting, field, exit code; and its links lead somewhere."""
+"""The documentation names each command, setting, field and exit code, and its links lead somewhere."""
 
 from __future__ import annotations
 
