@@ -1,0 +1,208 @@
+"""The commands as people type them, as processes, against the emulated AWS."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from messages.train import TrainJob
+from receipt_dynamo.client import DynamoClient
+from tests.conftest import SROIE
+from workers.local import LocalStack
+from workers.train import job_record
+
+
+def cli(stack: LocalStack, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "layoutlm_cli", *arguments],
+        env=stack.child_environ(COLUMNS="200", **environ),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def table(stack: LocalStack) -> DynamoClient:
+    return DynamoClient(stack.environ["DYNAMO_TABLE_NAME"], client=stack.client("dynamodb"))
+
+
+def add_job(stack: LocalStack, name: str, status: Any = "succeeded", **results: Any) -> str:
+    job = TrainJob.model_validate({"job_id": str(uuid.uuid4()), "job_name": name})
+    record = job_record(job, stack.settings.runs / f"{name}/", status=status)
+    client = table(stack)
+    client.add_job(record)
+    if results:
+        client.merge_job_results(job.job_id, results)
+    return job.job_id
+
+
+def waiting(stack: LocalStack, variable: str) -> list[dict[str, Any]]:
+    answer = stack.client("sqs").receive_message(QueueUrl=stack.environ[variable], WaitTimeSeconds=0)
+    return [json.loads(message["Body"]) for message in answer.get("Messages", ())]
+
+
+def test_submit_train_sends_a_checked_message_and_shows_a_pending_job(stack: LocalStack) -> None:
+    answer = cli(
+        stack, "submit", "train", "my-run", "--epochs", "3", "--tags", '{"team": "a"}', "--priority", "high"
+    )
+    assert answer.returncode == 0, answer.stderr
+    [body] = waiting(stack, "TRAIN_JOB_QUEUE_URL")
+    assert (body["job_name"], body["hyperparameters"]["epochs"], body["tags"]) == ("my-run", 3, {"team": "a"})
+    [job] = table(stack).list_jobs_by_status("pending").items
+    assert (job.name, job.job_id, job.priority) == ("my-run", body["job_id"], "high")
+
+
+def test_submit_refuses_a_wrong_request_with_all_its_faults_and_sends_nothing(stack: LocalStack) -> None:
+    answer = cli(stack, "submit", "train", "../up", "--epochs", "0", "--batch-size", "many")
+    assert answer.returncode == 65
+    assert all(name in answer.stderr for name in ("job_name", "epochs", "batch_size"))
+    assert answer.stderr.startswith("error: ")
+    assert waiting(stack, "TRAIN_JOB_QUEUE_URL") == []
+
+
+def test_submit_export_takes_the_best_checkpoint_of_the_named_job(stack: LocalStack) -> None:
+    job_id = add_job(stack, "done", best_checkpoint_s3_path="s3://bucket/runs/done/best/")
+    answer = cli(stack, "submit", "export", "done", "--quantize", "float32")
+    assert answer.returncode == 0, answer.stderr
+    [body] = waiting(stack, "COREML_EXPORT_JOB_QUEUE_URL")
+    assert (body["job_id"], body["quantize"]) == (job_id, None)
+    assert body["model_s3_uri"] == "s3://bucket/runs/done/best/"
+    assert table(stack).get_coreml_export_job(body["export_id"]).status == "PENDING"
+
+
+def test_submit_export_of_a_job_without_a_checkpoint_says_what_to_do(stack: LocalStack) -> None:
+    add_job(stack, "young", "running")
+    answer = cli(stack, "submit", "export", "young")
+    assert answer.returncode != 0
+    assert "--model-s3-uri" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_jobs_lists_the_newest_first_and_by_status(stack: LocalStack) -> None:
+    add_job(stack, "first", best_f1=0.5)
+    add_job(stack, "second", "failed")
+    everything = cli(stack, "jobs").stdout
+    assert everything.index("second") < everything.index("first")
+    assert "0.500" in everything
+    assert "first" not in cli(stack, "jobs", "--status", "failed").stdout
+
+
+def test_status_shows_a_job_by_name_and_by_id(stack: LocalStack) -> None:
+    job_id = add_job(stack, "shown", best_f1=0.75, best_epoch=3.0)
+    for named in ("shown", job_id):
+        text = cli(stack, "status", named).stdout
+        assert job_id in text
+        assert "0.750" in text
+        assert "runs/shown/" in text
+
+
+def test_a_job_that_is_not_there_is_one_sentence_and_a_failure(stack: LocalStack) -> None:
+    for command in ("status", "cancel"):
+        answer = cli(stack, command, "nobody")
+        assert answer.returncode != 0
+        assert "nobody" in answer.stderr
+        assert "Traceback" not in answer.stderr
+
+
+def test_cancel_asks_through_the_lease(stack: LocalStack) -> None:
+    job_id = add_job(stack, "waiting", "pending")
+    answer = cli(stack, "cancel", "waiting")
+    assert "will be cancelled" in answer.stdout
+    lease = table(stack).get_lease(job_id, kind="train")
+    assert lease is not None
+    assert lease.cancel_requested_at is not None
+
+
+def test_results_prints_one_line_a_result_and_takes_it_off(stack: LocalStack) -> None:
+    stack.client("sqs").send_message(
+        QueueUrl=stack.environ["TRAIN_RESULTS_QUEUE_URL"], MessageBody='{"a": 1}'
+    )
+    assert cli(stack, "results", "train", "--keep", "--wait", "0").stdout == '{"a": 1}\n'
+    assert cli(stack, "results", "train", "--wait", "1").stdout == '{"a": 1}\n'
+    empty = cli(stack, "results", "train", "--wait", "0")
+    assert (empty.stdout, empty.returncode) == ("", 0)
+
+
+def test_generate_fills_the_table_and_again_changes_nothing(stack: LocalStack) -> None:
+    for _ in range(2):
+        answer = cli(stack, "generate", "--receipts", "3", "--seed", "4")
+        assert answer.returncode == 0, answer.stderr
+    assert table(stack).count_receipts() == 3
+
+
+def test_import_reports_what_it_could_not_place(stack: LocalStack, tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    with SROIE.open(encoding="utf-8") as lines:
+        path.write_text("".join(next(lines) for _ in range(5)), encoding="utf-8")
+    answer = cli(stack, "import", "sroie", str(path))
+    assert answer.returncode == 0, answer.stderr
+    assert "company: placed" in answer.stderr
+    assert table(stack).count_receipts() == 5
+
+
+def test_import_of_a_broken_line_names_it_and_writes_nothing(stack: LocalStack, tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_text('{"file_name": "x"}\n', encoding="utf-8")
+    answer = cli(stack, "import", "sroie", str(path))
+    assert answer.returncode == 65
+    assert "line 1" in answer.stderr
+    assert table(stack).count_receipts() == 0
+
+
+@pytest.mark.parametrize("command", [["jobs"], ["status", "x"], ["generate"], ["submit", "train", "x"]])
+def test_a_missing_table_setting_is_named(stack: LocalStack, command: list[str]) -> None:
+    answer = cli(stack, *command, DYNAMO_TABLE_NAME="")
+    assert answer.returncode == 78
+    assert "DYNAMO_TABLE_NAME" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_table_that_does_not_exist_is_one_sentence(stack: LocalStack) -> None:
+    answer = cli(stack, "jobs", DYNAMO_TABLE_NAME="NoSuchTable")
+    assert answer.returncode == 75
+    assert "NoSuchTable" in answer.stderr
+
+
+def test_export_coreml_of_a_folder_without_a_checkpoint_says_so(stack: LocalStack, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    answer = cli(stack, "export-coreml", str(tmp_path / "empty"), str(tmp_path / "out"))
+    assert answer.returncode == 65
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_weight_format_that_does_not_exist_is_refused(stack: LocalStack, tmp_path: Path) -> None:
+    answer = cli(stack, "export-coreml", str(tmp_path), str(tmp_path / "out"), "--quantize", "int2")
+    assert answer.returncode == 65
+    assert "int2" in answer.stderr
+
+
+def test_local_up_refuses_a_taken_port(stack: LocalStack) -> None:
+    port = stack.environ["AWS_ENDPOINT_URL"].rsplit(":", 1)[1]
+    answer = cli(stack, "local", "up", "--port", port)
+    assert answer.returncode != 0
+    assert "--port" in answer.stderr
+
+
+def test_help_names_every_command_without_torch() -> None:
+    code = "import sys; from layoutlm_cli.main import app; app(['--help'], standalone_mode=False)"
+    code += "; assert 'torch' not in sys.modules"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for name in (
+        "train-worker",
+        "export-worker",
+        "submit",
+        "jobs",
+        "status",
+        "cancel",
+        "results",
+        "local",
+        "demo",
+    ):
+        assert name in answer.stdout
