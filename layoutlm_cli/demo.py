@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from layoutlm_cli.rehearsal import Rehearsal
     from workers.local import LocalStack
 
-SYNTHETIC = {"epochs": "6", "batch_size": "8", "learning_rate": "1e-3"}
-SROIE = {"epochs": "6", "batch_size": "8", "learning_rate": "1e-3"}
+SYNTHETIC = {"epochs": "5", "batch_size": "8", "learning_rate": "2e-3"}
+SROIE = {"epochs": "6", "batch_size": "8", "learning_rate": "2e-3"}
 
 
 def demo(
     data: Annotated[
         Path | None, typer.Option(help="SROIE's receipts, one JSON object a line, instead of synthetic ones.")
     ] = None,
-    receipts: Annotated[int, typer.Option(min=20, help="How many synthetic receipts.")] = 300,
+    receipts: Annotated[int, typer.Option(min=20, help="How many synthetic receipts.")] = 360,
 ) -> None:
     """Run the whole path on this machine and show what arrived."""
     from layoutlm_cli.console import console  # noqa: PLC0415

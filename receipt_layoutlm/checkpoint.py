@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from safetensors import SafetensorError
 from transformers import BertTokenizer, LayoutLMForTokenClassification
+from transformers.utils import logging as transformers_logging
 
 from messages.fields import Message
 from receipt_layoutlm.data.geometry import BOX_RULE, READING_ORDER
@@ -26,7 +27,6 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 RUN_FACTS = "layoutlm_run.json"
 MANIFEST = "manifest.json"
 MODEL_FILES = (CONFIG, WEIGHTS, VOCABULARY, TOKENIZER_CONFIG, RUN_FACTS)
-SCHEMA_VERSION = 1
 
 MODEL_TYPE = "layoutlm"
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
@@ -37,7 +37,7 @@ Arithmetic = Literal["float32", "bf16", "fp16"]
 class RunFacts(Message):
     """`layoutlm_run.json`: what has to be known beside the weights to use them as they were trained."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     job_id: str
     job_name: str
     label_list: tuple[str, ...]
@@ -68,7 +68,7 @@ class ManifestFile(Message):
 class Manifest(Message):
     """`manifest.json`, written last: while it is missing or does not fit, the folder is no checkpoint."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     job_id: str
     attempt: int
     step: int
@@ -176,6 +176,7 @@ def load_model(folder: Path, **settings: Any) -> Any:
         CheckpointError: the weights cannot be read or do not fit the configuration.
     """
     check_model_folder(folder)
+    transformers_logging.disable_progress_bar()
     try:
         return LayoutLMForTokenClassification.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, **settings

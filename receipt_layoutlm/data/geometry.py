@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from receipt_layoutlm.data.receipts import Box, Word
 
-BOX_RULE = "clients-1000-bottom-up"
-READING_ORDER = "y0-x0"
+BOX_RULE: Final = "clients-1000-bottom-up"
+READING_ORDER: Final = "y0-x0"
 BOX_SCALE = 1000
 
 ModelBox = tuple[int, int, int, int]

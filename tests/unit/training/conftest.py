@@ -17,7 +17,7 @@ from receipt_layoutlm.child import StopRequested
 from receipt_layoutlm.data.receipts import Receipt, Word
 from receipt_layoutlm.data.snapshot import save_snapshot
 from receipt_layoutlm.storage import Storage
-from workers.local import LocalStack
+from workers.local import Emulator, LocalStack
 
 MakeTask = Callable[..., TrainTask]
 
@@ -48,19 +48,27 @@ def make_receipts(count: int) -> list[Receipt]:
     return sorted((make_receipt(number) for number in range(count)), key=lambda receipt: receipt.key)
 
 
+@pytest.fixture(scope="session")
+def shared_stack(emulator: Emulator) -> LocalStack:
+    """One table for all tests here, without receipts; each test has its own bucket and job ids."""
+    return LocalStack.make(emulator, suffix=f"-training-{uuid.uuid4().hex[:8]}")
+
+
 @pytest.fixture
-def aws(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> LocalStack:
+def aws(shared_stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> LocalStack:
     """The emulated AWS as this process's own."""
-    for name, value in {**stack.environ, "OMP_NUM_THREADS": "1"}.items():
+    for name, value in {**shared_stack.environ, "OMP_NUM_THREADS": "1"}.items():
         monkeypatch.setenv(name, value)
     # A model this small is slower on several threads, the more so beside other tests.
     torch.set_num_threads(1)
-    return stack
+    return shared_stack
 
 
 @pytest.fixture
 def bucket(aws: LocalStack) -> str:
-    return aws.environ["LAYOUTLM_TRAINING_BUCKET"]
+    name = f"training-{uuid.uuid4().hex}"
+    aws.client("s3").create_bucket(Bucket=name)
+    return name
 
 
 @pytest.fixture
@@ -98,7 +106,7 @@ def make_task(aws: LocalStack, bucket: str, snapshot: str, tmp_path: Path) -> Ma
         return TrainTask.model_validate(
             {
                 "job": {
-                    "job_id": str(uuid.uuid5(uuid.NAMESPACE_URL, name)),
+                    "job_id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{bucket}/{name}")),
                     "job_name": name,
                     "hyperparameters": options,
                 },

@@ -98,18 +98,3 @@ def test_a_signal_leads_to_a_checkpoint_from_which_the_next_child_goes_on(
     assert after[: len(before)] == before
     assert [epoch["epoch"] for epoch in after] == list(range(1, len(before) + 2))
     assert isinstance(reports[-1], Trained)
-
-
-def test_a_job_file_that_is_none_is_no_training(aws: LocalStack, tmp_path: Path) -> None:
-    path = tmp_path / "job.json"
-    path.write_text("{}", encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "receipt_layoutlm.training", str(path)],
-        env=aws.child_environ(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=False,
-        timeout=WITHIN_SECONDS,
-    )
-    assert done.returncode != ChildExit.DONE

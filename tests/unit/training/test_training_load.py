@@ -12,6 +12,13 @@ from receipt_layoutlm.data.store import write_records
 from receipt_layoutlm.data.synthetic import generate
 from receipt_layoutlm.errors import DataError
 from tests.unit.training.conftest import keys_of
+from workers.local import LocalStack
+
+
+@pytest.fixture
+def client(stack: LocalStack) -> DynamoClient:
+    """A table of the test's own, since it counts what lies there."""
+    return DynamoClient(stack.environ["DYNAMO_TABLE_NAME"], endpoint_url=stack.environ["AWS_ENDPOINT_URL"])
 
 
 def _fill(client: DynamoClient, count: int) -> None:

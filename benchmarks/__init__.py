@@ -1,0 +1,1 @@
+"""Measurements that docs/benchmarks.md dates; off in the tests, started by `make bench`."""

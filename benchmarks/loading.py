@@ -1,0 +1,40 @@
+"""Reading the 626 real receipts from the local table: requests, and seconds against one reader alone."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from receipt_dynamo.client import DynamoClient
+from receipt_layoutlm.data.importers.labelling import import_sroie
+from receipt_layoutlm.data.load import load_receipts
+from receipt_layoutlm.data.store import write_records
+from workers.local import Emulator, LocalStack
+
+SROIE = Path(__file__).parent.parent.parent / "shared" / "data" / "sroie" / "train.jsonl"
+ROUNDS = 2
+
+
+def measure() -> None:
+    """One thread against eight, A B A B in one run."""
+    drafts, _ = import_sroie(SROIE)
+    with Emulator() as emulator:
+        stack = LocalStack.make(emulator)
+        client = DynamoClient(stack.environ["DYNAMO_TABLE_NAME"], client=stack.client("dynamodb"))
+        started = time.perf_counter()
+        records = sum(write_records(client, drafts).values())
+        wrote = time.perf_counter() - started
+        print(f"import: {records} records in {wrote:.1f} s, {client.request_count} requests")
+        for _ in range(ROUNDS):
+            for threads in (1, 8):
+                _load(client, threads)
+
+
+def _load(client: DynamoClient, threads: int) -> None:
+    before, started = client.request_count, time.perf_counter()
+    loaded = load_receipts(client, threads=threads)
+    took = time.perf_counter() - started
+    print(
+        f"load with {threads} threads: {len(loaded.receipts)} receipts in {took:.1f} s, "
+        f"{client.request_count - before} requests, no scan"
+    )
