@@ -43,4 +43,4 @@ schemas: $(STAMP)
 	$(BIN)/python -m messages.schemas
 
 clean:
-	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-out build dist *.egg-info
+	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -13,6 +13,7 @@ from messages.train import TrainJob
 from receipt_dynamo.client import DynamoClient
 from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.store import write_records
+from tests.support.refusing_proxy import refusing_uploads
 from tests.support.work import Bench, export_bench, training_bench
 from workers.export import Exporting
 from workers.local import LocalStack
@@ -103,3 +104,23 @@ async def export(stack: LocalStack, work_dir: Path, checkpoint: str) -> dict[str
 async def add_training(bench: Bench) -> None:
     job = TrainJob.model_validate_json(json.dumps({"job_id": str(uuid.uuid4()), "job_name": "demo"}))
     await show_job(bench.aws.table, job_record(job, bench.settings.runs / "demo/", status="succeeded"), 1)
+
+
+async def test_an_upload_that_is_refused_half_way_fails_the_run_and_leaves_no_whole_checkpoint(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    seed(stack, 12)
+    refused = r"/checkpoints/checkpoint-\d+/optimizer\.pt"
+    with refusing_uploads(stack.environ["AWS_ENDPOINT_URL"], refused) as endpoint_url:
+        async with training_bench(stack, tmp_path, Training, endpoint_url=endpoint_url) as bench:
+            await bench.send({"job_name": "refused", "hyperparameters": TINY})
+            await bench.work_once()
+            [result] = await bench.results()
+            assert (result["status"], result["error_class"]) == ("failed", "forbidden")
+            assert "optimizer.pt" in result["error_message"]
+    listed = stack.client("s3").list_objects_v2(
+        Bucket=stack.environ["LAYOUTLM_TRAINING_BUCKET"], Prefix="runs/refused/"
+    )
+    keys = [entry["Key"] for entry in listed["Contents"]]
+    assert any(key.endswith("model.safetensors") for key in keys)
+    assert not [key for key in keys if key.endswith("manifest.json")]

@@ -1,0 +1,134 @@
+"""The child's side of the pipe: a job file in, report lines and an exit code out."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from messages.child import ChildExit, ErrorClass, Failure, Progress, TrainTask, parse_report
+from messages.train import TrainJob
+from receipt_dynamo import errors as dynamo
+from receipt_layoutlm.child import Reporter, classify
+from receipt_layoutlm.errors import CheckpointError, DataError
+
+CODE = """
+import sys
+from messages.child import TrainTask
+from receipt_layoutlm.child import Stopped, run_child
+from receipt_layoutlm.errors import DataError
+
+def work(task, reporter, stop):
+    print("a library prints")
+    reporter.progress("training", epoch=1.0)
+    raise {error}
+
+sys.exit(run_child(TrainTask, work, sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def job_file(tmp_path: Path) -> Path:
+    job = TrainJob.model_validate({"job_id": "49a5ce3b-4653-4aad-95da-11c9a7345b85", "job_name": "a"})
+    task = TrainTask(
+        job=job,
+        attempt=1,
+        table_name="t",
+        run_s3_uri="s3://b/r/",
+        allowed_buckets=("b",),
+        work_dir=str(tmp_path),
+    )
+    path = tmp_path / "job.json"
+    path.write_text(task.model_dump_json(), encoding="utf-8")
+    return path
+
+
+def run(error: str, job_file: Path) -> subprocess.CompletedProcess[str]:
+    # An open pipe for standard input, as a daemon gives it; its end would end the child.
+    read_end, write_end = os.pipe()
+    try:
+        return subprocess.run(
+            [sys.executable, "-c", CODE.replace("{error}", error), str(job_file)],
+            stdin=read_end,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "error_class"),
+    [
+        ("DataError('no labels')", ChildExit.PERMANENT, ErrorClass.DATA),
+        ("OSError(28, 'No space left on device')", ChildExit.RETRY, ErrorClass.DISK),
+        ("RuntimeError('a defect')", ChildExit.RETRY, ErrorClass.CRASHED),
+    ],
+)
+def test_a_failure_is_the_last_report_and_the_exit_code(
+    job_file: Path, error: str, code: ChildExit, error_class: ErrorClass
+) -> None:
+    answer = run(error, job_file)
+    reports = [parse_report(line) for line in answer.stdout.splitlines()]
+    assert isinstance(reports[0], Progress)
+    assert isinstance(reports[-1], Failure)
+    assert (answer.returncode, reports[-1].error_class) == (code, error_class)
+    assert "a library prints" in answer.stderr
+    assert "a library prints" not in answer.stdout
+
+
+def test_leaving_at_a_checkpoint_is_an_exit_of_its_own(job_file: Path) -> None:
+    assert run("Stopped()", job_file).returncode == ChildExit.STOPPED
+
+
+def test_a_job_file_that_is_none_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "job.json"
+    path.write_text("{}", encoding="utf-8")
+    answer = run("Stopped()", path)
+    last = parse_report(answer.stdout.splitlines()[-1])
+    assert isinstance(last, Failure)
+    assert "job.json" in last.message
+
+
+@pytest.mark.parametrize(
+    ("error", "error_class"),
+    [
+        (DataError("x"), ErrorClass.DATA),
+        (CheckpointError("x"), ErrorClass.CHECKPOINT),
+        (dynamo.Throttled("x"), ErrorClass.THROTTLED),
+        (dynamo.NetworkError("x"), ErrorClass.NETWORK),
+        (dynamo.TableMissing("x"), ErrorClass.CONFIGURATION),
+        (dynamo.CredentialsError("x"), ErrorClass.CREDENTIALS),
+        (MemoryError(), ErrorClass.MEMORY),
+        (OSError(errno.EDQUOT, "quota"), ErrorClass.DISK),
+        (OSError(errno.EIO, "io"), ErrorClass.CRASHED),
+    ],
+)
+def test_an_error_has_its_class(error: Exception, error_class: ErrorClass) -> None:
+    assert classify(error)[0] is error_class
+
+
+class GoneReader(io.StringIO):
+    """The writing end of a pipe that nobody reads any more."""
+
+    def write(self, _text: str, /) -> int:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+def test_a_reporter_whose_daemon_is_gone_keeps_quiet() -> None:
+    reporter = Reporter(GoneReader())
+    reporter.progress("training")
+    reporter.progress("training")
+    Reporter(None).progress("training")
+
+
+def test_what_is_no_report_is_none() -> None:
+    assert parse_report("loading weights: 100%") is None
+    assert parse_report('{"type": "surprise"}') is None
