@@ -83,10 +83,10 @@ def test_a_result_that_says_failed_tells_why() -> None:
 
 
 def test_results_of_both_queues_decode_to_their_own_kind() -> None:
-    trained = TrainResult(result_id=BODY["job_id"], job_id=BODY["job_id"], status="failed", attempt=2)  # type: ignore[arg-type]
+    trained = TrainResult(result_id=BODY["job_id"], job_id=BODY["job_id"], status="failed", attempt=2)
     failed = ExportResult(
-        result_id=BODY["job_id"],  # type: ignore[arg-type]
-        export_id=BODY["export_id"],  # type: ignore[arg-type]
+        result_id=BODY["job_id"],
+        export_id=BODY["export_id"],
         status="FAILED",
         attempt=1,
         error_message="no checkpoint",
