@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 import structlog
 
-from receipt_dynamo.errors import DynamoError
+from receipt_dynamo.errors import CredentialsError, DynamoError, NetworkError, Throttled
 from workers.aws import Aws, open_aws
-from workers.errors import QueueError, SettingsError, WorkerError
+from workers.errors import CredentialsMissing, EndpointLost, QueueError, SettingsError, WorkerError
 from workers.export import Exporting
 from workers.handle import Handler
 from workers.loop import pause_or_give_up, run_until_stopped
-from workers.queue import JobQueue
+from workers.queue import JobQueue, check_queue
 from workers.settings import Settings
 from workers.stop import Stop
 from workers.train import Training
@@ -63,7 +63,9 @@ async def run_daemon(name: KindName, settings: Settings, *, once: bool = False) 
         settings.require(*NEEDS[name])
         async with open_aws(settings) as aws:
             queue = await _open_queue(aws, getattr(settings, QUEUE_FIELD[name]), stop)
-            await _check_table(aws)
+            if queue is None:
+                return 0
+            await _check_surroundings(aws, settings, name)
             handler = Handler(
                 make_kind(name, settings, aws, worker), queue, aws.table, settings, stop, worker
             )
@@ -76,19 +78,31 @@ async def run_daemon(name: KindName, settings: Settings, *, once: bool = False) 
     return 0
 
 
-async def _open_queue(aws: Aws, url: str, stop: Stop) -> JobQueue:
-    """Open the queue; an endpoint that is not up yet is asked a few times."""
+async def _open_queue(aws: Aws, url: str, stop: Stop) -> JobQueue | None:
+    """Open the queue; an endpoint that is not up yet is asked a few times. None after a stop."""
     failures = 0
-    while True:
+    while not stop.requested.is_set():
         try:
             return await JobQueue.open(aws.sqs, url)
         except QueueError as error:
             failures += 1
             await pause_or_give_up(failures, error, stop)
+    return None
 
 
-async def _check_table(aws: Aws) -> None:
+async def _check_surroundings(aws: Aws, settings: Settings, name: KindName) -> None:
+    """Find out now, not after hours of work, whether results can be written."""
+    try:
+        for field in NEEDS[name]:
+            if field.endswith("queue_url"):
+                await check_queue(aws.sqs, getattr(settings, field))
+    except QueueError as error:
+        raise EndpointLost(str(error)) from error
     try:
         await aws.table.get_lease(NOBODY, kind="train")
+    except (NetworkError, Throttled) as error:
+        raise EndpointLost(str(error)) from error
+    except CredentialsError as error:
+        raise CredentialsMissing(str(error)) from error
     except DynamoError as error:
         raise SettingsError(str(error)) from error

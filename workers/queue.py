@@ -14,6 +14,7 @@ from workers.errors import CredentialsMissing, QueueError, QueueUnusable
 
 MAX_VISIBILITY_SECONDS = 43_200
 ATTRIBUTE_CHARS = 1_000
+MAX_ATTRIBUTES = 10
 _MISSING = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 _GONE = {"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"}
 
@@ -97,12 +98,24 @@ class JobQueue:
         A body at SQS's own limit leaves no room for attributes; then the body goes alone, since it is what
         cannot be made again, and the reason stands in the log.
         """
-        attributes = {**message.attributes, **reasons}
+        # Reasons first: SQS takes ten attributes, and these are the ones that somebody will look for.
+        attributes = {**reasons, **{k: v for k, v in message.attributes.items() if k not in reasons}}
         try:
             await send(self._client, self.dead_letter_url, message.body, attributes)
         except _TooLongError:
             await send(self._client, self.dead_letter_url, message.body, {})
         await self.delete(message)
+
+
+async def check_queue(client: Any, url: str) -> None:
+    """Make sure that a queue is there.
+
+    Raises:
+        QueueUnusable: it is not.
+        QueueError: SQS cannot be asked now.
+    """
+    async with _translated(url):
+        await client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
 
 
 async def send(client: Any, url: str, body: str, attributes: Mapping[str, str]) -> str:
@@ -113,7 +126,7 @@ async def send(client: Any, url: str, body: str, attributes: Mapping[str, str]) 
     """
     typed = {
         name: {"DataType": "String", "StringValue": value[:ATTRIBUTE_CHARS]}
-        for name, value in list(attributes.items())[:10]
+        for name, value in list(attributes.items())[:MAX_ATTRIBUTES]
         if value
     }
     async with _translated(url):

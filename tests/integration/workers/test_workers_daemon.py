@@ -63,6 +63,12 @@ def test_a_queue_that_does_not_exist_is_named(stack: LocalStack) -> None:
     assert "nowhere" in last_line(answer)["error"]
 
 
+def test_a_results_queue_that_does_not_exist_is_named_before_any_work(stack: LocalStack) -> None:
+    answer = run(stack, TRAIN_RESULTS_QUEUE_URL=f"{stack.environ['AWS_ENDPOINT_URL']}/123456789012/nowhere")
+    assert answer.returncode == 78
+    assert "nowhere" in last_line(answer)["error"]
+
+
 def test_no_credentials_is_an_ending_of_its_own(stack: LocalStack, tmp_path: Path) -> None:
     answer = run(
         stack,
