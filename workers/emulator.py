@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 import sys
 import threading
 from collections import defaultdict
@@ -21,7 +20,7 @@ from moto.dynamodb.models.table import Table
 from moto.dynamodb.models.utilities import dynamo_json_dump
 from moto.dynamodb.responses import DynamoHandler
 from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import make_server
+from werkzeug.serving import BaseWSGIServer, make_server
 
 MAX_ITEM_BYTES = 405_000
 
@@ -100,9 +99,9 @@ def speed_up_moto() -> None:
     DynamoHandler.query = _answer_in_json(DynamoHandler.query)
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(server: BaseWSGIServer) -> None:
     sys.stdin.buffer.read()
-    os._exit(0)
+    server.shutdown()
 
 
 def main() -> None:
@@ -112,7 +111,7 @@ def main() -> None:
     app = DomainDispatcherApplication(create_backend_app)
     server = make_server("127.0.0.1", int(sys.argv[1]), app, threaded=True)
     print(server.server_port, flush=True)  # noqa: T201 - the answer to whoever started this process
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
     server.serve_forever()
 
 

@@ -40,12 +40,12 @@ def lease_on(bench: Bench, record: JobLease, message: Received, seconds: float, 
 
 async def test_each_renewal_tells_the_child_and_moves_the_end(stack: LocalStack, tmp_path: Path) -> None:
     async with training_bench(stack, tmp_path) as bench:
-        record, message = await claim(bench, 0.9)
-        lease = lease_on(bench, record, message, 0.9)
+        record, message = await claim(bench, 2.4)
+        lease = lease_on(bench, record, message, 2.4)
         told: list[float] = []
         lease.beats = told.append
         async with lease.held():
-            await asyncio.sleep(1.3)
+            await asyncio.sleep(3.2)
         after = await bench.aws.table.get_lease(JOB_ID, kind="train")
         assert after is not None
         assert after.expires_at > record.expires_at
@@ -71,10 +71,10 @@ class Silent:
 async def test_a_lease_that_is_not_renewed_is_lost_before_it_ends(stack: LocalStack, tmp_path: Path) -> None:
     for table in (Unreachable(), Silent()):
         async with training_bench(stack, tmp_path) as bench:
-            record, message = await claim(bench, 0.6)
-            lease = lease_on(bench, record, message, 0.6, table=table)
+            record, message = await claim(bench, 1.5)
+            lease = lease_on(bench, record, message, 1.5, table=table)
             async with lease.held():
-                await asyncio.wait_for(lease.lost.wait(), 0.6)
+                await asyncio.wait_for(lease.lost.wait(), 1.5)
             await bench.aws.table.release_lease(record, now=timestamp())
             await bench.queue.delete(message)
 
@@ -83,8 +83,8 @@ async def test_a_passing_fault_of_the_network_does_not_lose_the_lease(
     stack: LocalStack, tmp_path: Path, monkeypatch: Any
 ) -> None:
     async with training_bench(stack, tmp_path) as bench:
-        record, message = await claim(bench, 1.2)
-        lease = lease_on(bench, record, message, 1.2)
+        record, message = await claim(bench, 3)
+        lease = lease_on(bench, record, message, 3)
         renew = bench.aws.table.renew_lease
         failures = [NetworkError("no route"), NetworkError("no route")]
 
@@ -95,7 +95,7 @@ async def test_a_passing_fault_of_the_network_does_not_lose_the_lease(
 
         monkeypatch.setattr(bench.aws.table, "renew_lease", flaky)
         async with lease.held():
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(3.5)
         assert not failures
         assert not lease.lost.is_set()
 
@@ -104,26 +104,26 @@ async def test_a_queue_that_does_not_answer_does_not_lose_the_lease(
     stack: LocalStack, tmp_path: Path, monkeypatch: Any
 ) -> None:
     async with training_bench(stack, tmp_path) as bench:
-        record, message = await claim(bench, 0.6)
-        lease = lease_on(bench, record, message, 0.6)
+        record, message = await claim(bench, 2)
+        lease = lease_on(bench, record, message, 2)
 
         async def down(*_: object) -> bool:
             raise QueueError("down")
 
         monkeypatch.setattr(bench.queue, "show_after", down)
         async with lease.held():
-            await asyncio.sleep(0.8)
+            await asyncio.sleep(2.6)
         assert not lease.lost.is_set()
 
 
 async def test_after_the_decision_only_the_message_is_kept(stack: LocalStack, tmp_path: Path) -> None:
     async with training_bench(stack, tmp_path) as bench:
-        record, message = await claim(bench, 0.6)
-        lease = lease_on(bench, record, message, 0.6)
+        record, message = await claim(bench, 2)
+        lease = lease_on(bench, record, message, 2)
         async with lease.held():
             await bench.aws.table.decide_lease(record, outcome="succeeded", decision={}, now=timestamp())
             lease.decided()
-            await asyncio.sleep(0.8)
+            await asyncio.sleep(2.6)
             assert await bench.depth() == (0, 1)
         assert not lease.lost.is_set()
 

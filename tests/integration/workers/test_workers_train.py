@@ -221,8 +221,8 @@ async def test_an_attempt_past_its_timeout_is_ended_and_failed(stack: LocalStack
 
 
 async def test_the_lease_is_kept_while_a_child_outlives_it(stack: LocalStack, tmp_path: Path) -> None:
-    async with training_bench(stack, tmp_path, lease_seconds=1) as bench:
-        await bench.send(body("slow:3"))
+    async with training_bench(stack, tmp_path, lease_seconds=2) as bench:
+        await bench.send(body("slow:5"))
         await bench.work_once()
         job = await bench.aws.table.get_job(JOB_ID)
         assert (job.status, job.attempt) == ("succeeded", 1)
