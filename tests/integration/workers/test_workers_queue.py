@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.support.work import training_bench
 from workers.aws import open_aws
@@ -75,3 +77,27 @@ async def test_results_are_taken_off_or_kept(stack: LocalStack, tmp_path: Path) 
         assert [
             body async for body in read_results(stack.settings, "train", keep=False, wait_seconds=0)
         ] == []
+
+
+async def test_a_body_at_the_limit_is_buried_without_its_reason_rather_than_lost(
+    stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        send = bench.aws.sqs.send_message
+
+        async def strict(**arguments: Any) -> Any:
+            if arguments["MessageAttributes"]:
+                fault = {
+                    "Code": "InvalidParameterValue",
+                    "Message": "One or more: must be shorter than 262144 bytes.",
+                }
+                raise ClientError({"Error": fault}, "SendMessage")
+            return await send(**arguments)
+
+        await bench.send("text")
+        message = await bench.queue.receive(wait_seconds=0, visibility_seconds=30)
+        assert message is not None
+        monkeypatch.setattr(bench.aws.sqs, "send_message", strict)
+        await bench.queue.bury(message, {"error_message": "why"})
+        assert await bench.depth(bench.queue.dead_letter_url) == (1, 0)
+        assert await bench.depth() == (0, 0)
