@@ -87,7 +87,7 @@ async def test_a_body_at_the_limit_is_buried_without_its_reason_rather_than_lost
 
         async def strict(**arguments: Any) -> Any:
             if arguments["MessageAttributes"]:
-                fault = {
+                fault: Any = {
                     "Code": "InvalidParameterValue",
                     "Message": "One or more: must be shorter than 262144 bytes.",
                 }
