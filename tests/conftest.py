@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from workers.local import CREDENTIALS, REGION, Emulator, LocalStack
-
-REPOSITORY = Path(__file__).parent.parent
-SROIE = REPOSITORY.parent / "shared" / "data" / "sroie" / "train.jsonl"
 
 
 @pytest.fixture(autouse=True)
