@@ -170,7 +170,7 @@ class Exporting:
     async def _training_of(self, job: ExportJob) -> Job:
         """Find the training by id or, as older senders write it, by name."""
         try:
-            return await find_job(self._table, job.job_id)
+            return await find_job(self._table, job.job_id, prefer_succeeded=True)
         except NotFound as error:
             raise Refused(ErrorClass.CONFIGURATION, f"{error} Mend job_id and send again.") from error
 

@@ -44,7 +44,7 @@ async def submit_export(
     """Make an export's record and send its message; returns what was sent."""
     settings.require("table_name", "bucket", "export_job_queue_url")
     async with open_aws(settings) as aws:
-        training = await find_job(aws.table, job)
+        training = await find_job(aws.table, job, prefer_succeeded=True)
         body = {
             "job_id": training.job_id,
             "model_s3_uri": model_s3_uri or _best_checkpoint(training),

@@ -64,6 +64,20 @@ async def test_a_finished_export_updates_its_record_and_the_trainings_results(
         assert await bench.depth() == (0, 0)
 
 
+async def test_a_later_job_that_was_refused_for_its_name_is_not_the_one_that_is_meant(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    async with export_bench(stack, tmp_path) as bench:
+        await add_training(bench)
+        refused = TrainJob.model_validate({"job_id": str(uuid.uuid4()), "job_name": "demo"})
+        await show_job(
+            bench.aws.table, job_record(refused, bench.settings.runs / "demo/", status="failed"), 1
+        )
+        await bench.send(body(job_id="demo"))
+        await bench.work_once()
+        assert (await export_of(bench)).job_id == JOB_ID
+
+
 async def test_a_failed_export_says_why_and_leaves_the_training_alone(
     stack: LocalStack, tmp_path: Path
 ) -> None:
