@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from workers.local import CREDENTIALS, REGION, Emulator, LocalStack
+
+SROIE = Path(__file__).parent.parent.parent / "shared" / "data" / "sroie" / "train.jsonl"
 
 
 @pytest.fixture(autouse=True)
