@@ -145,15 +145,6 @@ class Storage:
             for job in jobs:
                 job.result()
 
-    def delete_folder(self, uri: str) -> None:
-        """Delete everything below a prefix."""
-        place = self.place(uri)
-        names = list(self.list_keys(uri))
-        for start in range(0, len(names), 1000):
-            objects = [{"Key": place.key + name} for name in names[start : start + 1000]]
-            with translated(uri):
-                self.client.delete_objects(Bucket=place.bucket, Delete={"Objects": objects, "Quiet": True})
-
 
 class ObjectMissing(CheckpointError):  # noqa: N818 - reads as what happened
     """There is no such object or bucket."""
