@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from receipt_dynamo.clock import TableClock
 from receipt_dynamo.edge import errors_translated
 from receipt_dynamo.entities import (
     CoreMLExport,
@@ -51,10 +52,12 @@ class AsyncDynamoClient:
     Args:
         table_name: the table.
         client: an open aiobotocore DynamoDB client, which stays the caller's to close.
+        clock: learns the table's time from its answers.
     """
 
-    def __init__(self, table_name: str, client: DynamoDBClient) -> None:
+    def __init__(self, table_name: str, client: DynamoDBClient, clock: TableClock | None = None) -> None:
         self.table_name = table_name
+        self.clock = clock or TableClock()
         self._client: Any = client
         self._requests = 0
 
@@ -83,9 +86,11 @@ class AsyncDynamoClient:
             await asyncio.sleep(step.seconds)
             return {}
         self._requests += 1
+        asked_at = self.clock.steady()
         with errors_translated(self.table_name, self._client.meta.endpoint_url):
             response: Response = await getattr(self._client, step.call)(**step.arguments)
-            return response
+        self.clock.hear(response["ResponseMetadata"]["HTTPHeaders"].get("date"), asked_at)
+        return response
 
     claim_lease = _awaited(leases.claim_lease)
     renew_lease = _awaited(leases.renew_lease)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
+from receipt_dynamo.clock import steady_seconds
 from workers.errors import CredentialsMissing, QueueError, QueueUnusable
 
 MAX_VISIBILITY_SECONDS = 43_200
+MAX_DELAY_SECONDS = 900
 ATTRIBUTE_CHARS = 1_000
 MAX_ATTRIBUTES = 10
 _MISSING = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
@@ -21,22 +23,26 @@ _GONE = {"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One delivery of one message."""
+    """One delivery of one message; `received_at` is the steady second at which it was asked for."""
 
     message_id: str
     body: str
     receipt_handle: str
     receive_count: int = 1
     attributes: Mapping[str, str] = field(default_factory=dict)
+    received_at: float = field(default_factory=steady_seconds)
 
 
 class JobQueue:
     """The queue that a worker takes jobs from, with its dead-letter queue."""
 
-    def __init__(self, client: Any, url: str, dead_letter_url: str) -> None:
+    def __init__(
+        self, client: Any, url: str, dead_letter_url: str, steady: Callable[[], float] = steady_seconds
+    ) -> None:
         self._client = client
         self.url = url
         self.dead_letter_url = dead_letter_url
+        self._steady = steady
 
     @classmethod
     async def open(cls, client: Any, url: str) -> JobQueue:
@@ -60,6 +66,7 @@ class JobQueue:
 
     async def receive(self, *, wait_seconds: int, visibility_seconds: float) -> Received | None:
         """Wait for one message; None when there is none."""
+        asked_at = self._steady()
         async with _translated(self.url):
             answer = await self._client.receive_message(
                 QueueUrl=self.url,
@@ -70,8 +77,12 @@ class JobQueue:
                 MessageAttributeNames=["All"],
             )
         for message in answer.get("Messages", ()):
-            return _received(message)
+            return _received(message, asked_at)
         return None
+
+    async def put(self, body: str, attributes: Mapping[str, str], *, delay_seconds: float = 0) -> None:
+        """Send a message to this queue."""
+        await send(self._client, self.url, body, attributes, delay_seconds=delay_seconds)
 
     async def show_after(self, message: Received, seconds: float) -> bool:
         """Make the message visible again after so long (0 is at once); False when it is not ours any more."""
@@ -118,8 +129,10 @@ async def check_queue(client: Any, url: str) -> None:
         await client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
 
 
-async def send(client: Any, url: str, body: str, attributes: Mapping[str, str]) -> str:
-    """Send one message; returns its id.
+async def send(
+    client: Any, url: str, body: str, attributes: Mapping[str, str], *, delay_seconds: float = 0
+) -> str:
+    """Send one message, to be seen after a delay of at most 15 minutes; returns its id.
 
     Raises:
         QueueError: SQS did not take it.
@@ -130,7 +143,12 @@ async def send(client: Any, url: str, body: str, attributes: Mapping[str, str]) 
         if value
     }
     async with _translated(url):
-        answer = await client.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=typed)
+        answer = await client.send_message(
+            QueueUrl=url,
+            MessageBody=body,
+            MessageAttributes=typed,
+            DelaySeconds=min(MAX_DELAY_SECONDS, round(delay_seconds)),
+        )
     return str(answer["MessageId"])
 
 
@@ -163,7 +181,7 @@ async def _translated(url: str) -> AsyncIterator[None]:
         raise QueueError(f"{url} could not be asked: {error}") from error
 
 
-def _received(message: Mapping[str, Any]) -> Received:
+def _received(message: Mapping[str, Any], asked_at: float) -> Received:
     return Received(
         message_id=message["MessageId"],
         body=message["Body"],
@@ -174,6 +192,7 @@ def _received(message: Mapping[str, Any]) -> Received:
             for name, value in message.get("MessageAttributes", {}).items()
             if "StringValue" in value
         },
+        received_at=asked_at,
     )
 
 

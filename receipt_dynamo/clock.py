@@ -1,0 +1,73 @@
+"""What time it is for a lease: the table's servers say it, not the host that happens to ask.
+
+Leases of many hosts are compared with each other, so they need one clock. A host's own may be minutes off
+without anyone noticing, or be set while a job runs. Every answer of the table carries its server's time.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from receipt_dynamo.times import write_time
+
+_DATE_SECONDS = 1.0
+"""An HTTP date is cut off to whole seconds."""
+
+# Linux stops CLOCK_MONOTONIC while the host sleeps, but not CLOCK_BOOTTIME; macOS stops neither.
+_STEADY_CLOCK = time.CLOCK_BOOTTIME if sys.platform == "linux" else time.CLOCK_MONOTONIC
+
+
+def steady_seconds() -> float:
+    """Seconds that only go forward, on while the host sleeps, and the same in every process of the host."""
+    return time.clock_gettime(_STEADY_CLOCK)
+
+
+def _host_seconds() -> float:
+    return time.time()
+
+
+class TableClock:
+    """The table's time, carried on by the host's steady clock between two answers.
+
+    An answer dated `d` that was asked for at `a` and arrived at `b` shows that server time minus steady time
+    lies between `d - b` and `d + 1 - a`. Cutting these intervals with each other narrows it down to less
+    than the time of one request.
+
+    Args:
+        steady: seconds that only go forward.
+        host: the host's own time in seconds since 1970, used until the first answer.
+    """
+
+    def __init__(
+        self, steady: Callable[[], float] = steady_seconds, host: Callable[[], float] = _host_seconds
+    ) -> None:
+        self.steady = steady
+        self._host = host
+        self._between: tuple[float, float] | None = None
+
+    def hear(self, date: str | None, asked_at: float) -> None:
+        """Take the `Date` header of an answer that has just arrived, asked for at a steady second."""
+        if date is None:
+            return
+        server = parsedate_to_datetime(date).timestamp()
+        low, high = server - self.steady(), server + _DATE_SECONDS - asked_at
+        if self._between is not None:
+            known_low, known_high = self._between
+            # No overlap: a clock was set or has drifted, and the newest answer is the one to believe.
+            if max(low, known_low) <= min(high, known_high):
+                low, high = max(low, known_low), min(high, known_high)
+        self._between = (low, high)
+
+    def now(self) -> datetime:
+        """The table's time, aware."""
+        if self._between is None:
+            return datetime.fromtimestamp(self._host(), UTC)
+        return datetime.fromtimestamp(self.steady() + sum(self._between) / 2, UTC)
+
+    def text(self, after_seconds: float = 0.0) -> str:
+        """The table's time, so many seconds from now, as the table writes it."""
+        return write_time(self.now() + timedelta(seconds=after_seconds))
