@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 console = Console()
 errors = Console(stderr=True)
@@ -19,8 +20,17 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
     for column in columns:
         shown.add_column(column, overflow="fold")
     for row in rows:
-        shown.add_row(*("-" if value is None else str(value) for value in row))
+        # Text, since what others wrote may look like rich's markup.
+        shown.add_row(*(Text("-" if value is None else printable(str(value))) for value in row))
     console.print(shown)
+
+
+def printable(text: str) -> str:
+    """Text with every character escaped that a terminal might obey: what others sent is shown, not run."""
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode()
+        for char in text
+    )
 
 
 def size(count: float) -> str:

@@ -9,16 +9,19 @@ import typer
 from layoutlm_cli import (
     cancel,
     demo,
+    dlq,
     export_coreml,
     generate,
     importing,
     jobs,
     local,
+    recover,
     results,
     status,
     submit,
     train,
     work,
+    worker_status,
 )
 from layoutlm_cli.failing import failures_explained
 
@@ -33,14 +36,17 @@ app.command("train")(train.train)
 app.command("export-coreml")(export_coreml.export_coreml)
 app.command("train-worker")(work.train_worker)
 app.command("export-worker")(work.export_worker)
+app.command("worker-status")(worker_status.worker_status)
 app.command("jobs")(jobs.jobs)
 app.command("status")(status.status)
 app.command("cancel")(cancel.cancel)
+app.command("recover")(recover.recover)
 app.command("results")(results.results)
 app.command("generate")(generate.generate)
 app.command("demo")(demo.demo)
 app.add_typer(submit.app, name="submit")
 app.add_typer(importing.app, name="import")
+app.add_typer(dlq.app, name="dlq")
 app.add_typer(local.app, name="local")
 
 

@@ -17,12 +17,16 @@ from messages.train import TrainJob
 
 
 class ChildExit(IntEnum):
-    """Exit codes of a child, from sysexits.h where it has one."""
+    """Exit codes of a child, from sysexits.h where it has one.
+
+    LAPSED is its own decision: the lease ran out or the daemon is gone, so the job may be someone else's.
+    """
 
     DONE = 0
     PERMANENT = 65
     RETRY = 75
     STOPPED = 83
+    LAPSED = 84
 
 
 class ErrorClass(StrEnum):
@@ -36,6 +40,7 @@ class ErrorClass(StrEnum):
     DIVERGED = "diverged"
     TIMEOUT = "timeout"
     NAME_IN_USE = "name_in_use"
+    ID_IN_USE = "id_in_use"
     FORBIDDEN = "forbidden"
     THROTTLED = "throttled"
     NETWORK = "network"
@@ -44,6 +49,7 @@ class ErrorClass(StrEnum):
     MEMORY = "memory"
     HOST = "host"
     CRASHED = "crashed"
+    STALLED = "stalled"
 
     @property
     def retryable(self) -> bool:
@@ -60,6 +66,7 @@ _RETRYABLE = frozenset(
         ErrorClass.MEMORY,
         ErrorClass.HOST,
         ErrorClass.CRASHED,
+        ErrorClass.STALLED,
     }
 )
 

@@ -14,6 +14,7 @@ from receipt_dynamo.entities import (
     Image,
     Job,
     JobCheckpoint,
+    JobLease,
     JobLog,
     JobMetric,
     JobStatus,
@@ -99,8 +100,10 @@ class AsyncDynamoClient:
     close_lease = _awaited(leases.close_lease)
     request_cancel = _awaited(leases.request_cancel)
     get_lease = _awaited(leases.get_lease)
-    list_expired_leases = _awaited(leases.list_expired_leases)
-    list_decided_leases = _awaited(leases.list_decided_leases)
+    postpone_lease = _awaited(leases.postpone_lease)
+    list_leases = _awaited(leases.list_leases)
+    add_lease = _awaited(adding(JobLease))
+    claim_run_name = _awaited(leases.claim_run_name)
 
     get_job = _awaited(jobs.get_job)
     get_job_by_name = _awaited(jobs.get_job_by_name)

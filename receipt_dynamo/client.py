@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-import boto3
 from botocore.config import Config
 
 from receipt_dynamo.edge import errors_translated
@@ -17,6 +16,7 @@ from receipt_dynamo.entities import (
     Image,
     Job,
     JobCheckpoint,
+    JobLease,
     JobLog,
     JobMetric,
     JobStatus,
@@ -30,6 +30,7 @@ from receipt_dynamo.entities import (
 from receipt_dynamo.errors import DynamoError
 from receipt_dynamo.operations import jobs, leases, receipts
 from receipt_dynamo.operations.records import adding, adding_many, deleting, updating
+from receipt_dynamo.session import new_session
 from receipt_dynamo.steps import Pause, Request, Response, Steps
 
 if TYPE_CHECKING:
@@ -116,8 +117,10 @@ class DynamoClient:
     close_lease = _threaded(leases.close_lease)
     request_cancel = _threaded(leases.request_cancel)
     get_lease = _threaded(leases.get_lease)
-    list_expired_leases = _threaded(leases.list_expired_leases)
-    list_decided_leases = _threaded(leases.list_decided_leases)
+    postpone_lease = _threaded(leases.postpone_lease)
+    list_leases = _threaded(leases.list_leases)
+    add_lease = _threaded(adding(JobLease))
+    claim_run_name = _threaded(leases.claim_run_name)
 
     get_job = _threaded(jobs.get_job)
     get_job_by_name = _threaded(jobs.get_job_by_name)
@@ -204,8 +207,7 @@ class DynamoClient:
 
 
 def _connect(region: str | None, endpoint_url: str | None, max_pool_connections: int) -> DynamoDBClient:
-    # A session of our own: boto3's default one must not be used by two threads at once.
-    return boto3.session.Session().client(
+    return new_session().client(
         "dynamodb",
         region_name=region,
         endpoint_url=endpoint_url,

@@ -35,11 +35,11 @@ class TableClock:
 
     An answer dated `d` that was asked for at `a` and arrived at `b` shows that server time minus steady time
     lies between `d - b` and `d + 1 - a`. Cutting these intervals with each other narrows it down to less
-    than the time of one request.
+    than the time of one request. The host's own time counts as far as it stays inside.
 
     Args:
         steady: seconds that only go forward.
-        host: the host's own time in seconds since 1970, used until the first answer.
+        host: the host's own time in seconds since 1970.
     """
 
     def __init__(
@@ -64,9 +64,12 @@ class TableClock:
 
     def now(self) -> datetime:
         """The table's time, aware."""
-        if self._between is None:
-            return datetime.fromtimestamp(self._host(), UTC)
-        return datetime.fromtimestamp(self.steady() + sum(self._between) / 2, UTC)
+        steady = self.steady()
+        ahead = self._host() - steady
+        if self._between is not None:
+            low, high = self._between
+            ahead = min(max(ahead, low), high)
+        return datetime.fromtimestamp(steady + ahead, UTC)
 
     def text(self, after_seconds: float = 0.0) -> str:
         """The table's time, so many seconds from now, as the table writes it."""

@@ -66,6 +66,8 @@ VALIDATION_STATUS = KeyTemplate("VALIDATION_STATUS#{validation_status}")
 LEASE_PK = KeyTemplate("{owner_type}#{owner_id}")
 LEASE_SK = KeyTemplate("LEASE")
 LEASE_STATE = KeyTemplate("LEASE#{state}")
+RUN_NAME_PK = KeyTemplate("RUN_NAME#{name}")
+RUN_NAME_SK = KeyTemplate("RUN_NAME")
 
 # What a range key begins with, for queries of one kind out of a mixed partition.
 CREATED_PREFIX = "CREATED#"
@@ -130,6 +132,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
         "JOB_LEASE": _layout(
             PK=LEASE_PK.text, SK=LEASE_SK.text, GSI1PK=LEASE_STATE.text, GSI1SK="{expires_at}"
         ),
+        "RUN_NAME": _layout(PK=RUN_NAME_PK.text, SK=RUN_NAME_SK.text),
         "IMAGE": _layout(
             PK=IMAGE_PK.text,
             SK="IMAGE",

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -114,8 +115,12 @@ def _default(field: FieldInfo) -> str:
         return "required"
     value = field.get_default(call_default_factory=True)
     if value is None or isinstance(value, BaseModel | Path) or value in ((), {}):
-        return "" if not isinstance(value, Path) else "`receipt-layoutlm` in the temporary folder"
+        return f"`{_below_temporary(value)}` in the temporary folder" if isinstance(value, Path) else ""
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _below_temporary(path: Path) -> Path:
+    return path.relative_to(tempfile.gettempdir())
 
 
 def _endings() -> str:

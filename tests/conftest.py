@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,13 @@ def _own_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def run_dir() -> Iterator[Path]:
+    """A folder whose path leaves room for a socket's name, which pytest's own may not."""
+    with tempfile.TemporaryDirectory(prefix="run-") as name:
+        yield Path(name)
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,10 @@ from receipt_dynamo.aio import AsyncDynamoClient
 from workers.errors import SettingsError
 from workers.settings import Settings
 
-READ_TIMEOUT_SECONDS = 40
+POLL_TIMEOUT_SECONDS = 40
 """Longer than the longest poll."""
+TABLE_TIMEOUT_SECONDS = 10
+"""So short that a renewal whose answer never comes can be tried again before the lease ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +37,23 @@ async def open_aws(settings: Settings) -> AsyncIterator[Aws]:
         SettingsError: no table is named, or no region.
     """
     settings.require("table_name")
-    config = AioConfig(
-        connect_timeout=5,
-        read_timeout=READ_TIMEOUT_SECONDS,
-        retries={"mode": "standard", "max_attempts": 4},
-    )
     session = get_session()
 
-    def client(service: Literal["dynamodb", "sqs"]) -> Any:
+    def client(service: Literal["dynamodb", "sqs"], read_timeout: float, attempts: int) -> Any:
+        config = AioConfig(
+            connect_timeout=5,
+            read_timeout=read_timeout,
+            retries={"mode": "standard", "max_attempts": attempts},
+        )
         return session.create_client(
             service, region_name=settings.region, endpoint_url=settings.endpoint_url, config=config
         )
 
     async with AsyncExitStack() as stack:
         try:
-            dynamodb = await stack.enter_async_context(client("dynamodb"))
-            sqs = await stack.enter_async_context(client("sqs"))
+            dynamodb = await stack.enter_async_context(client("dynamodb", TABLE_TIMEOUT_SECONDS, 4))
+            # Few tries in the client: the loop, the beat and the finish try again themselves, and say so.
+            sqs = await stack.enter_async_context(client("sqs", POLL_TIMEOUT_SECONDS, 2))
         except NoRegionError as error:
             raise SettingsError("AWS_REGION is not set. Set it, for example to us-east-1.") from error
         yield Aws(AsyncDynamoClient(str(settings.table_name), dynamodb), sqs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 
 from messages.codec import encode
 from messages.train import TrainJob
@@ -22,6 +23,9 @@ class NoQueue(JobQueue):
     def __init__(self) -> None:
         super().__init__(None, "by hand", "by hand")
 
+    async def put(self, body: str, attributes: Mapping[str, str], *, delay_seconds: float = 0) -> None:  # noqa: D102
+        pass
+
     async def show_after(self, message: Received, seconds: float) -> bool:  # noqa: ARG002, D102
         return True
 
@@ -36,7 +40,7 @@ async def train_by_hand(settings: Settings, job: TrainJob) -> tuple[str, Job]:
     worker = worker_name()
     async with open_aws(settings) as aws:
         kind = Training(settings, aws.table, aws.sqs, worker)
-        handler: Handler[TrainJob] = Handler(kind, NoQueue(), aws.table, settings, stop, worker)
+        handler: Handler[TrainJob] = Handler(kind, NoQueue(), aws.table, settings, stop, worker, by_hand=True)
         message = Received(message_id=str(uuid.uuid4()), body=encode(job), receipt_handle="")
         ending = await handler.take(message)
         return ending, await aws.table.get_job(job.job_id)

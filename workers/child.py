@@ -30,6 +30,7 @@ class ChildSpec:
         environ: variables on top of ours.
         drain_seconds: how long it may take to reach a checkpoint when asked to stop.
         timeout_seconds: how long the attempt may take; None has no limit.
+        stall_seconds: how long it may report nothing.
     """
 
     module: str
@@ -37,6 +38,7 @@ class ChildSpec:
     environ: Mapping[str, str]
     drain_seconds: float
     timeout_seconds: float | None
+    stall_seconds: float
 
 
 class Child:
@@ -70,14 +72,15 @@ class Child:
         """The child's process id."""
         return self._process.pid
 
-    def beat(self, seconds: float) -> None:
-        """Tell the child that the job stays ours for so long; without that word it ends itself.
+    def beat(self, safe_until: float) -> None:
+        """Tell the child until which steady second the job is ours; then it ends itself.
 
-        This also ends it when we are killed or frozen, where nobody could end it for us.
+        The clock is `receipt_dynamo.clock.steady_seconds` on both sides, so a line that is read late is still
+        right. It also ends when we are killed or frozen, where nobody could end it for us.
         """
         stdin = self._process.stdin
         if stdin is not None and not stdin.is_closing():
-            stdin.write(f"{seconds:.3f}\n".encode())
+            stdin.write(f"{safe_until:.3f}\n".encode())
 
     async def wait(self) -> int:
         """Wait for the end; returns the exit code, negative for a signal."""
@@ -86,13 +89,14 @@ class Child:
         await self._readers
         return code
 
-    async def stop(self, grace_seconds: float, skip: asyncio.Event | None = None) -> int:
-        """Ask it to leave, wait so long (or until `skip`), end it by force; returns the exit code."""
+    async def stop(self, grace_seconds: float, *unless: asyncio.Event) -> int:
+        """Ask it to leave, wait so long (`unless` one is set), end it by force; returns the exit code."""
         self._signal(signal.SIGTERM, group=False)
         ended = asyncio.create_task(self.wait())
-        skipped = asyncio.create_task((skip or asyncio.Event()).wait())
-        await asyncio.wait({ended, skipped}, timeout=grace_seconds, return_when=asyncio.FIRST_COMPLETED)
-        skipped.cancel()
+        skips = [asyncio.create_task(event.wait()) for event in unless]
+        await asyncio.wait({ended, *skips}, timeout=grace_seconds, return_when=asyncio.FIRST_COMPLETED)
+        for skip in skips:
+            skip.cancel()
         self.kill()
         return await ended
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import structlog
@@ -13,11 +16,16 @@ from workers.aws import Aws, open_aws
 from workers.errors import CredentialsMissing, EndpointLost, QueueError, SettingsError, WorkerError
 from workers.export import Exporting
 from workers.handle import Handler
+from workers.health import Health, Limits
 from workers.loop import pause_or_give_up, run_until_stopped
+from workers.notify import Systemd
 from workers.queue import JobQueue, check_queue
 from workers.settings import Settings
+from workers.status import status_served
 from workers.stop import Stop
+from workers.sweep import Sweep
 from workers.train import Training
+from workers.watch import watch
 
 KindName = Literal["train", "export"]
 NEEDS: dict[KindName, tuple[str, ...]] = {
@@ -59,23 +67,58 @@ async def run_daemon(name: KindName, settings: Settings, *, once: bool = False) 
     worker = worker_name()
     stop = Stop()
     stop.install()
+    health = Health(Limits.of(settings))
     try:
         settings.require(*NEEDS[name])
-        async with open_aws(settings) as aws:
+        async with _watched(name, settings, stop, health), open_aws(settings) as aws:
             queue = await _open_queue(aws, getattr(settings, QUEUE_FIELD[name]), stop)
             if queue is None:
                 return 0
             await _check_surroundings(aws, settings, name)
-            handler = Handler(
-                make_kind(name, settings, aws, worker), queue, aws.table, settings, stop, worker
-            )
+            kind = make_kind(name, settings, aws, worker)
+            handler = Handler(kind, queue, aws.table, settings, stop, worker, health)
+            sweep = Sweep(kind, queue, aws.table, settings)
             log.info("worker ready", worker=worker, worker_kind=name, queue=queue.url)
-            await run_until_stopped(queue, handler.handle, stop, settings, once=once)
+            await run_until_stopped(
+                queue,
+                handler.handle,
+                stop,
+                settings,
+                health=health,
+                idle=sweep.run_if_due,
+                once=once,
+            )
     except WorkerError as error:
         log.error("worker ends", error_class=type(error).__name__, error=str(error))  # noqa: TRY400 - the sentence says it
         return error.exit_code
     log.info("worker stopped", worker=worker)
     return 0
+
+
+@asynccontextmanager
+async def _watched(name: KindName, settings: Settings, stop: Stop, health: Health) -> AsyncIterator[None]:
+    """Watch our health while the block runs, and tell whoever wants to know: systemd, and people here.
+
+    All on the loop that does the work, so that a loop which is stuck says nothing good of itself.
+    """
+    systemd = Systemd.from_environ()
+    tasks = [asyncio.create_task(watch(health)), asyncio.create_task(_note_stop(stop, health))]
+    if systemd is not None:
+        tasks.append(asyncio.create_task(systemd.keep_telling(health, stop, settings)))
+    try:
+        async with status_served(health, name, settings.run_dir):
+            yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                log.error("watching failed", error=repr(ended), exc_info=ended)
+
+
+async def _note_stop(stop: Stop, health: Health) -> None:
+    await stop.requested.wait()
+    health.stopping()
 
 
 async def _open_queue(aws: Aws, url: str, stop: Stop) -> JobQueue | None:

@@ -23,6 +23,10 @@ class QueueUnusable(WorkerError):  # noqa: N818 - reads as what it is
     exit_code = 78
 
 
+class NoDeadLetterQueue(QueueUnusable):
+    """The queue has no dead-letter queue."""
+
+
 class CredentialsMissing(WorkerError):  # noqa: N818
     """There are no AWS credentials, or none that AWS takes (EX_NOPERM)."""
 
@@ -37,3 +41,7 @@ class EndpointLost(WorkerError):  # noqa: N818
 
 class QueueError(Exception):
     """One call to SQS failed; the loop counts these."""
+
+
+class CredentialsRefused(QueueError):  # noqa: N818
+    """AWS did not take the credentials. They may be renewed while we try again."""

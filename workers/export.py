@@ -15,9 +15,9 @@ from messages.fields import derive_id
 from receipt_dynamo.aio import AsyncDynamoClient
 from receipt_dynamo.entities import CoreMLExport, Job, JobLease
 from receipt_dynamo.errors import AlreadyExists, NotFound
+from receipt_dynamo.times import now
 from workers.exporting import export_record
 from workers.find import find_job
-from workers.lease import timestamp
 from workers.outcome import Ending
 from workers.queue import Received, send
 from workers.settings import Settings
@@ -67,9 +67,11 @@ class Exporting:
             work_dir=work_dir,
         )
 
-    async def interrupted(self, job: ExportJob, attempt: int) -> None:
+    async def interrupted(self, job: ExportJob, attempt: int, why: str) -> None:
         """An export that waits for another host is PENDING again."""
-        await self._update(job.export_id, attempt, status="PENDING")
+        _ = why  # an export's record has no history to note it in
+        with suppress(NotFound):  # ended before the record was made
+            await self._update(job.export_id, attempt, status="PENDING")
 
     def decide(self, job: ExportJob, attempt: int, verdict: Verdict) -> dict[str, Any]:
         """The request and the result's body."""
@@ -90,15 +92,13 @@ class Exporting:
         return {"result": encode(result)}
 
     async def complete(self, record: JobLease) -> None:
-        """Export record, the training's results, result, lease closed; each is safe to repeat."""
+        """Export record, the training's results, result; each is safe to repeat."""
         decision = record.decision or {}
         result = ExportResult.model_validate_json(decision["result"])
         if record.state == "decided":
             job = ExportJob.model_validate_json(record.body or "")
             await self._record(job, result, record)
         await self._send(result)
-        if record.state == "decided":
-            await self._table.close_lease(record)
 
     async def _record(self, job: ExportJob, result: ExportResult, record: JobLease) -> None:
         try:
@@ -148,7 +148,7 @@ class Exporting:
 
     async def _update(self, export_id: str, attempt: int, **changes: Any) -> None:
         status = changes.pop("status")
-        attributes = {"updated_at": timestamp(), **changes}
+        attributes = {"updated_at": now(), **changes}
         await self._table.update_coreml_export_status(
             export_id, status, attempt=attempt, attributes=attributes
         )
@@ -175,5 +175,9 @@ class Exporting:
             raise Refused(ErrorClass.CONFIGURATION, f"{error} Mend job_id and send again.") from error
 
     async def _send(self, result: ExportResult) -> None:
-        attributes = {"kind": "export-result", "result_id": result.result_id}
+        attributes = {
+            "kind": "export-result",
+            "result_id": result.result_id,
+            "attempt": str(result.attempt),
+        }
         await send(self._sqs, str(self._settings.export_results_queue_url), encode(result), attributes)

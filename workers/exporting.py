@@ -1,4 +1,4 @@
-"""Queueing an export: its record first, then its message, both under an id that never changes."""
+"""Queueing an export: its record, its message and its lease, all under an id that never changes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from messages.export import ExportJob
 from receipt_dynamo.aio import AsyncDynamoClient
 from receipt_dynamo.entities import CoreMLExport
 from receipt_dynamo.errors import AlreadyExists
-from workers.lease import timestamp
+from receipt_dynamo.times import now
 from workers.queue import send
+from workers.settings import Settings
+from workers.sweep import register
 
 
-async def queue_export(table: AsyncDynamoClient, sqs: Any, queue_url: str, job: ExportJob) -> None:
+async def queue_export(table: AsyncDynamoClient, sqs: Any, settings: Settings, job: ExportJob) -> None:
     """Make the PENDING record and send the message; again, it sends nothing once the export has begun."""
     try:
         await table.add_coreml_export_job(export_record(job, job.job_id))
@@ -22,12 +24,14 @@ async def queue_export(table: AsyncDynamoClient, sqs: Any, queue_url: str, job: 
         if record.status != "PENDING":
             return
     # A PENDING record may have lost its message; the export's lease makes a second one harmless.
-    await send(sqs, queue_url, encode(job), {"kind": "export"})
+    body = encode(job)
+    await send(sqs, str(settings.export_job_queue_url), body, {"kind": "export"})
+    await register(table, settings, "export", job.export_id, body)
 
 
 def export_record(job: ExportJob, training_job_id: str) -> CoreMLExport:
     """The record of a request: everything that is not known yet is NULL."""
-    now = timestamp()
+    moment = now()
     return CoreMLExport(
         export_id=job.export_id,
         job_id=training_job_id,
@@ -35,6 +39,6 @@ def export_record(job: ExportJob, training_job_id: str) -> CoreMLExport:
         quantize=job.quantize,
         output_s3_prefix=job.output_s3_prefix,
         status="PENDING",
-        created_at=now,
-        updated_at=now,
+        created_at=moment,
+        updated_at=moment,
     )

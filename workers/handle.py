@@ -2,47 +2,73 @@
 
 from __future__ import annotations
 
-import random
+import asyncio
+import json
 import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic
 
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from messages.child import ErrorClass
+from messages.child import ErrorClass, Report
 from messages.codec import encode
 from messages.errors import InvalidMessage
 from receipt_dynamo.aio import AsyncDynamoClient
 from receipt_dynamo.entities import JobLease
-from receipt_dynamo.entities.fields import LeaseFailure
-from receipt_dynamo.errors import ConditionFailed, DynamoError, LeaseRefused
-from receipt_dynamo.times import read_time
-from workers.child import ChildSpec
-from workers.errors import QueueError
+from receipt_dynamo.errors import (
+    ConditionFailed,
+    CredentialsError,
+    DynamoError,
+    LeaseRefused,
+    NetworkError,
+    Throttled,
+)
+from receipt_dynamo.times import now, read_time
+from workers.attributes import FAULTS, write_faults
+from workers.child import Child, ChildSpec
+from workers.errors import QueueError, WorkerError
+from workers.finish import Finish, complete, insist
+from workers.health import Health
 from workers.kind import JobT, Kind
-from workers.lease import Lease, timestamp
-from workers.outcome import OUTCOMES, Ending, MessageFate, outcome_of
+from workers.lease import Lease
+from workers.outcome import Ending
 from workers.queue import JobQueue, Received
 from workers.settings import Settings
 from workers.stop import Stop
 from workers.supervise import supervise
 from workers.verdict import Refused, Verdict
 
-FAILURE_CHARS = 2000
-"""The lease keeps the reason of each failed attempt; many long ones would outgrow an item."""
+StartChild = Callable[[ChildSpec, Callable[[Report], None]], Awaitable[Child]]
+
+_PASSING: dict[type[DynamoError], ErrorClass] = {
+    Throttled: ErrorClass.THROTTLED,
+    NetworkError: ErrorClass.NETWORK,
+    CredentialsError: ErrorClass.CREDENTIALS,
+}
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Handler(Generic[JobT]):
-    """Takes messages of one kind to their end."""
+    """Takes messages of one kind to their end.
+
+    Attributes:
+        kind: what the jobs are.
+        queue: where their messages come from.
+        table: where their leases and records are.
+        settings: lengths and limits.
+        stop: asks a running child to reach a checkpoint.
+        worker: our name in leases, records and logs.
+        health: told what we are doing.
+        start_child: starts the process that does the work.
+        by_hand: whether no queue stands behind the jobs, so that no sweep may put them on one.
+    """
 
     kind: Kind[JobT]
     queue: JobQueue
@@ -50,43 +76,78 @@ class Handler(Generic[JobT]):
     settings: Settings
     stop: Stop
     worker: str
+    health: Health = field(default_factory=Health)
+    start_child: StartChild = Child.start
+    by_hand: bool = False
 
     async def handle(self, message: Received) -> None:
-        """Handle one message and say so in one line; what fails is tried again when it shows up again."""
+        """Handle one message and say so in one line; what fails is tried again when it shows up again.
+
+        Raises:
+            WorkerError: no message can be handled: the queue or the credentials are gone.
+        """
         with bound_contextvars(message_id=message.message_id, kind=self.kind.name):
             try:
                 ending = await self.take(message)
             except (DynamoError, QueueError) as error:
+                ending = "LEFT"
                 log.error("message left: AWS failed", error_class=type(error).__name__, error=str(error))  # noqa: TRY400 - the sentence says it
+            except WorkerError:
+                raise
+            except Exception:
+                # A defect that one message brings out must not end the worker for all the others.
+                ending = "LEFT"
+                log.exception("message left: a defect")
             else:
                 log.info("message handled", ending=ending, receive_count=message.receive_count)
+            self.health.ended(ending)
 
     async def take(self, message: Received) -> str:
         """Handle one message; returns how it ended, and raises what AWS refuses."""
         try:
             job = self.kind.decode(message)
         except InvalidMessage as error:
-            return await self._bury(message, error)
+            return await self._bury_unreadable(message, error)
         owner_id = self.kind.owner_id(job)
         with bound_contextvars(job_id=owner_id):
+            claimed_at = self.table.clock.steady()
             try:
-                claimed = await self._claim(owner_id, encode(job))
+                record = await self._claim(owner_id, encode(job))
             except LeaseRefused as refused:
-                return await self._yield_to(refused, message)
-            return await self._run(job, claimed, message)
+                return await self._yield_to(refused, job, message)
+            lease = Lease(record, claimed_at, self.table, self.queue, message, self.settings, self.health)
+            if self._is_another_request(record, job, message):
+                due_at = self.table.clock.text(self.settings.orphan_seconds)
+                await self.table.release_lease(record, due_at=due_at)
+                return await self._bury_second(message, record)
+            return await self._run(job, lease, message)
 
-    async def _bury(self, message: Received, error: InvalidMessage) -> str:
+    async def _bury_unreadable(self, message: Received, error: InvalidMessage) -> str:
         sent = await self.kind.send_unreadable(error, message)
-        reasons = {
-            "error_class": ErrorClass.MESSAGE.value,
-            "error_message": str(error),
-            "worker": self.worker,
-            "failed_at": timestamp(),
-            "original_message_id": message.message_id,
-        }
-        await self.queue.bury(message, reasons)
-        log.warning("message unreadable", error=str(error), result_sent=sent)
+        faults = {FAULTS: write_faults(error.faults)}
+        await self._bury(message, ErrorClass.MESSAGE, str(error), **faults)
+        log.info("result of the unreadable message", sent=sent)
         return Ending.UNREADABLE.name
+
+    async def _bury_second(self, message: Received, record: JobLease) -> str:
+        """Put a message away that names another sender's job; a result would pass for that job's."""
+        await self._bury(
+            message,
+            ErrorClass.ID_IN_USE,
+            f"{self.kind.name} {record.owner_id} was asked for before with other content, which stays as it "
+            "was. Send this request with an id of its own.",
+        )
+        return "ID_IN_USE"
+
+    async def _bury(self, message: Received, error_class: ErrorClass, why: str, **more: str) -> None:
+        reasons = {
+            "error_class": error_class.value,
+            "error_message": why,
+            "worker": self.worker,
+            "failed_at": now(),
+        }
+        await self.queue.bury(message, {**reasons, **more})
+        log.warning("message buried", error_class=error_class, error=why)
 
     async def _claim(self, owner_id: str, body: str) -> JobLease:
         return await self.table.claim_lease(
@@ -94,40 +155,51 @@ class Handler(Generic[JobT]):
             kind=self.kind.name,
             claim_id=str(uuid.uuid4()),
             worker=self.worker,
-            now=timestamp(),
-            expires_at=timestamp(self.settings.lease_seconds),
+            now=self.table.clock.text(),
+            expires_at=self.table.clock.text(self.settings.lease_seconds),
             body=body,
+            by_hand=self.by_hand,
         )
 
-    async def _yield_to(self, refused: LeaseRefused, message: Received) -> str:
+    def _is_another_request(self, record: JobLease, job: JobT, message: Received) -> bool:
+        """Whether the lease was given another request under the same id.
+
+        The parsed requests are compared: a newer version may write the same one differently.
+        """
+        if record.body is None or json.loads(record.body) == json.loads(encode(job)):
+            return False
+        try:
+            return self.kind.decode(replace(message, body=record.body)) != job
+        except InvalidMessage:  # accepted by another version; then this one's reading counts
+            return False
+
+    async def _yield_to(self, refused: LeaseRefused, job: JobT, message: Received) -> str:
         record = refused.lease
         if record is None:
             raise refused
+        if self._is_another_request(record, job, message):
+            return await self._bury_second(message, record)
         if record.state in {"decided", "closed"}:
-            await self.kind.complete(record)
+            await complete(self.kind, self.table, record)
             await self.queue.delete(message)
             return f"ALREADY_{record.outcome}".upper()
-        remaining = (read_time(record.expires_at) - datetime.now(UTC)).total_seconds()
+        remaining = (read_time(record.expires_at) - self.table.clock.now()).total_seconds()
         await self.queue.show_after(message, max(0.0, remaining) + 1)
         log.info("job is held by another worker", worker=record.worker, for_seconds=round(remaining, 1))
         return "HELD_ELSEWHERE"
 
-    async def _run(self, job: JobT, record: JobLease, message: Received) -> str:
-        lease = Lease(
-            record,
-            table=self.table,
-            queue=self.queue,
-            message=message,
-            seconds=self.settings.lease_seconds,
-        )
-        with bound_contextvars(attempt=record.attempt):
+    async def _run(self, job: JobT, lease: Lease, message: Received) -> str:
+        finish = Finish(self.kind, self.queue, self.table, self.settings, self.worker)
+        self.health.began(self.kind.name, lease.record.owner_id, lease.attempt)
+        with bound_contextvars(attempt=lease.attempt):
             async with lease.held():
                 try:
                     verdict = await self._attempt(job, lease)
-                    return await self._finish(job, lease, verdict, message)
+                    ending = await finish.finish(job, lease, verdict, message)
                 except ConditionFailed:
                     log.error("a write of this attempt was refused: the job is someone else's")  # noqa: TRY400
-                    return Ending.LOST.name
+                    ending = Ending.LOST
+                return ending.name
 
     async def _attempt(self, job: JobT, lease: Lease) -> Verdict:
         if lease.cancelled.is_set():
@@ -139,8 +211,8 @@ class Handler(Generic[JobT]):
                 message=f"Claimed {lease.attempt} times without an end: it may bring its hosts down.",
             )
         try:
-            with _work_folder(self.settings.work_dir, lease) as folder:
-                task = await self.kind.begin(job, lease.attempt, str(folder))
+            async with _work_folder(self.settings.work_dir, lease) as folder:
+                task = await insist(lambda: self.kind.begin(job, lease.attempt, str(folder)), lease)
                 job_file = folder / "job.json"
                 job_file.write_text(task.model_dump_json())
                 spec = ChildSpec(
@@ -149,75 +221,23 @@ class Handler(Generic[JobT]):
                     self.settings.child_environ,
                     drain_seconds=self.settings.drain_seconds,
                     timeout_seconds=self.kind.timeout_seconds(job),
+                    stall_seconds=self.settings.stall_seconds,
                 )
-                return await supervise(spec, lease, self.stop)
+                return await supervise(spec, lease, self.stop, self.health, self.start_child)
         except Refused as refused:
             return refused.verdict
+        except tuple(_PASSING) as error:
+            return Verdict.failed(_PASSING[type(error)], str(error))
         except OSError as error:
             return Verdict.failed(ErrorClass.DISK, f"The work directory cannot be used: {error}")
 
-    async def _finish(self, job: JobT, lease: Lease, verdict: Verdict, message: Received) -> str:
-        if verdict.ending is Ending.LATER and len(lease.record.failures) + 1 >= self.settings.max_attempts:
-            verdict = _out_of_attempts(lease.record, verdict)
-        fate = OUTCOMES[verdict.ending].message
-        log.info("attempt ended", ending=verdict.ending.name, reason=verdict.message)
-        if fate is MessageFate.DELETE:
-            await self._decide(job, lease, verdict)
-            await self.queue.delete(message)
-        elif fate is MessageFate.SHOW_LATER:
-            await self._release(lease, verdict)
-            await self.queue.show_after(message, self._backoff_seconds(lease.record))
-        elif fate is MessageFate.SHOW_NOW:
-            await self.kind.interrupted(job, lease.attempt)
-            await self._release(lease, None)
-            await self.queue.show_after(message, 0)
-        return verdict.ending.name
 
-    async def _decide(self, job: JobT, lease: Lease, verdict: Verdict) -> None:
-        decided = await self.table.decide_lease(
-            lease.record,
-            outcome=outcome_of(verdict.ending),
-            decision=self.kind.decide(job, lease.attempt, verdict),
-            now=timestamp(),
-        )
-        lease.decided()
-        await self.kind.complete(decided)
-
-    async def _release(self, lease: Lease, verdict: Verdict | None) -> None:
-        failure: LeaseFailure | None = None
-        if verdict is not None:
-            failure = {
-                "attempt": lease.attempt,
-                "error_class": str(verdict.error_class),
-                "message": str(verdict.message)[:FAILURE_CHARS],
-                "at": timestamp(),
-                "worker": self.worker,
-            }
-        await self.table.release_lease(lease.record, failure=failure, now=timestamp())
-        lease.decided()
-
-    def _backoff_seconds(self, record: JobLease) -> float:
-        """Full jitter: anywhere below a bound that doubles with each failure."""
-        bound = self.settings.retry_base_seconds * 2 ** len(record.failures)
-        return random.uniform(0, min(bound, self.settings.retry_max_seconds))  # noqa: S311 - jitter
-
-
-def _out_of_attempts(record: JobLease, verdict: Verdict) -> Verdict:
-    history = [*(f"attempt {f['attempt']}: {f['message']}" for f in record.failures)]
-    history.append(f"attempt {record.attempt}: {verdict.message}")
-    return Verdict(
-        Ending.NEVER,
-        error_class=verdict.error_class,
-        message=f"Failed {len(history)} times. " + " | ".join(history),
-        seconds=verdict.seconds,
-    )
-
-
-@contextmanager
-def _work_folder(root: Path, lease: Lease) -> Iterator[Path]:
+@asynccontextmanager
+async def _work_folder(root: Path, lease: Lease) -> AsyncIterator[Path]:
     folder = root / f"{lease.record.owner_id}-{lease.attempt}"
     folder.mkdir(parents=True, exist_ok=True)
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        # Gigabytes of checkpoints take seconds to remove; meanwhile the heart has to go on beating.
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

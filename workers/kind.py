@@ -42,7 +42,7 @@ class Kind(Protocol[JobT]):
         """Show in the record that the job runs; returns the child's task. Raises Refused."""
         ...
 
-    async def interrupted(self, job: JobT, attempt: int) -> None:
+    async def interrupted(self, job: JobT, attempt: int, why: str) -> None:
         """Show in the record that the job waits for another host."""
         ...
 
@@ -51,7 +51,7 @@ class Kind(Protocol[JobT]):
         ...
 
     async def complete(self, record: JobLease) -> None:
-        """Bring the record up to the decision and send the result; safe to repeat."""
+        """Bring the record up to the decision and send the result; a closed one gets its result again."""
         ...
 
     async def send_unreadable(self, error: InvalidMessage, message: Received) -> bool:

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from receipt_dynamo.aio import AsyncDynamoClient
 from receipt_dynamo.entities import JobLease
 from receipt_dynamo.errors import DynamoError, LeaseRefused
-from receipt_dynamo.times import write_time
-from workers.errors import QueueError
+from workers.errors import QueueError, WorkerError
+from workers.health import Health
 from workers.queue import JobQueue, Received
+from workers.settings import Settings
 
 BEATS_PER_LEASE = 3
 MARGIN = 1 / 6
 """Share of the lease before its end at which a lease that could not be renewed counts as lost."""
+_LOOKS_PER_BEAT = 10
+"""How often a pause looks at the clock: after the host has slept, a timer rings late by so much."""
 
 log = structlog.get_logger(__name__)
-
-
-def timestamp(after_seconds: float = 0.0) -> str:
-    """Now, or so many seconds from now, as the table writes times."""
-    return write_time(datetime.now(UTC) + timedelta(seconds=after_seconds))
 
 
 @dataclass(slots=True, eq=False)
@@ -36,30 +32,35 @@ class Lease:
 
     Attributes:
         record: the lease as the claim found it.
-        table: where it is renewed.
+        claimed_at: the steady second just before the claim was asked for.
+        table: where it is renewed, and whose clock counts.
         queue: where its message stays invisible meanwhile.
         message: that message.
-        seconds: how long a renewal is good for.
-        clock: monotonic seconds.
-        beats: told after each renewal for how many seconds the job stays ours; a child listens.
+        settings: lengths of lease and message.
+        health: told of each renewal.
+        beats: told the steady second until which the job stays ours, after each renewal; a child listens.
         lost: set when the job is someone else's, or may be. Then the child has to end; nothing is written.
         cancelled: set when a renewal brought word that the job shall be cancelled.
+        message_gone: whether the message was deleted before SQS would take its invisibility away.
     """
 
     record: JobLease
+    claimed_at: float
     table: AsyncDynamoClient
     queue: JobQueue
     message: Received
-    seconds: float
-    clock: Callable[[], float] = time.monotonic
+    settings: Settings
+    health: Health
     beats: Callable[[float], None] = field(default=lambda _: None)
     lost: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    message_gone: bool = field(default=False, init=False)
+    _beat: asyncio.Task[None] | None = field(default=None, init=False)
     _safe_until: float = field(init=False)
-    _decided: bool = field(default=False, init=False)
+    _settled: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self._safe_until = self.clock() + self.seconds * (1 - MARGIN)
+        self._safe_until = self._safe_from(self.claimed_at)
         if self.record.cancel_requested_at is not None:
             self.cancelled.set()
 
@@ -68,66 +69,104 @@ class Lease:
         """The fencing token of this attempt."""
         return self.record.attempt
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the job is not surely ours any more, nor its decision ours to complete."""
+        return self.lost.is_set() or self.table.clock.steady() >= self._safe_until
+
     @asynccontextmanager
     async def held(self) -> AsyncIterator[Lease]:
         """Renew while the block runs. The beat ends last: after the child is reaped and all is written."""
-        beat = asyncio.create_task(self._keep_beating())
+        self._beat = asyncio.create_task(self._keep_beating())
         try:
             yield self
         finally:
-            beat.cancel()
-            await asyncio.wait({beat})
+            await self.stop_beating()
+
+    async def stop_beating(self) -> None:
+        """End the beat, once nothing is left for it to keep; again, it does nothing."""
+        if self._beat is not None:
+            self._beat.cancel()
+            await asyncio.wait({self._beat})
+            self._beat = None
 
     def beat_child(self) -> None:
-        """Tell a child that has just started how long the lease is good for."""
-        self.beats(max(0.0, self._safe_until - self.clock()))
+        """Tell a child until when the lease is good."""
+        self.beats(self._safe_until)
 
-    def decided(self) -> None:
-        """The table holds the outcome; from here on only the message needs to stay ours."""
-        self._decided = True
+    def settle(self) -> None:
+        """The lease is decided: from here on only the message needs to stay ours."""
+        self._settled = True
 
     async def _keep_beating(self) -> None:
-        interval = self.seconds / BEATS_PER_LEASE
+        interval = self.settings.lease_seconds / BEATS_PER_LEASE
         pause = interval
-        while not self.lost.is_set():
-            await asyncio.sleep(pause)
-            renewed = await self._renew()
-            # After a failure the next try comes soon: there is only the rest of the lease to try in.
-            pause = interval if renewed else min(interval, max(0.05, interval / 10))
+        try:
+            while not self.lost.is_set():
+                await self._pause(pause, interval / _LOOKS_PER_BEAT)
+                renewed = await self._renew()
+                # After a failure the next try comes soon: there is only the rest of the lease to try in.
+                pause = interval if renewed else min(interval, max(0.05, interval / 10))
+        except Exception as error:
+            # A heart that stops without a word would leave a child that works for nobody.
+            log.exception("heartbeat failed", error=str(error))
+            self._lose("its heartbeat failed")
+
+    async def _pause(self, seconds: float, look_seconds: float) -> None:
+        steady = self.table.clock.steady
+        due = steady() + seconds
+        while (left := due - steady()) > 0:  # noqa: ASYNC110 - a clock that asyncio's timers do not follow
+            await asyncio.sleep(min(left, look_seconds))
 
     async def _renew(self) -> bool:
-        if self._decided:
-            return await self._stay_invisible()
-        asked_at = self.clock()
+        if self._settled:
+            return await self._keep_message()
+        asked_at = self.table.clock.steady()
         if asked_at >= self._safe_until:
             self._lose("it could not be renewed in time")
             return False
         try:
             async with asyncio.timeout(self._safe_until - asked_at):
-                renewed = await self.table.renew_lease(self.record, expires_at=timestamp(self.seconds))
+                end = self.table.clock.text(self.settings.lease_seconds)
+                renewed = await self.table.renew_lease(self.record, expires_at=end)
         except LeaseRefused:
-            if not self._decided:  # decided while the request was under way
+            if not self._settled:  # settled while the request was under way
                 self._lose("another worker has taken it")
             return False
         except (DynamoError, TimeoutError) as error:
             log.warning("lease not renewed yet", error=str(error) or "no answer in time")
             return False
-        self._safe_until = asked_at + self.seconds * (1 - MARGIN)
-        self.beats(self.seconds * (1 - MARGIN))
+        self._safe_until = self._safe_from(asked_at)
+        self.health.beaten()
+        self.beat_child()
         if renewed.cancel_requested_at is not None:
             self.cancelled.set()
-        await self._stay_invisible()
+        await self._keep_message()
         return True
 
-    async def _stay_invisible(self) -> bool:
+    async def _keep_message(self) -> bool:
+        """Keep the message invisible, or take it away while that is still in our hands.
+
+        SQS ends the invisibility 12 hours after the message was received, whatever is asked.
+        """
+        if self.message_gone:
+            return True
+        in_flight = self.table.clock.steady() - self.message.received_at
         try:
-            if not await self.queue.show_after(self.message, self.seconds):
-                # The message shows itself to others; the lease keeps them from the job.
+            if in_flight >= self.settings.message_seconds and not self._settled:
+                await self.queue.delete(self.message)
+                self.message_gone = True
+                log.info("message deleted, the lease carries the job", in_flight_seconds=round(in_flight))
+            elif not await self.queue.show_after(self.message, self.settings.lease_seconds):
+                # It shows itself to others; the lease keeps them from the job.
                 log.info("message no longer ours, the lease carries the job")
-        except QueueError as error:
+        except (QueueError, WorkerError) as error:
             log.warning("message not extended", error=str(error))
             return False
         return True
+
+    def _safe_from(self, asked_at: float) -> float:
+        return asked_at + self.settings.lease_seconds * (1 - MARGIN)
 
     def _lose(self, why: str) -> None:
         log.error("lease lost", reason=why, attempt=self.attempt)

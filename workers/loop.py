@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from workers.errors import EndpointLost, QueueError
+from workers.errors import CredentialsMissing, CredentialsRefused, EndpointLost, QueueError
+from workers.health import Health
 from workers.queue import JobQueue, Received
 from workers.settings import Settings
 from workers.stop import Stop
@@ -19,12 +20,14 @@ _MAX_PAUSE_SECONDS = 30.0
 log = structlog.get_logger(__name__)
 
 
-async def run_until_stopped(
+async def run_until_stopped(  # noqa: PLR0913 - what a loop needs
     queue: JobQueue,
     handle: Callable[[Received], Awaitable[None]],
     stop: Stop,
     settings: Settings,
     *,
+    health: Health | None = None,
+    idle: Callable[[], Awaitable[None]] | None = None,
     once: bool = False,
 ) -> None:
     """Take messages and handle each, one after the other.
@@ -35,11 +38,15 @@ async def run_until_stopped(
         stop: checked between messages; a receive in flight is waited for, since a cancelled one strands
             the message that it was about to return.
         settings: poll and lease lengths.
+        health: told of each receive.
+        idle: called when the queue had nothing.
         once: return after one message, or when the queue has none.
 
     Raises:
         EndpointLost: ten receives in a row failed.
+        CredentialsMissing: so they did, and the last one for the credentials.
     """
+    health = health or Health()
     failures = 0
     while not stop.requested.is_set():
         try:
@@ -48,9 +55,11 @@ async def run_until_stopped(
             )
         except QueueError as error:
             failures += 1
+            health.receive_failed()
             await pause_or_give_up(failures, error, stop)
             continue
         failures = 0
+        health.polled()
         if message is not None and stop.requested.is_set():
             await queue.show_after(message, 0)
             log.info("message handed back", message_id=message.message_id)
@@ -59,11 +68,15 @@ async def run_until_stopped(
             await handle(message)
         if once:
             return
+        if message is None and idle is not None:
+            await idle()
 
 
 async def pause_or_give_up(failures: int, error: QueueError, stop: Stop) -> None:
-    """Wait a little, longer each time, before the next try; raise EndpointLost after ten."""
+    """Wait a little, longer each time, before the next try; give up after ten."""
     log.warning("receive failed", failures=failures, error=str(error))
+    if failures >= FAILED_RECEIVES and isinstance(error, CredentialsRefused):
+        raise CredentialsMissing(f"{error} Renew them, then start the worker again.") from error
     if failures >= FAILED_RECEIVES:
         raise EndpointLost(f"{failures} receives in a row failed; the last: {error}") from error
     bound = min(_MAX_PAUSE_SECONDS, 0.25 * 2**failures)

@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
-
 from receipt_dynamo.clock import steady_seconds
-from workers.errors import CredentialsMissing, QueueError, QueueUnusable
+from workers.attributes import Attributes, burials, of_texts, texts_of
+from workers.edge import StaleHandle, TooLong, sqs_errors_translated
+from workers.errors import NoDeadLetterQueue
 
 MAX_VISIBILITY_SECONDS = 43_200
 MAX_DELAY_SECONDS = 900
-ATTRIBUTE_CHARS = 1_000
-MAX_ATTRIBUTES = 10
-_MISSING = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
-_GONE = {"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"}
+MAX_BATCH = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One delivery of one message; `received_at` is the steady second at which it was asked for."""
+    """One delivery of one message.
+
+    Attributes:
+        typed_attributes: what the sender put beside the body, as SQS has it.
+        received_at: the steady second at which it was asked for.
+        sent_at: when the sender sent it, by SQS's clock; known of what a queue delivered.
+    """
 
     message_id: str
     body: str
     receipt_handle: str
     receive_count: int = 1
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    typed_attributes: Attributes = field(default_factory=dict)
     received_at: float = field(default_factory=steady_seconds)
+    sent_at: datetime | None = None
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """The attributes that are text."""
+        return texts_of(self.typed_attributes)
 
 
 class JobQueue:
@@ -49,14 +59,15 @@ class JobQueue:
         """Look the queue and its dead-letter queue up.
 
         Raises:
-            QueueUnusable: no such queue, or it has no dead-letter queue.
+            NoDeadLetterQueue: the queue is there, but it has none.
+            QueueUnusable: no such queue.
             QueueError: SQS cannot be asked now.
         """
-        async with _translated(url):
+        async with sqs_errors_translated(url):
             answer = await client.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
             policy = json.loads(answer.get("Attributes", {}).get("RedrivePolicy", "{}"))
             if "deadLetterTargetArn" not in policy:
-                raise QueueUnusable(
+                raise NoDeadLetterQueue(
                     f"{url} has no dead-letter queue, so an unreadable message would have nowhere to go. "
                     "Set its RedrivePolicy."
                 )
@@ -66,55 +77,81 @@ class JobQueue:
 
     async def receive(self, *, wait_seconds: int, visibility_seconds: float) -> Received | None:
         """Wait for one message; None when there is none."""
+        batch = await self.receive_batch(
+            wait_seconds=wait_seconds, visibility_seconds=visibility_seconds, at_most=1
+        )
+        return batch[0] if batch else None
+
+    async def receive_batch(
+        self, *, wait_seconds: int, visibility_seconds: float, at_most: int = MAX_BATCH
+    ) -> list[Received]:
+        """Wait for messages; none when there are none."""
         asked_at = self._steady()
-        async with _translated(self.url):
+        async with sqs_errors_translated(self.url):
             answer = await self._client.receive_message(
                 QueueUrl=self.url,
-                MaxNumberOfMessages=1,
+                MaxNumberOfMessages=at_most,
                 WaitTimeSeconds=wait_seconds,
                 VisibilityTimeout=_whole(visibility_seconds),
-                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+                MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
                 MessageAttributeNames=["All"],
             )
-        for message in answer.get("Messages", ()):
-            return _received(message, asked_at)
-        return None
+        return [_received(message, asked_at) for message in answer.get("Messages", ())]
 
     async def put(self, body: str, attributes: Mapping[str, str], *, delay_seconds: float = 0) -> None:
         """Send a message to this queue."""
         await send(self._client, self.url, body, attributes, delay_seconds=delay_seconds)
 
+    async def put_exactly(self, body: str, attributes: Attributes) -> None:
+        """Send a message to this queue with attributes of any type, just as they are."""
+        await _send(self._client, self.url, body, attributes)
+
     async def show_after(self, message: Received, seconds: float) -> bool:
         """Make the message visible again after so long (0 is at once); False when it is not ours any more."""
         try:
-            async with _translated(self.url):
+            async with sqs_errors_translated(self.url):
                 await self._client.change_message_visibility(
                     QueueUrl=self.url, ReceiptHandle=message.receipt_handle, VisibilityTimeout=_whole(seconds)
                 )
-        except _StaleHandleError:
+        except StaleHandle:
             return False
         return True
+
+    async def show_all_after(self, messages: Sequence[Received], seconds: float) -> None:
+        """Make messages visible again after so long; one that is not ours any more is left alone."""
+        for start in range(0, len(messages), MAX_BATCH):
+            entries = [
+                {
+                    "Id": str(n),
+                    "ReceiptHandle": message.receipt_handle,
+                    "VisibilityTimeout": _whole(seconds),
+                }
+                for n, message in enumerate(messages[start : start + MAX_BATCH])
+            ]
+            async with sqs_errors_translated(self.url):
+                await self._client.change_message_visibility_batch(QueueUrl=self.url, Entries=entries)
 
     async def delete(self, message: Received) -> None:
         """Delete the message; nothing happens when it is gone already."""
         try:
-            async with _translated(self.url):
+            async with sqs_errors_translated(self.url):
                 await self._client.delete_message(QueueUrl=self.url, ReceiptHandle=message.receipt_handle)
-        except _StaleHandleError:
+        except StaleHandle:
             return
 
     async def bury(self, message: Received, reasons: Mapping[str, str]) -> None:
-        """Copy the message, body unchanged, to the dead-letter queue with reasons as attributes; delete it.
+        """Copy the message, body unchanged, to the dead-letter queue with reasons beside it; delete it.
 
-        A body at SQS's own limit leaves no room for attributes; then the body goes alone, since it is what
-        cannot be made again, and the reason stands in the log.
+        A body near SQS's own limit leaves little room: reasons are shortened or left to the log then, since
+        body and attributes are what cannot be made again.
         """
-        # Reasons first: SQS takes ten attributes, and these are the ones that somebody will look for.
-        attributes = {**reasons, **{k: v for k, v in message.attributes.items() if k not in reasons}}
-        try:
-            await send(self._client, self.dead_letter_url, message.body, attributes)
-        except _TooLongError:
-            await send(self._client, self.dead_letter_url, message.body, {})
+        where = {
+            "source_queue": self.url.rsplit("/", 1)[-1],
+            "original_message_id": message.message_id,
+            "receive_count": str(message.receive_count),
+        }
+        choices = burials(message.typed_attributes, {**reasons, **where})
+        await _send_what_fits(self._client, self.dead_letter_url, message.body, choices)
         await self.delete(message)
 
 
@@ -125,7 +162,7 @@ async def check_queue(client: Any, url: str) -> None:
         QueueUnusable: it is not.
         QueueError: SQS cannot be asked now.
     """
-    async with _translated(url):
+    async with sqs_errors_translated(url):
         await client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
 
 
@@ -137,62 +174,40 @@ async def send(
     Raises:
         QueueError: SQS did not take it.
     """
-    typed = {
-        name: {"DataType": "String", "StringValue": value[:ATTRIBUTE_CHARS]}
-        for name, value in list(attributes.items())[:MAX_ATTRIBUTES]
-        if value
-    }
-    async with _translated(url):
+    return await _send(client, url, body, of_texts(attributes), delay_seconds=delay_seconds)
+
+
+async def _send(client: Any, url: str, body: str, attributes: Attributes, *, delay_seconds: float = 0) -> str:
+    async with sqs_errors_translated(url):
         answer = await client.send_message(
             QueueUrl=url,
             MessageBody=body,
-            MessageAttributes=typed,
+            MessageAttributes=attributes,
             DelaySeconds=min(MAX_DELAY_SECONDS, round(delay_seconds)),
         )
     return str(answer["MessageId"])
 
 
-class _StaleHandleError(QueueError):
-    """The receipt handle has expired or the message is gone."""
-
-
-class _TooLongError(QueueError):
-    """Body and attributes together exceed what SQS takes."""
-
-
-@asynccontextmanager
-async def _translated(url: str) -> AsyncIterator[None]:
-    try:
-        yield
-    except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        if code in _MISSING:
-            raise QueueUnusable(f"There is no queue {url}. Create it, or mend the queue's URL.") from error
-        if "must be shorter than" in str(error) or "MessageTooLong" in code:
-            raise _TooLongError(f"{url} takes no message of this size.") from error
-        if any(code.endswith(known) for known in _GONE):
-            raise _StaleHandleError(f"{url}: {error}") from error
-        raise QueueError(f"{url}: {error}") from error
-    except (NoCredentialsError, PartialCredentialsError) as error:
-        raise CredentialsMissing(
-            f"No AWS credentials for {url}. Set AWS_PROFILE or the AWS_ACCESS_KEY_ID pair, or attach a role."
-        ) from error
-    except (BotoCoreError, OSError) as error:
-        raise QueueError(f"{url} could not be asked: {error}") from error
+async def _send_what_fits(client: Any, url: str, body: str, choices: Sequence[Attributes]) -> None:
+    *larger, smallest = choices
+    for attributes in larger:
+        with suppress(TooLong):
+            await _send(client, url, body, attributes)
+            return
+    await _send(client, url, body, smallest)
 
 
 def _received(message: Mapping[str, Any], asked_at: float) -> Received:
+    system = message.get("Attributes", {})
+    sent = system.get("SentTimestamp")
     return Received(
         message_id=message["MessageId"],
         body=message["Body"],
         receipt_handle=message["ReceiptHandle"],
-        receive_count=int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
-        attributes={
-            name: value["StringValue"]
-            for name, value in message.get("MessageAttributes", {}).items()
-            if "StringValue" in value
-        },
+        receive_count=int(system.get("ApproximateReceiveCount", 1)),
+        typed_attributes=message.get("MessageAttributes", {}),
         received_at=asked_at,
+        sent_at=datetime.fromtimestamp(int(sent) / 1000, UTC) if sent else None,
     )
 
 

@@ -52,6 +52,11 @@ class Settings(BaseModel):
         alias="LAYOUTLM_WORK_DIR",
         description="Where children keep their files; one folder an attempt, removed at its end.",
     )
+    run_dir: Path = Field(
+        Path(tempfile.gettempdir()) / "receipt-layoutlm" / "run",
+        alias="LAYOUTLM_RUN_DIR",
+        description="Where the workers of this host answer `layoutlm-cli worker-status`, on one socket each.",
+    )
     lease_seconds: float = Field(
         90,
         ge=1,
@@ -67,6 +72,33 @@ class Settings(BaseModel):
         ge=1,
         alias="LAYOUTLM_DRAIN_SECONDS",
         description="How long a stopping child may take to reach a checkpoint, in seconds.",
+    )
+    stall_seconds: float = Field(
+        900,
+        gt=0,
+        alias="LAYOUTLM_STALL_SECONDS",
+        description="A child that reports nothing for so long, in seconds, is ended; the attempt counts.",
+    )
+    message_seconds: float = Field(
+        39_600,
+        gt=0,
+        lt=43_200,
+        alias="LAYOUTLM_MESSAGE_SECONDS",
+        description="After so long, in seconds, the message of a running job is deleted and its lease alone "
+        "carries it: SQS shows a message again 12 hours after it was received, whatever is asked.",
+    )
+    orphan_seconds: float = Field(
+        600,
+        gt=0,
+        alias="LAYOUTLM_ORPHAN_SECONDS",
+        description="How long a job may wait for a worker, in seconds, until one whose queue is empty takes "
+        "its message for lost and sends it again.",
+    )
+    sweep_seconds: float = Field(
+        60,
+        gt=0,
+        alias="LAYOUTLM_SWEEP_SECONDS",
+        description="How often a worker whose queue is empty looks for forgotten jobs, in seconds, about.",
     )
     max_attempts: int = Field(
         5, ge=1, le=100, alias="LAYOUTLM_MAX_ATTEMPTS", description="Failed attempts until a job is failed."

@@ -19,22 +19,25 @@ from workers.exporting import queue_export
 from workers.find import find_job
 from workers.queue import send
 from workers.settings import Settings
+from workers.sweep import register
 from workers.train import job_record
 
 
 async def submit_training(settings: Settings, job: TrainJob) -> str:
-    """Send a train job and make its pending record; returns the queue's message id.
+    """Send a train job and make its pending record and its lease; returns the queue's message id.
 
-    The message goes first: a record without a message would wait for ever, while a message without a
-    record is made one by the worker that takes it.
+    The message goes first: the worker that takes it makes what is missing beside it. Should the message be
+    lost later, the lease brings it back.
     """
     settings.require("table_name", "bucket", "train_job_queue_url")
     async with open_aws(settings) as aws:
-        message_id = await send(aws.sqs, str(settings.train_job_queue_url), encode(job), {"kind": "train"})
+        body = encode(job)
+        message_id = await send(aws.sqs, str(settings.train_job_queue_url), body, {"kind": "train"})
         parent = job.hyperparameters.output_s3_path
         run = (S3Place.parse(parent) if parent else settings.runs) / f"{job.job_name}/"
         with suppress(AlreadyExists):
             await aws.table.add_job(job_record(job, run, status="pending", created_by="layoutlm-cli"))
+        await register(aws.table, settings, "train", job.job_id, body)
     return message_id
 
 
@@ -52,7 +55,7 @@ async def submit_export(
             "output_s3_prefix": prefix or settings.bundle_prefix(training.name).uri,
         }
         export = decode_export_job(to_json(body), message_id=str(uuid.uuid4()))
-        await queue_export(aws.table, aws.sqs, str(settings.export_job_queue_url), export)
+        await queue_export(aws.table, aws.sqs, settings, export)
     return export
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import structlog
 
 from messages.child import ErrorClass, Exported, Failure, Progress, Report, Trained
 from workers.child import Child, ChildSpec
+from workers.health import Health
 from workers.lease import Lease
+from workers.memory import count_memory_kills, memory_kills_since
 from workers.outcome import Ending
 from workers.stop import Stop
 from workers.verdict import Verdict, judge_exit
@@ -21,75 +23,103 @@ log = structlog.get_logger(__name__)
 
 
 class Watcher:
-    """Keeps the last word of a child and passes its signs of life to the log."""
+    """Keeps the last word of a child and passes its signs of life to log and health."""
 
-    def __init__(self) -> None:
+    def __init__(self, health: Health, steady: Callable[[], float]) -> None:
         self.last: Trained | Exported | Failure | None = None
+        self.stage = "starting"
+        self.spoke_at = steady()
+        self._health = health
+        self._steady = steady
 
     def __call__(self, report: Report) -> None:
         """Take one report."""
+        self.spoke_at = self._steady()
+        self._health.child_spoke()
         if isinstance(report, Progress):
+            self.stage = report.stage
             fields = report.model_dump(exclude={"type", "metrics", "message"}, exclude_none=True)
             log.info(report.message or "progress", **fields, **report.metrics)
         else:
             self.last = report
 
+    async def wait_for_stall(self, seconds: float) -> None:
+        """Return once the child has said nothing for so long."""
+        while (left := self.spoke_at + seconds - self._steady()) > 0:  # noqa: ASYNC110 - it moves while we wait
+            await asyncio.sleep(left)
 
-async def supervise(spec: ChildSpec, lease: Lease, stop: Stop) -> Verdict:
+
+async def supervise(
+    spec: ChildSpec,
+    lease: Lease,
+    stop: Stop,
+    health: Health,
+    start_child: Callable[[ChildSpec, Callable[[Report], None]], Awaitable[Child]] = Child.start,
+) -> Verdict:
     """Run the child to its end; returns the verdict on this attempt, with the child reaped.
 
     Args:
         spec: what to start and how long it may take.
         lease: a lost lease ends the child by force, a cancelled job too.
         stop: asks the child to reach a checkpoint; twice ends it by force.
+        health: told of the child's signs of life.
+        start_child: starts the process.
     """
-    watcher = Watcher()
-    started = time.monotonic()
-    child = await Child.start(spec, watcher)
+    steady = lease.table.clock.steady
+    watcher = Watcher(health, steady)
+    started, memory_kills = steady(), count_memory_kills()
+    child = await start_child(spec, watcher)
     log.info("child started", pid=child.pid, module=spec.module)
+    health.child_started(child.pid)
     lease.beats = child.beat
     lease.beat_child()
     try:
-        verdict = await _first_of(child, spec, lease, stop)
+        verdict = await _first_of(child, spec, watcher, lease, stop)
     finally:
         child.kill()
         code = await child.wait()
-    verdict = verdict or judge_exit(code, watcher.last, child.last_lines)
-    return replace(verdict, seconds=time.monotonic() - started)
+        health.child_ended()
+    kills = memory_kills_since(memory_kills)
+    verdict = verdict or judge_exit(code, watcher.last, child.last_lines, kills)
+    return replace(verdict, seconds=steady() - started)
 
 
-async def _first_of(child: Child, spec: ChildSpec, lease: Lease, stop: Stop) -> Verdict | None:
+async def _first_of(
+    child: Child, spec: ChildSpec, watcher: Watcher, lease: Lease, stop: Stop
+) -> Verdict | None:
     """Wait for what ends the attempt; None when the child's own ending says it."""
     ended = asyncio.create_task(child.wait())
-    events = {name: asyncio.create_task(event.wait()) for name, event in _events(lease, stop).items()}
+    stalled = asyncio.create_task(watcher.wait_for_stall(spec.stall_seconds))
+    events = [asyncio.create_task(one.wait()) for one in (lease.lost, lease.cancelled, stop.requested)]
     try:
         await asyncio.wait(
-            {ended, *events.values()}, timeout=spec.timeout_seconds, return_when=asyncio.FIRST_COMPLETED
+            {ended, stalled, *events}, timeout=spec.timeout_seconds, return_when=asyncio.FIRST_COMPLETED
         )
     finally:
-        for task in events.values():
+        for task in (stalled, *events):
             task.cancel()
     if lease.lost.is_set():
         return Verdict(Ending.LOST)
     if ended.done():
         return None
     if lease.cancelled.is_set():
-        await child.stop(CANCEL_GRACE_SECONDS)
+        await child.stop(CANCEL_GRACE_SECONDS, lease.lost)
         return Verdict(Ending.CANCELLED, message="Cancelled on request.")
     if stop.requested.is_set():
         return await _drain(child, spec, lease, stop)
+    if stalled.done() and not stalled.cancelled():
+        return Verdict.failed(
+            ErrorClass.STALLED,
+            f"The process reported nothing for {spec.stall_seconds:g} seconds; it was {watcher.stage}.",
+        )
     return Verdict.failed(
         ErrorClass.TIMEOUT, f"The attempt took longer than its timeout of {spec.timeout_seconds} seconds."
     )
 
 
-def _events(lease: Lease, stop: Stop) -> dict[str, asyncio.Event]:
-    return {"lost": lease.lost, "cancelled": lease.cancelled, "stop": stop.requested}
-
-
 async def _drain(child: Child, spec: ChildSpec, lease: Lease, stop: Stop) -> Verdict | None:
     log.info("stopping: the child may reach a checkpoint", drain_seconds=spec.drain_seconds)
-    code = await child.stop(spec.drain_seconds, skip=stop.now)
+    code = await child.stop(spec.drain_seconds, stop.now, lease.lost)
     if lease.lost.is_set():
         return Verdict(Ending.LOST)
     # A child that was ended by force goes on from its last whole checkpoint, like one that left by itself.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, ClassVar, Literal
 
 import structlog
@@ -13,9 +14,10 @@ from messages.export import ExportJob
 from messages.fields import S3Place, derive_id
 from messages.train import JobState, TrainJob, TrainResult
 from receipt_dynamo.aio import AsyncDynamoClient
-from receipt_dynamo.entities import Job, JobLease, JobStatus
+from receipt_dynamo.entities import Job, JobLease, JobStatus, RunName
+from receipt_dynamo.errors import NotFound
+from receipt_dynamo.times import now
 from workers.exporting import queue_export
-from workers.lease import timestamp
 from workers.outcome import outcome_of
 from workers.queue import Received, send
 from workers.records import add_status, show_job
@@ -61,7 +63,7 @@ class Training:
 
     async def begin(self, job: TrainJob, attempt: int, work_dir: str) -> TrainTask:
         """Make or update the Job record: running, with where things will lie."""
-        await self._refuse_taken_name(job)
+        await self._take_name(job)
         run = self.run_place(job)
         record = job_record(job, run, status="running")
         await show_job(self._table, record, attempt)
@@ -75,10 +77,11 @@ class Training:
             work_dir=work_dir,
         )
 
-    async def interrupted(self, job: TrainJob, attempt: int) -> None:
+    async def interrupted(self, job: TrainJob, attempt: int, why: str) -> None:
         """Show that the job waits for another host."""
-        await self._table.update_job_status(job.job_id, "interrupted", attempt=attempt)
-        await self._note(job.job_id, "interrupted", "the host stops")
+        with suppress(NotFound):  # ended before the record was made: nothing to show yet
+            await self._table.update_job_status(job.job_id, "interrupted", attempt=attempt)
+            await self._note(job.job_id, "interrupted", why)
 
     def decide(self, job: TrainJob, attempt: int, verdict: Verdict) -> dict[str, Any]:
         """The result's body, the Job's new attributes and, after a success, the export to queue."""
@@ -111,7 +114,7 @@ class Training:
         }
 
     async def complete(self, record: JobLease) -> None:
-        """Job record, export, result, and the lease closed, in this order; each is safe to repeat."""
+        """Job record, export, result, in this order; each is safe to repeat."""
         decision = record.decision or {}
         result = TrainResult.model_validate_json(decision["result"])
         if record.state == "decided":
@@ -122,7 +125,7 @@ class Training:
             note = JobStatus(
                 job_id=job.job_id,
                 status=result.status,
-                updated_at=record.decided_at or timestamp(),
+                updated_at=record.decided_at or now(),
                 message=why or result.status,
                 updated_by=self._worker,
             )
@@ -130,8 +133,6 @@ class Training:
             if decision["export"]:
                 await self._queue_export(ExportJob.model_validate_json(decision["export"]))
         await self._send(result)
-        if record.state == "decided":
-            await self._table.close_lease(record)
 
     async def send_unreadable(self, error: InvalidMessage, message: Received) -> bool:
         """A failed result for the id that the body names."""
@@ -151,30 +152,52 @@ class Training:
 
     async def _note(self, job_id: str, status: JobState, message: str) -> None:
         note = JobStatus(
-            job_id=job_id, status=status, updated_at=timestamp(), message=message, updated_by=self._worker
+            job_id=job_id, status=status, updated_at=now(), message=message, updated_by=self._worker
         )
         await add_status(self._table, note)
 
     async def _send(self, result: TrainResult) -> None:
         if self._settings.train_results_queue_url is None:  # by hand only; a daemon does not start without
             return
-        attributes = {"kind": "train-result", "result_id": result.result_id}
+        attributes = {
+            "kind": "train-result",
+            "result_id": result.result_id,
+            "attempt": str(result.attempt),
+        }
         await send(self._sqs, self._settings.train_results_queue_url, encode(result), attributes)
 
     async def _queue_export(self, export: ExportJob) -> None:
         if self._settings.export_job_queue_url is None:
             log.warning("no export queued: COREML_EXPORT_JOB_QUEUE_URL is not set")
             return
-        await queue_export(self._table, self._sqs, self._settings.export_job_queue_url, export)
+        await queue_export(self._table, self._sqs, self._settings, export)
 
-    async def _refuse_taken_name(self, job: TrainJob) -> None:
+    async def _take_name(self, job: TrainJob) -> None:
+        """Make the name ours: one conditional write decides, however many ask at once.
+
+        Raises:
+            Refused: another live or succeeded job has it.
+        """
+        owner = await self._table.claim_run_name(
+            RunName(name=job.job_name, job_id=job.job_id, claimed_at=now())
+        )
+        if owner.job_id != job.job_id:
+            if await self._is_active(owner.job_id):
+                raise _name_taken(job, owner.job_id)
+            wanted = RunName(name=job.job_name, job_id=job.job_id, claimed_at=now())
+            owner = await self._table.claim_run_name(wanted, former=owner.job_id)
+            if owner.job_id != job.job_id:
+                raise _name_taken(job, owner.job_id)
+        # Jobs of other software have a name without owning it.
         for other in await self._table.get_job_by_name(job.job_name):
             if other.job_id != job.job_id and other.status in ACTIVE:
-                raise Refused(
-                    ErrorClass.NAME_IN_USE,
-                    f"The name {job.job_name} belongs to job {other.job_id} ({other.status}), with the run's "
-                    "folder. Send the job again under another name.",
-                )
+                raise _name_taken(job, other.job_id)
+
+    async def _is_active(self, job_id: str) -> bool:
+        try:
+            return (await self._table.get_job(job_id)).status in ACTIVE
+        except NotFound:  # it has just taken the name and is about to make its record
+            return True
 
     def _export_of(self, job: TrainJob, trained: Trained) -> ExportJob:
         return ExportJob(
@@ -186,6 +209,14 @@ class Training:
         )
 
 
+def _name_taken(job: TrainJob, owner_id: str) -> Refused:
+    return Refused(
+        ErrorClass.NAME_IN_USE,
+        f"The name {job.job_name} belongs to job {owner_id}, with the run's folder. Send the job again under "
+        "another name.",
+    )
+
+
 def job_record(job: TrainJob, run: S3Place, *, status: JobState, created_by: str = "train-worker") -> Job:
     """The Job record of a request: configuration and storage, as people and dashboards read it."""
     prefix = run.key
@@ -193,7 +224,7 @@ def job_record(job: TrainJob, run: S3Place, *, status: JobState, created_by: str
         job_id=job.job_id,
         name=job.job_name,
         description="LayoutLM receipt token classification",
-        created_at=timestamp(),
+        created_at=now(),
         created_by=created_by,
         status=status,
         priority=job.priority,

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from messages.child import ChildExit, ErrorClass, Exported, Failure, Trained
 from workers.outcome import Ending
 
+# A job whose lease ran out under its child is interrupted: nobody failed, and another attempt goes on.
+_LEFT_IN_PEACE = {ChildExit.STOPPED, ChildExit.LAPSED}
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -42,18 +45,42 @@ class Refused(Exception):  # noqa: N818 - reads as what happened
         self.verdict = Verdict.failed(error_class, message)
 
 
-def judge_exit(code: int, last: Trained | Exported | Failure | None, last_lines: list[str]) -> Verdict:
-    """What a child's exit code and its last report mean."""
+def judge_exit(
+    code: int,
+    last: Trained | Exported | Failure | None,
+    last_lines: list[str],
+    memory_kills: int | None = None,
+) -> Verdict:
+    """What a child's exit code and its last report mean.
+
+    Args:
+        code: as the process left it, negative for a signal.
+        last: its last report beside progress.
+        last_lines: the end of its log.
+        memory_kills: how many processes around us the kernel killed for memory while it ran, None where
+            nobody counts (`workers.memory`).
+    """
     if code == ChildExit.DONE and isinstance(last, Trained | Exported):
         return Verdict(Ending.DONE, report=last)
-    if code == ChildExit.STOPPED:
+    if code in _LEFT_IN_PEACE:
         return Verdict(Ending.STOPPED)
     if isinstance(last, Failure):
         return Verdict.failed(last.error_class, last.message)
     if code == -signal.SIGKILL:
-        return Verdict.failed(
-            ErrorClass.MEMORY, "The process was killed from outside, most likely for the memory it took."
-        )
+        return _judge_kill(memory_kills)
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     said = last_lines[-1] if last_lines else "it said nothing"
     return Verdict.failed(ErrorClass.CRASHED, f"The process ended with {how}; its last words: {said}")
+
+
+def _judge_kill(memory_kills: int | None) -> Verdict:
+    if memory_kills == 0:
+        return Verdict.failed(
+            ErrorClass.HOST, "The process was killed from outside (SIGKILL), and not for the memory it took."
+        )
+    certainty = "The kernel killed the process" if memory_kills else "The process was killed, most likely"
+    return Verdict.failed(
+        ErrorClass.MEMORY,
+        f"{certainty} for the host memory it took (SIGKILL). Use a host with more memory, or a smaller "
+        "batch_size for a training.",
+    )

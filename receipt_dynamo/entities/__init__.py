@@ -15,6 +15,7 @@ from receipt_dynamo.entities.receipt_line import ReceiptLine
 from receipt_dynamo.entities.receipt_word import ReceiptWord
 from receipt_dynamo.entities.receipt_word_label import ReceiptWordLabel
 from receipt_dynamo.entities.record import Record
+from receipt_dynamo.entities.run_name import RunName
 
 __all__ = [
     "CoreMLExport",
@@ -32,4 +33,5 @@ __all__ = [
     "ReceiptWord",
     "ReceiptWordLabel",
     "Record",
+    "RunName",
 ]

@@ -24,13 +24,17 @@ from receipt_dynamo.keys import LEASE_OWNER_TYPES
 class JobLease(Record):
     """The lease of one job or export.
 
-    `attempt` counts claims and fences every later write. `claim_id` is unique to one claim, and stays after
-    a release so that a repeated release knows itself. `body` is the request, to put the job back on its
-    queue; `decision` holds everything needed to complete a decided job.
+    `attempt` counts claims and fences every later write. `expires_at` is the end of a held lease; of a free
+    one it is the moment by which somebody has to have taken it, or its message counts as lost. `claim_id` is
+    unique to one claim, and stays after a release so that a repeated release knows itself. `body` is the
+    request, to put the job back on its queue, which a job started `by_hand` does not have. `decision` holds
+    everything needed to complete a decided job.
     """
 
     TYPE: ClassVar[str] = "JOB_LEASE"
     KEY_ONLY: ClassVar[frozenset[str]] = frozenset({"owner_id"})
+    # The writes that give these do so only once: `if_not_exists` would take a NULL for the value to keep.
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"cancel_requested_at", "body"})
 
     kind: LeaseKind
     owner_id: Uuid
@@ -46,6 +50,7 @@ class JobLease(Record):
     outcome: LeaseOutcome | None = None
     decision: dict[str, Any] | None = None
     decided_at: Timestamp | None = None
+    by_hand: bool = False
 
     @property
     def owner_type(self) -> str:

@@ -6,17 +6,17 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from receipt_dynamo.entities.fields import Text, Timestamp, Uuid
+from receipt_dynamo.entities.fields import Attempt, Text, Timestamp, Uuid
 from receipt_dynamo.entities.record import STRICT, Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
 class JobLog(Record):
-    """A message with its level and source."""
+    """A message with its level and source; `attempt` is the lease's, of the attempt that wrote it."""
 
     TYPE: ClassVar[str] = "JOB_LOG"
     KEY_ONLY: ClassVar[frozenset[str]] = frozenset({"job_id", "timestamp"})
-    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"source", "exception"})
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"source", "exception", "attempt"})
 
     job_id: Uuid
     timestamp: Timestamp
@@ -24,3 +24,4 @@ class JobLog(Record):
     message: str
     source: str | None = None
     exception: str | None = None
+    attempt: Attempt | None = None

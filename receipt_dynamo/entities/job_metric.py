@@ -6,16 +6,19 @@ from typing import Any, ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from receipt_dynamo.entities.fields import Count, Text, Timestamp, Uuid
+from receipt_dynamo.entities.fields import Attempt, Count, Text, Timestamp, Uuid
 from receipt_dynamo.entities.record import STRICT, Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
 class JobMetric(Record):
-    """A named value at a time; `epoch` may be a fraction, `unit` says what the value counts."""
+    """A named value at a time; `epoch` may be a fraction, `unit` says what the value counts.
+
+    `attempt` is the lease's, of the attempt that wrote it.
+    """
 
     TYPE: ClassVar[str] = "JOB_METRIC"
-    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"unit", "step", "epoch"})
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"unit", "step", "epoch", "attempt"})
 
     job_id: Uuid
     metric_name: Text
@@ -24,3 +27,4 @@ class JobMetric(Record):
     unit: str | None = None
     step: Count | None = None
     epoch: float | None = None
+    attempt: Attempt | None = None

@@ -7,17 +7,22 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from receipt_dynamo.entities.fields import JobState, Timestamp, Uuid
+from receipt_dynamo.entities.fields import Attempt, JobState, Timestamp, Uuid
 from receipt_dynamo.entities.record import STRICT, Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
 class JobStatus(Record):
-    """A status and when it began; `progress` is in percent."""
+    """A status and when it began; `progress` is in percent.
+
+    `attempt` is the lease's, of the attempt that wrote it.
+    """
 
     TYPE: ClassVar[str] = "JOB_STATUS"
     KEY_ONLY: ClassVar[frozenset[str]] = frozenset({"job_id"})
-    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"progress", "message", "updated_by", "instance_id"})
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset(
+        {"progress", "message", "updated_by", "instance_id", "attempt"}
+    )
 
     job_id: Uuid
     status: JobState
@@ -26,3 +31,4 @@ class JobStatus(Record):
     message: str | None = None
     updated_by: str | None = None
     instance_id: str | None = None
+    attempt: Attempt | None = None

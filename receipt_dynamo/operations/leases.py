@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from receipt_dynamo.entities import JobLease
+from receipt_dynamo.entities import JobLease, RunName
 from receipt_dynamo.entities.fields import LeaseFailure, LeaseKind, LeaseOutcome, LeaseState
 from receipt_dynamo.errors import ConditionFailed, LeaseRefused
-from receipt_dynamo.operations.paging import read_pages
+from receipt_dynamo.operations.paging import read_all
 from receipt_dynamo.requests import leases
-from receipt_dynamo.steps import Page, Request, Steps
-from receipt_dynamo.values import Item
+from receipt_dynamo.steps import Request, Steps
 
 
 def claim_lease(  # noqa: PLR0913 - a claim is all of these at once
@@ -27,13 +26,15 @@ def claim_lease(  # noqa: PLR0913 - a claim is all of these at once
     worker: str,
     now: str,
     expires_at: str,
-    body: str | None = None,
+    body: str,
+    by_hand: bool = False,
 ) -> Steps[JobLease]:
     """Take a job that is new, free or expired, and return the lease with its raised attempt.
 
     `claim_id` must be unique to this claim. `body` is the request's text, kept for putting the job back on
-    its queue. The lease returned may carry `cancel_requested_at`. Raises `LeaseRefused` whose `lease` says
-    who holds the job, or that it is decided or closed.
+    its queue; the first one that a lease was given stays, so compare it. `by_hand` says that no queue stands
+    behind the job. The lease returned may carry `cancel_requested_at`. Raises `LeaseRefused` whose `lease`
+    says who holds the job, or that it is decided or closed.
     """
     request = leases.claim_lease(
         table,
@@ -44,6 +45,7 @@ def claim_lease(  # noqa: PLR0913 - a claim is all of these at once
         now=now,
         expires_at=expires_at,
         body=body,
+        by_hand=by_hand,
     )
     try:
         response = yield request
@@ -64,11 +66,29 @@ def renew_lease(table: str, lease: JobLease, *, expires_at: str) -> Steps[JobLea
 
 
 def release_lease(
-    table: str, lease: JobLease, *, now: str, failure: LeaseFailure | None = None
+    table: str, lease: JobLease, *, due_at: str, failure: LeaseFailure | None = None
 ) -> Steps[JobLease]:
-    """Free a lease at once for anyone, noting a `failure` that counts; raise `LeaseRefused` if not ours."""
-    request = leases.release_lease(table, lease, now=now, failure=failure)
+    """Free a lease at once for anyone, noting a `failure` that counts; raise `LeaseRefused` if not ours.
+
+    By `due_at` somebody has to have taken it, or its message counts as lost.
+    """
+    request = leases.release_lease(table, lease, due_at=due_at, failure=failure)
     return _change("released", lease, request, "free")
+
+
+def postpone_lease(table: str, seen: JobLease, *, due_at: str) -> Steps[JobLease]:
+    """Free a lease that was seen overdue; of many who try, one succeeds and puts the job on its queue.
+
+    Raises `LeaseRefused` if it is not as it was seen: someone else has taken it or put it back.
+    """
+    try:
+        response = yield leases.postpone_lease(table, seen, due_at=due_at)
+    except ConditionFailed as refused:
+        standing = _standing(refused)
+        if standing is not None and (standing.state, standing.expires_at) == ("free", due_at):
+            return standing
+        raise _refusal("postponed", f"{seen.kind} {seen.owner_id}", refused, standing) from refused
+    return JobLease.from_item(response["Attributes"])
 
 
 def decide_lease(
@@ -99,26 +119,26 @@ def get_lease(table: str, owner_id: str, *, kind: LeaseKind) -> Steps[JobLease |
     return JobLease.from_item(response["Item"]) if "Item" in response else None
 
 
-def list_expired_leases(
-    table: str, now: str, limit: int | None = None, last_evaluated_key: Item | None = None
-) -> Steps[Page[JobLease]]:
-    """Return the held leases that ended before `now`, the longest ended first; only a claim is sure."""
-    return read_pages(leases.expired_leases(table, now), JobLease.from_item, limit, last_evaluated_key)
+def list_leases(table: str, kind: LeaseKind, state: LeaseState, *, before: str) -> Steps[list[JobLease]]:
+    """Return the leases of one kind and state whose `expires_at` lies before a moment, the earliest first.
 
-
-def list_decided_leases(
-    table: str,
-    expired_before: str | None = None,
-    limit: int | None = None,
-    last_evaluated_key: Item | None = None,
-) -> Steps[Page[JobLease]]:
-    """Return the leases whose outcome is fixed but not completed.
-
-    `expired_before` leaves out those whose worker still had time on its lease and is probably completing
-    them itself.
+    An index answers, a little behind the table: only a conditional write is sure.
     """
-    request = leases.decided_leases(table, expired_before)
-    return read_pages(request, JobLease.from_item, limit, last_evaluated_key)
+    return (yield from read_all(leases.leases_before(table, kind, state, before), JobLease.from_item))
+
+
+def claim_run_name(table: str, wanted: RunName, *, former: str | None = None) -> Steps[RunName]:
+    """Take a name for a job unless another has it; return who has it now, us or the other.
+
+    `former` is a job known to need the name no more: a name that is still its own can be taken.
+    """
+    try:
+        response = yield leases.claim_run_name(table, wanted, former=former)
+    except ConditionFailed as refused:
+        if refused.item is None:
+            raise
+        return RunName.from_item(refused.item)
+    return RunName.from_item(response["Attributes"])
 
 
 def _change(done: str, lease: JobLease, request: Request, reached: LeaseState | None) -> Steps[JobLease]:

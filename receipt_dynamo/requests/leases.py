@@ -10,12 +10,14 @@ from typing import Any, Final
 
 from receipt_dynamo.entities.fields import LeaseFailure, LeaseKind, LeaseOutcome, LeaseState
 from receipt_dynamo.entities.job_lease import JobLease
+from receipt_dynamo.entities.run_name import RunName
 from receipt_dynamo.keys import LEASE_SK, LEASE_STATE, lease_pk
 from receipt_dynamo.requests.expressions import query, update_item, values_of
 from receipt_dynamo.steps import Request
 from receipt_dynamo.values import Item
 
 _HELD_BY_US: Final = "#state = :held AND #claim_id = :claim_id AND #attempt = :attempt"
+_FREE: Final = "#state = :free, #GSI1PK = :index, #expires_at = :due_at, #GSI1SK = :due_at"
 
 
 def lease_key(kind: LeaseKind, owner_id: str) -> Item:
@@ -32,9 +34,10 @@ def claim_lease(  # noqa: PLR0913 - a claim is all of these at once
     worker: str,
     now: str,
     expires_at: str,
-    body: str | None = None,
+    body: str,
+    by_hand: bool = False,
 ) -> Request:
-    """Take a lease that is new, free or expired, and raise its attempt; without `body` keep the last one."""
+    """Take a lease that is new, free or expired, and raise its attempt; the first body ever given stays."""
     return update_item(
         table,
         lease_key(kind, owner_id),
@@ -42,7 +45,7 @@ def claim_lease(  # noqa: PLR0913 - a claim is all of these at once
             "SET #TYPE = :type, #kind = :kind, #state = :held, #GSI1PK = :index, #GSI1SK = :expires_at,"
             " #claim_id = :claim_id, #worker = :worker, #acquired_at = :now, #expires_at = :expires_at,"
             " #attempt = if_not_exists(#attempt, :zero) + :one, #failures = if_not_exists(#failures, :none),"
-            f" #body = {'if_not_exists(#body, :body)' if body is None else ':body'}"
+            " #body = if_not_exists(#body, :body), #by_hand = :by_hand"
         ),
         condition=("attribute_not_exists(#PK) OR #state = :free OR (#state = :held AND #expires_at < :now)"),
         values=values_of(
@@ -60,6 +63,7 @@ def claim_lease(  # noqa: PLR0913 - a claim is all of these at once
                 "one": 1,
                 "none": [],
                 "body": body,
+                "by_hand": by_hand,
             }
         ),
     )
@@ -76,14 +80,34 @@ def renew_lease(table: str, lease: JobLease, *, expires_at: str) -> Request:
     )
 
 
-def release_lease(table: str, lease: JobLease, *, now: str, failure: LeaseFailure | None = None) -> Request:
+def release_lease(
+    table: str, lease: JobLease, *, due_at: str, failure: LeaseFailure | None = None
+) -> Request:
     """Free a lease that is ours, at once claimable; a `failure` is added to the history of counted ones."""
-    update = "SET #state = :free, #GSI1PK = :index, #expires_at = :now, #GSI1SK = :now"
-    values = {"free": "free", "index": LEASE_STATE.build(state="free"), "now": now, **_ours(lease)}
+    update = f"SET {_FREE}"
+    values = {**_free(due_at), **_ours(lease)}
     if failure is not None:
         update += ", #failures = list_append(#failures, :failure)"
         values["failure"] = [failure]
     return update_item(table, lease.key(), update=update, condition=_HELD_BY_US, values=values_of(values))
+
+
+def postpone_lease(table: str, seen: JobLease, *, due_at: str) -> Request:
+    """Free a lease that nobody works on, unless something has changed since it was seen."""
+    return update_item(
+        table,
+        seen.key(),
+        update=f"SET {_FREE}",
+        condition="#state = :seen_state AND #attempt = :attempt AND #expires_at = :seen_end",
+        values=values_of(
+            {
+                "seen_state": seen.state,
+                "seen_end": seen.expires_at,
+                "attempt": seen.attempt,
+                **_free(due_at),
+            }
+        ),
+    )
 
 
 def decide_lease(
@@ -163,22 +187,32 @@ def get_lease(table: str, owner_id: str, *, kind: LeaseKind) -> Request:
     return Request("get_item", {"TableName": table, "Key": key, "ConsistentRead": True})
 
 
-def expired_leases(table: str, now: str) -> Request:
-    """Find held leases whose end lies before `now`, the longest expired first."""
-    return _in_state(table, "held", now)
+def leases_before(table: str, kind: LeaseKind, state: LeaseState, before: str) -> Request:
+    """Find leases of one kind and state whose `expires_at` lies before a moment, the earliest first."""
+    return query(
+        table,
+        "#GSI1PK = :state AND #GSI1SK < :before",
+        {"state": LEASE_STATE.build(state=state), "before": before, "kind": kind},
+        index="GSI1",
+        keep="#kind = :kind",
+    )
 
 
-def decided_leases(table: str, expired_before: str | None = None) -> Request:
-    """Find leases that are decided and not closed, all or those whose end lies before a moment."""
-    return _in_state(table, "decided", expired_before)
+def claim_run_name(table: str, wanted: RunName, *, former: str | None) -> Request:
+    """Take a name that is new, ours already, or still that of the `former` job."""
+    item = wanted.to_item()
+    keys = {"PK": item.pop("PK"), "SK": item.pop("SK")}
+    return update_item(
+        table,
+        keys,
+        update="SET " + ", ".join(f"#{name} = :{name}" for name in item),
+        condition="attribute_not_exists(#PK) OR #job_id = :job_id OR #job_id = :former",
+        values={f":{name}": value for name, value in item.items()} | values_of({"former": former}),
+    )
 
 
-def _in_state(table: str, state: LeaseState, expired_before: str | None) -> Request:
-    values = {"state": LEASE_STATE.build(state=state)}
-    if expired_before is None:
-        return query(table, "#GSI1PK = :state", values, index="GSI1")
-    values["before"] = expired_before
-    return query(table, "#GSI1PK = :state AND #GSI1SK < :before", values, index="GSI1")
+def _free(due_at: str) -> dict[str, Any]:
+    return {"free": "free", "index": LEASE_STATE.build(state="free"), "due_at": due_at}
 
 
 def _ours(lease: JobLease) -> dict[str, Any]:

@@ -1,12 +1,12 @@
-"""An AWS that refuses some writes: forwards to the emulator, but denies uploads that match a pattern."""
+"""An AWS that refuses what a test wants refused: forwards everything else to the emulator."""
 
 from __future__ import annotations
 
 import http.client
 import re
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -16,7 +16,16 @@ HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
 @contextmanager
 def refusing_uploads(endpoint_url: str, pattern: str) -> Iterator[str]:
-    """Serve on a free port of 127.0.0.1; yields the URL."""
+    """Deny uploads whose path matches; yields the URL to send requests to."""
+    with refusing(
+        endpoint_url, lambda method, path: method == "PUT" and bool(re.search(pattern, path))
+    ) as url:
+        yield url
+
+
+@contextmanager
+def refusing(endpoint_url: str, refuses: Callable[[str, str], bool]) -> Iterator[str]:
+    """Serve on a free port of 127.0.0.1, asking with method and path before each request; yields the URL."""
     upstream = urlsplit(endpoint_url).netloc
 
     class Handler(BaseHTTPRequestHandler):
@@ -24,7 +33,7 @@ def refusing_uploads(endpoint_url: str, pattern: str) -> Iterator[str]:
 
         def forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if self.command == "PUT" and re.search(pattern, self.path):
+            if refuses(self.command, self.path):
                 self.answer(403, [("Content-Type", "application/xml")], DENIED)
                 return
             connection = http.client.HTTPConnection(upstream, timeout=60)
@@ -45,7 +54,8 @@ def refusing_uploads(endpoint_url: str, pattern: str) -> Iterator[str]:
             self.send_header("Content-Length", str(length))
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(body)
+                with suppress(ConnectionError):  # the sender may have died of a test
+                    self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             pass

@@ -54,7 +54,7 @@ def hang(*, heed_sigterm: bool) -> int:
     return ChildExit.STOPPED
 
 
-def play(script: str, task: dict[str, object]) -> int:
+def play(script: str, task: dict[str, object]) -> int:  # noqa: C901 - one case a script
     match script.partition(":"):
         case "succeed", _, _:
             return succeed(task)
@@ -71,6 +71,14 @@ def play(script: str, task: dict[str, object]) -> int:
             return int(code)
         case "noise", _, _:
             sys.stdout.write("not a report\n" + "x" * 5_000_000 + "\n")
+            return succeed(task)
+        case "attempts", _, scripts:
+            each = scripts.split(",")
+            return play(each[min(int(str(task["attempt"])), len(each)) - 1], task)
+        case "chatty", _, seconds:
+            for _ in range(10):
+                say(Progress(stage="training"))
+                time.sleep(float(seconds) / 10)
             return succeed(task)
         case "slow", _, seconds:
             time.sleep(float(seconds))

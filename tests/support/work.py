@@ -17,6 +17,7 @@ from workers.loop import run_until_stopped
 from workers.queue import JobQueue
 from workers.settings import Settings
 from workers.stop import Stop
+from workers.sweep import Sweep
 from workers.train import Training
 
 SCRIPTED = "tests.support.scripted_child"
@@ -52,6 +53,10 @@ class Bench:
 
     async def work_once(self) -> None:
         await run_until_stopped(self.queue, self.handler.handle, self.stop, self.settings, once=True)
+
+    @property
+    def sweep(self) -> Sweep[Any]:
+        return Sweep(self.handler.kind, self.queue, self.aws.table, self.settings)
 
     async def results(self) -> list[dict[str, Any]]:
         return await self.read(self.results_url)

@@ -226,3 +226,14 @@ def test_help_names_every_command_without_torch() -> None:
         "demo",
     ):
         assert name in answer.stdout
+
+
+def test_recover_sends_a_lost_message_again_and_says_how_many(stack: LocalStack) -> None:
+    soon = {"LAYOUTLM_ORPHAN_SECONDS": "0.01"}
+    assert cli(stack, "submit", "train", "my-run", **soon).returncode == 0
+    stack.client("sqs").purge_queue(QueueUrl=stack.environ["TRAIN_JOB_QUEUE_URL"])
+    answer = cli(stack, "recover", **soon)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout == "trainings brought back: 1, exports: 0\n"
+    [body] = waiting(stack, "TRAIN_JOB_QUEUE_URL")
+    assert body["job_name"] == "my-run"

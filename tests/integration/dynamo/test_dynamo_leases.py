@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from receipt_dynamo.entities import JobLease
+from receipt_dynamo.entities import JobLease, RunName
 from receipt_dynamo.errors import LeaseRefused
 
 OWNER = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
@@ -58,9 +58,9 @@ def test_a_claim_at_the_very_end_of_a_lease_is_refused(dynamo: Any) -> None:
         claim(dynamo, "b", T1, T2)
 
 
-def test_a_claim_without_a_body_keeps_the_one_that_is_there(dynamo: Any) -> None:
+def test_the_first_body_that_a_lease_was_given_stays(dynamo: Any) -> None:
     claim(dynamo, body="first")
-    assert claim(dynamo, "b", T2, T3, body=None).body == "first"
+    assert claim(dynamo, "b", T2, T3, body="second").body == "first"
 
 
 def test_a_train_and_an_export_of_one_id_have_leases_of_their_own(dynamo: Any) -> None:
@@ -92,22 +92,22 @@ def test_a_renewal_of_a_lease_that_is_gone_is_refused(dynamo: Any) -> None:
 
 
 def test_a_released_lease_can_be_claimed_at_once_with_the_failures_kept(dynamo: Any) -> None:
-    released = dynamo.release_lease(claim(dynamo), now=T0, failure=FAILURE)
+    released = dynamo.release_lease(claim(dynamo), due_at=T0, failure=FAILURE)
     assert (released.state, released.failures) == ("free", [FAILURE])
     again = claim(dynamo, "b", T0, T1)
     assert (again.attempt, again.failures) == (2, [FAILURE])
-    second = dynamo.release_lease(again, now=T0, failure=FAILURE | {"attempt": 2})
+    second = dynamo.release_lease(again, due_at=T0, failure=FAILURE | {"attempt": 2})
     assert [failure["attempt"] for failure in second.failures] == [1, 2]
 
 
 def test_a_release_without_a_failure_counts_none(dynamo: Any) -> None:
-    assert dynamo.release_lease(claim(dynamo), now=T0).failures == []
+    assert dynamo.release_lease(claim(dynamo), due_at=T0).failures == []
 
 
 def test_a_release_whose_answer_was_lost_counts_its_failure_once(dynamo: Any) -> None:
     held = claim(dynamo)
-    dynamo.release_lease(held, now=T0, failure=FAILURE)
-    assert dynamo.release_lease(held, now=T0, failure=FAILURE).failures == [FAILURE]
+    dynamo.release_lease(held, due_at=T0, failure=FAILURE)
+    assert dynamo.release_lease(held, due_at=T0, failure=FAILURE).failures == [FAILURE]
 
 
 def test_a_decided_lease_can_be_neither_claimed_nor_renewed_nor_decided_otherwise(dynamo: Any) -> None:
@@ -153,22 +153,83 @@ def test_the_first_cancel_request_is_the_one_that_stands(dynamo: Any) -> None:
     assert dynamo.request_cancel(OWNER, kind="train", now=T1).cancel_requested_at == T0
 
 
+def test_a_job_that_was_noted_but_never_claimed_can_be_cancelled(dynamo: Any) -> None:
+    noted = JobLease(kind="train", owner_id=OWNER, state="free", attempt=0, expires_at=T0)
+    dynamo.add_lease(noted)
+    dynamo.request_cancel(OWNER, kind="train", now=T1)
+    claimed = claim(dynamo)
+    assert (claimed.cancel_requested_at, claimed.body) == (T1, "{}")
+
+
 def test_a_job_that_has_ended_cannot_be_cancelled(dynamo: Any) -> None:
     dynamo.decide_lease(claim(dynamo), outcome="succeeded", decision={}, now=T1)
     with pytest.raises(LeaseRefused, match="could not be cancelled: it is decided"):
         dynamo.request_cancel(OWNER, kind="train", now=T1)
 
 
-def test_a_sweep_finds_held_leases_that_ended_and_no_others(dynamo: Any) -> None:
+def owners(dynamo: Any, state: str, before: str) -> list[str]:
+    return [lease.owner_id for lease in dynamo.list_leases("train", state, before=before)]
+
+
+def test_a_sweep_finds_held_leases_of_its_kind_that_ended_and_no_others(dynamo: Any) -> None:
     claim(dynamo, now=T0, expires_at=T1)
-    claim(dynamo, now=T0, expires_at=T3, kind="export")
-    assert [lease.kind for lease in dynamo.list_expired_leases(T2).items] == ["train"]
+    claim(dynamo, now=T0, expires_at=T1, kind="export")
+    assert owners(dynamo, "held", T1) == []
+    assert owners(dynamo, "held", T2) == [OWNER]
+
+
+def test_a_sweep_finds_free_leases_whose_moment_has_passed(dynamo: Any) -> None:
+    dynamo.release_lease(claim(dynamo), due_at=T2)
+    assert owners(dynamo, "free", T2) == []
+    assert owners(dynamo, "free", T3) == [OWNER]
 
 
 def test_a_sweep_finds_decided_leases_until_they_are_closed(dynamo: Any) -> None:
     decided = dynamo.decide_lease(claim(dynamo), outcome="succeeded", decision={"a": 1}, now=T0)
-    assert dynamo.list_decided_leases().items == [decided]
-    assert dynamo.list_decided_leases(expired_before=T1).items == []
-    assert dynamo.list_decided_leases(expired_before=T2).items == [decided]
+    assert owners(dynamo, "decided", T1) == []
+    assert dynamo.list_leases("train", "decided", before=T2) == [decided]
     dynamo.close_lease(decided)
-    assert dynamo.list_decided_leases().items == []
+    assert owners(dynamo, "decided", T2) == []
+
+
+def test_of_many_who_postpone_an_overdue_lease_one_succeeds(dynamo: Any) -> None:
+    seen = claim(dynamo, now=T0, expires_at=T1)
+    postponed = dynamo.postpone_lease(seen, due_at=T3)
+    assert (postponed.state, postponed.attempt, postponed.expires_at) == ("free", 1, T3)
+    with pytest.raises(LeaseRefused, match="could not be postponed: it is free"):
+        dynamo.postpone_lease(seen, due_at=T2)
+    assert dynamo.postpone_lease(seen, due_at=T3) == postponed  # the answer to our own write was lost
+
+
+def test_a_lease_that_was_taken_meanwhile_is_not_postponed(dynamo: Any) -> None:
+    seen = claim(dynamo, now=T0, expires_at=T1)
+    held = claim(dynamo, "b", T2, T3)
+    with pytest.raises(LeaseRefused, match="it is held at attempt 2 by b"):
+        dynamo.postpone_lease(seen, due_at=T3)
+    assert dynamo.get_lease(OWNER, kind="train") == held
+
+
+def test_a_postponed_lease_is_its_former_holders_no_more(dynamo: Any) -> None:
+    seen = claim(dynamo, now=T0, expires_at=T1)
+    dynamo.postpone_lease(seen, due_at=T3)
+    with pytest.raises(LeaseRefused):
+        dynamo.renew_lease(seen, expires_at=T3)
+    assert claim(dynamo, "b", T2, T3).attempt == 2
+
+
+def run_name(job_id: str) -> RunName:
+    return RunName(name="a-run", job_id=job_id, claimed_at=T0)
+
+
+def test_a_name_belongs_to_the_job_that_took_it_first(dynamo: Any) -> None:
+    other = str(uuid.uuid4())
+    assert dynamo.claim_run_name(run_name(OWNER)).job_id == OWNER
+    assert dynamo.claim_run_name(run_name(other)).job_id == OWNER
+    assert dynamo.claim_run_name(run_name(OWNER)).job_id == OWNER
+
+
+def test_a_name_passes_on_only_from_the_job_that_was_seen_to_need_it_no_more(dynamo: Any) -> None:
+    second, third = str(uuid.uuid4()), str(uuid.uuid4())
+    dynamo.claim_run_name(run_name(OWNER))
+    assert dynamo.claim_run_name(run_name(second), former=OWNER).job_id == second
+    assert dynamo.claim_run_name(run_name(third), former=OWNER).job_id == second

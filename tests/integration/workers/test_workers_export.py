@@ -11,9 +11,9 @@ import pytest
 
 from messages.train import TrainJob
 from receipt_dynamo.errors import NotFound
+from receipt_dynamo.times import now
 from tests.support.work import Bench, export_bench
 from workers.exporting import export_record, queue_export
-from workers.lease import timestamp
 from workers.local import LocalStack
 from workers.records import show_job
 from workers.train import job_record
@@ -151,7 +151,7 @@ async def test_a_cancelled_export_is_failed_and_says_so(stack: LocalStack, tmp_p
     async with export_bench(stack, tmp_path) as bench:
         await add_training(bench)
         await bench.send(body())
-        await bench.aws.table.request_cancel(EXPORT_ID, kind="export", now=timestamp())
+        await bench.aws.table.request_cancel(EXPORT_ID, kind="export", now=now())
         await bench.work_once()
         assert (await export_of(bench)).status == "FAILED"
         [result] = await bench.results()
@@ -163,11 +163,11 @@ async def test_queueing_an_export_again_sends_nothing_once_it_has_begun(
 ) -> None:
     async with export_bench(stack, tmp_path) as bench:
         job = bench.handler.kind.decode(received(body()))
-        await queue_export(bench.aws.table, bench.aws.sqs, bench.queue.url, job)
-        await queue_export(bench.aws.table, bench.aws.sqs, bench.queue.url, job)
+        await queue_export(bench.aws.table, bench.aws.sqs, bench.settings, job)
+        await queue_export(bench.aws.table, bench.aws.sqs, bench.settings, job)
         assert await bench.depth() == (2, 0)
         await bench.aws.table.update_coreml_export_status(EXPORT_ID, "RUNNING", attempt=1)
-        await queue_export(bench.aws.table, bench.aws.sqs, bench.queue.url, job)
+        await queue_export(bench.aws.table, bench.aws.sqs, bench.settings, job)
         assert await bench.depth() == (2, 0)
         assert export_record(job, JOB_ID).status == "PENDING"
 

@@ -7,11 +7,14 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from receipt_dynamo.clock import TableClock, steady_seconds
 from receipt_dynamo.entities import JobLease
 from receipt_dynamo.errors import NetworkError
+from receipt_dynamo.times import now
 from tests.support.work import Bench, training_bench
 from workers.errors import QueueError
-from workers.lease import Lease, timestamp
+from workers.health import Health
+from workers.lease import Lease
 from workers.local import LocalStack
 from workers.queue import Received
 
@@ -27,15 +30,17 @@ async def claim(bench: Bench, seconds: float) -> tuple[JobLease, Received]:
         kind="train",
         claim_id=str(uuid.uuid4()),
         worker="bench",
-        now=timestamp(),
-        expires_at=timestamp(seconds),
+        now=now(),
+        expires_at=bench.aws.table.clock.text(seconds),
         body="{}",
     )
     return record, message
 
 
 def lease_on(bench: Bench, record: JobLease, message: Received, seconds: float, **parts: Any) -> Lease:
-    return Lease(record, parts.get("table", bench.aws.table), bench.queue, message, seconds)
+    settings = bench.settings.model_copy(update={"lease_seconds": seconds})
+    table = parts.get("table", bench.aws.table)
+    return Lease(record, steady_seconds(), table, bench.queue, message, settings, Health())
 
 
 async def test_each_renewal_tells_the_child_and_moves_the_end(stack: LocalStack, tmp_path: Path) -> None:
@@ -56,12 +61,16 @@ async def test_each_renewal_tells_the_child_and_moves_the_end(stack: LocalStack,
 class Unreachable:
     """A table that the network does not reach."""
 
+    clock = TableClock()
+
     async def renew_lease(self, *_: object, **__: object) -> JobLease:
         raise NetworkError("no route")
 
 
 class Silent:
     """A table that never answers."""
+
+    clock = TableClock()
 
     async def renew_lease(self, *_: object, **__: object) -> JobLease:
         await asyncio.sleep(60)
@@ -75,7 +84,7 @@ async def test_a_lease_that_is_not_renewed_is_lost_before_it_ends(stack: LocalSt
             lease = lease_on(bench, record, message, 1.5, table=table)
             async with lease.held():
                 await asyncio.wait_for(lease.lost.wait(), 1.5)
-            await bench.aws.table.release_lease(record, now=timestamp())
+            await bench.aws.table.release_lease(record, due_at=now())
             await bench.queue.delete(message)
 
 
@@ -121,8 +130,8 @@ async def test_after_the_decision_only_the_message_is_kept(stack: LocalStack, tm
         record, message = await claim(bench, 2)
         lease = lease_on(bench, record, message, 2)
         async with lease.held():
-            await bench.aws.table.decide_lease(record, outcome="succeeded", decision={}, now=timestamp())
-            lease.decided()
+            await bench.aws.table.decide_lease(record, outcome="succeeded", decision={}, now=now())
+            lease.settle()
             await asyncio.sleep(2.6)
             assert await bench.depth() == (0, 1)
         assert not lease.lost.is_set()
@@ -132,6 +141,6 @@ async def test_a_cancel_that_was_asked_for_before_the_claim_is_seen_at_once(
     stack: LocalStack, tmp_path: Path
 ) -> None:
     async with training_bench(stack, tmp_path) as bench:
-        await bench.aws.table.request_cancel(JOB_ID, kind="train", now=timestamp())
+        await bench.aws.table.request_cancel(JOB_ID, kind="train", now=now())
         record, message = await claim(bench, 5)
         assert lease_on(bench, record, message, 5).cancelled.is_set()

@@ -50,7 +50,7 @@ class FakeDynamo:
 
 class AsyncFakeDynamo(FakeDynamo):
     async def batch_write_item(self, **arguments: Any) -> Any:
-        return super().batch_write_item(**arguments)
+        return super().batch_write_item(**arguments) | {"ResponseMetadata": {"HTTPHeaders": {}}}
 
 
 def unprocessed(*metrics: JobMetric) -> dict[str, Any]:

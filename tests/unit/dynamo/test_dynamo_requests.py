@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from receipt_dynamo.entities import Job, JobLease, JobMetric
+from receipt_dynamo.entities import Job, JobLease, JobMetric, RunName
 from receipt_dynamo.errors import InvalidItem, InvalidValue
 from receipt_dynamo.requests import leases, queries, records
 from receipt_dynamo.steps import Request
@@ -20,10 +20,12 @@ METRIC = JobMetric(job_id=JOB_ID, metric_name="f1", timestamp=NOW, value=0.5)
 def every_lease_write() -> list[Request]:
     return [
         leases.claim_lease(
-            "t", JOB_ID, kind="train", claim_id="c", worker="w", now=NOW, expires_at=LATER, body=None
+            "t", JOB_ID, kind="train", claim_id="c", worker="w", now=NOW, expires_at=LATER, body="{}"
         ),
         leases.renew_lease("t", LEASE, expires_at=LATER),
-        leases.release_lease("t", LEASE, now=NOW),
+        leases.release_lease("t", LEASE, due_at=NOW),
+        leases.postpone_lease("t", LEASE, due_at=LATER),
+        leases.claim_run_name("t", RunName(name="n", job_id=JOB_ID, claimed_at=NOW), former=None),
         leases.decide_lease("t", LEASE, outcome="succeeded", decision={"a": 1}, now=NOW),
         leases.close_lease("t", LEASE),
         leases.request_cancel("t", JOB_ID, kind="train", now=NOW),
@@ -111,7 +113,7 @@ def test_a_result_whose_name_cannot_stand_in_an_expression_is_refused() -> None:
 
 def test_an_update_removes_what_the_record_leaves_out() -> None:
     update = records.update_record("t", METRIC).arguments["UpdateExpression"]
-    assert update.endswith(" REMOVE #unit, #step, #epoch")
+    assert update.endswith(" REMOVE #unit, #step, #epoch, #attempt")
 
 
 def test_a_query_filters_and_projects_over_aliased_names() -> None:

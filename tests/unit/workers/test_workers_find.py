@@ -10,8 +10,8 @@ import pytest
 from messages.train import TrainJob
 from receipt_dynamo.entities import Job, JobStatus
 from receipt_dynamo.errors import AlreadyExists, NotFound
+from receipt_dynamo.times import now
 from workers.find import find_job
-from workers.lease import timestamp
 from workers.records import add_status, show_job
 from workers.settings import Settings
 from workers.train import job_record
@@ -71,5 +71,5 @@ async def test_a_record_that_another_writer_makes_meanwhile_is_updated(job: Job)
 
 async def test_a_status_line_that_is_there_already_is_no_error(job: Job) -> None:
     table: Any = Table(job)
-    note = JobStatus(job_id=job.job_id, status="running", updated_at=timestamp())
+    note = JobStatus(job_id=job.job_id, status="running", updated_at=now())
     await add_status(table, note)

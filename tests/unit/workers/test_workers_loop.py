@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from workers import loop
-from workers.errors import EndpointLost, QueueError
+from workers.errors import CredentialsMissing, CredentialsRefused, EndpointLost, QueueError
 from workers.loop import FAILED_RECEIVES, run_until_stopped
 from workers.queue import JobQueue, Received
 from workers.settings import Settings
@@ -96,3 +96,31 @@ async def test_a_sleep_ends_with_the_stop() -> None:
     assert not stop.now.is_set()
     stop.request()
     assert stop.now.is_set()
+
+
+async def test_ten_receives_refused_for_the_credentials_end_with_the_exit_code_of_credentials() -> None:
+    belt = Belt(*[CredentialsRefused("expired")] * FAILED_RECEIVES)
+    with pytest.raises(CredentialsMissing, match="Renew them") as caught:
+        await run_until_stopped(belt, never, Stop(), SETTINGS)
+    assert caught.value.exit_code == 77
+
+
+async def test_an_empty_receive_leaves_time_for_other_things_and_a_message_does_not(
+    handled: list[str],
+) -> None:
+    stop, idle = Stop(), []
+
+    async def handle(message: Received) -> None:
+        handled.append(message.message_id)
+
+    async def note() -> None:
+        idle.append(len(handled))
+        if len(idle) == 2:
+            stop.request()
+
+    await run_until_stopped(Belt(None, "a", "b", None), handle, stop, SETTINGS, idle=note)
+    assert (handled, idle) == (["a", "b"], [0, 2])
+
+
+async def never(message: Received) -> None:
+    raise AssertionError(message)

@@ -1,0 +1,139 @@
+"""Jobs longer than SQS keeps a message, and children that say nothing any more."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from receipt_dynamo.entities import JobLease
+from tests.support.work import Bench, training_bench
+from workers.errors import QueueError, QueueUnusable
+from workers.local import LocalStack
+
+JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
+LONG: dict[str, Any] = {"lease_seconds": 1.5, "message_seconds": 0.1}
+"""The first renewal comes after half a second, and finds that the message has been out for too long."""
+
+
+def body(script: str) -> dict[str, Any]:
+    return {"job_id": JOB_ID, "job_name": "demo", "tags": {"script": script}}
+
+
+async def lease_of(bench: Bench) -> JobLease:
+    lease = await bench.aws.table.get_lease(JOB_ID, kind="train")
+    assert lease is not None
+    return lease
+
+
+async def until_message_is_gone(bench: Bench) -> None:
+    async with asyncio.timeout(10):
+        while await bench.depth() != (0, 0):  # noqa: ASYNC110 - SQS tells nobody
+            await asyncio.sleep(0.05)
+
+
+async def test_a_long_jobs_message_is_deleted_and_the_lease_carries_it_to_its_end(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    async with training_bench(stack, tmp_path, **LONG) as bench:
+        await bench.send(body("hang"))
+        working = asyncio.create_task(bench.work_once())
+        await until_message_is_gone(bench)
+        assert not working.done()
+        assert (await lease_of(bench)).state == "held"
+        await bench.aws.table.request_cancel(JOB_ID, kind="train", now=bench.aws.table.clock.text())
+        await working
+        assert (await bench.aws.table.get_job(JOB_ID)).status == "cancelled"
+        assert await bench.depth() == (0, 0)
+
+
+async def test_a_long_job_that_is_stopped_goes_back_to_the_queue_as_a_new_message(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    async with training_bench(stack, tmp_path, **LONG) as bench:
+        await bench.send(body("hang"))
+        working = asyncio.create_task(bench.work_once())
+        await until_message_is_gone(bench)
+        bench.stop.request()
+        await working
+        assert (await bench.aws.table.get_job(JOB_ID)).status == "interrupted"
+        assert await bench.depth() == (1, 0)
+        again = await bench.queue.receive(wait_seconds=0, visibility_seconds=30)
+        assert again is not None
+        assert bench.handler.kind.decode(again).job_id == JOB_ID
+
+
+async def test_a_long_job_whose_new_message_cannot_be_sent_keeps_its_lease_until_it_can(
+    stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with training_bench(stack, tmp_path, **LONG) as bench:
+        put, refusals = bench.queue.put, [QueueError("down"), QueueError("down")]
+
+        async def flaky(*arguments: Any, **options: Any) -> None:
+            if refusals:
+                raise refusals.pop()
+            await put(*arguments, **options)
+
+        monkeypatch.setattr(bench.queue, "put", flaky)
+        await bench.send(body("hang"))
+        working = asyncio.create_task(bench.work_once())
+        await until_message_is_gone(bench)
+        bench.stop.request()
+        await working
+        assert not refusals
+        assert await bench.depth() == (1, 0)
+        assert (await lease_of(bench)).state == "free"
+
+
+async def test_a_child_that_says_nothing_is_ended_and_the_attempt_counted(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    async with training_bench(stack, tmp_path, stall_seconds=0.5) as bench:
+        await bench.send(body("stubborn"))
+        await asyncio.wait_for(bench.work_once(), 10)
+        [failure] = (await lease_of(bench)).failures
+        assert failure["error_class"] == "stalled"
+        assert "nothing for 0.5 seconds; it was training" in failure["message"]
+        assert await bench.depth() == (1, 0)
+
+
+async def test_a_child_that_reports_now_and_then_is_left_to_work(stack: LocalStack, tmp_path: Path) -> None:
+    async with training_bench(stack, tmp_path, stall_seconds=1.5) as bench:
+        await bench.send(body("chatty:2.5"))
+        await bench.work_once()
+        assert (await bench.aws.table.get_job(JOB_ID)).status == "succeeded"
+
+
+async def test_a_queue_that_is_deleted_under_a_running_job_does_not_cost_the_lease(
+    stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with training_bench(stack, tmp_path, lease_seconds=1.5) as bench:
+        asked = []
+
+        async def gone(*_: object) -> bool:
+            asked.append(1)
+            raise QueueUnusable("there is no such queue")
+
+        await bench.send(body("slow:2"))
+        with monkeypatch.context() as patched:
+            patched.setattr(bench.queue, "show_after", gone)
+            await bench.work_once()
+        assert asked
+        assert (await bench.aws.table.get_job(JOB_ID)).status == "succeeded"
+
+
+async def test_a_heartbeat_that_fails_in_an_unforeseen_way_loses_the_lease(
+    stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with training_bench(stack, tmp_path, lease_seconds=1.5) as bench:
+
+        async def broken(*_: object, **__: object) -> JobLease:
+            raise RuntimeError("a defect")
+
+        monkeypatch.setattr(bench.aws.table, "renew_lease", broken)
+        await bench.send(body("stubborn"))
+        await asyncio.wait_for(bench.work_once(), 10)
+        assert await bench.results() == []
+        assert (await lease_of(bench)).state == "held"

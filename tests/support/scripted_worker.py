@@ -1,0 +1,29 @@
+"""The real daemon as a process, with a scripted child for the model and a loop that a signal blocks.
+
+SIGUSR1 blocks the loop until SIGUSR2; TEST_POLL_MARGIN_SECONDS says how soon an unanswered poll counts.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from layoutlm_cli.main import main
+from tests.support.work import SCRIPTED
+from workers import health
+from workers.train import Training
+
+
+def block(*_: object) -> None:
+    sys.stderr.write("blocked\n")
+    sys.stderr.flush()
+    signal.sigwait({signal.SIGUSR2})
+
+
+if __name__ == "__main__":
+    Training.module = SCRIPTED
+    health.POLL_MARGIN_SECONDS = float(os.environ.get("TEST_POLL_MARGIN_SECONDS", health.POLL_MARGIN_SECONDS))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+    signal.signal(signal.SIGUSR1, block)
+    main()

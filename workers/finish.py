@@ -1,0 +1,145 @@
+"""The end of an attempt: record, result and message brought to what its verdict means."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.entities import JobLease
+from receipt_dynamo.entities.fields import LeaseFailure
+from receipt_dynamo.errors import CredentialsError, NetworkError, Throttled
+from receipt_dynamo.times import now
+from workers.errors import QueueError
+from workers.kind import JobT, Kind
+from workers.lease import Lease
+from workers.outcome import OUTCOMES, Ending, MessageFate, outcome_of
+from workers.queue import JobQueue, Received
+from workers.settings import Settings
+from workers.verdict import Verdict
+
+FAILURE_CHARS = 2000
+"""The lease keeps the reason of each failed attempt; many long ones would outgrow an item."""
+_PASSING = (NetworkError, Throttled, CredentialsError, QueueError)
+_LONGEST_PAUSE_SECONDS = 5
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Finish(Generic[JobT]):
+    """Finishes attempts of one kind."""
+
+    kind: Kind[JobT]
+    queue: JobQueue
+    table: AsyncDynamoClient
+    settings: Settings
+    worker: str
+
+    async def finish(self, job: JobT, lease: Lease, verdict: Verdict, message: Received) -> Ending:
+        """Do what the verdict means; returns the ending, which differs once the attempts are used up.
+
+        Raises:
+            ConditionFailed: the job is someone else's.
+            DynamoError, QueueError: AWS refused to the end of the lease. Whoever takes the job next goes on.
+        """
+        if verdict.ending is Ending.LATER and len(lease.record.failures) + 1 >= self.settings.max_attempts:
+            verdict = _out_of_attempts(lease.record, verdict)
+        fate = OUTCOMES[verdict.ending].message
+        log.info("attempt ended", ending=verdict.ending.name, reason=verdict.message)
+        if fate is MessageFate.DELETE:
+            await self._decide(job, lease, verdict)
+            await self.queue.delete(message)
+        elif fate is MessageFate.SHOW_LATER:
+            await self._free(
+                lease, message, self._backoff_seconds(lease.record), self._failure(lease, verdict)
+            )
+        elif fate is MessageFate.SHOW_NOW:
+            await insist(lambda: self.kind.interrupted(job, lease.attempt, "the host stops"), lease)
+            await self._free(lease, message, 0, None)
+        return verdict.ending
+
+    async def _decide(self, job: JobT, lease: Lease, verdict: Verdict) -> None:
+        outcome, decision = outcome_of(verdict.ending), self.kind.decide(job, lease.attempt, verdict)
+        decided = await insist(
+            lambda: self.table.decide_lease(lease.record, outcome=outcome, decision=decision, now=now()),
+            lease,
+        )
+        lease.settle()
+        await insist(lambda: self.kind.complete(decided), lease)
+        await insist(lambda: self.table.close_lease(decided), lease)
+
+    async def _free(
+        self, lease: Lease, message: Received, after_seconds: float, failure: LeaseFailure | None
+    ) -> None:
+        """Give the job to whoever comes next, after so many seconds."""
+        if lease.message_gone:
+            # Before the lease is free: a message too many is refused, one too few waits for the sweep.
+            await insist(lambda: put_back(self.queue, lease.record, after_seconds), lease)
+        due_at = self.table.clock.text(after_seconds + self.settings.orphan_seconds)
+        await insist(lambda: self.table.release_lease(lease.record, due_at=due_at, failure=failure), lease)
+        await lease.stop_beating()  # it would hide the message again
+        if not lease.message_gone:
+            await self.queue.show_after(message, after_seconds)
+
+    def _failure(self, lease: Lease, verdict: Verdict) -> LeaseFailure:
+        return {
+            "attempt": lease.attempt,
+            "error_class": str(verdict.error_class),
+            "message": str(verdict.message)[:FAILURE_CHARS],
+            "at": now(),
+            "worker": self.worker,
+        }
+
+    def _backoff_seconds(self, record: JobLease) -> float:
+        """Full jitter: anywhere below a bound that doubles with each failure."""
+        bound = self.settings.retry_base_seconds * 2 ** len(record.failures)
+        return random.uniform(0, min(bound, self.settings.retry_max_seconds))  # noqa: S311 - jitter
+
+
+async def complete(kind: Kind[JobT], table: AsyncDynamoClient, record: JobLease) -> None:
+    """Do what a decided job still lacks, whoever decided it; of a closed one send the result again."""
+    await kind.complete(record)
+    if record.state == "decided":
+        await table.close_lease(record)
+
+
+async def put_back(queue: JobQueue, record: JobLease, delay_seconds: float = 0) -> None:
+    """Send a job's request to its queue again; the lease makes one too many harmless."""
+    await queue.put(record.body or "", {"kind": record.kind}, delay_seconds=delay_seconds)
+
+
+async def insist(write: Callable[[], Awaitable[T]], lease: Lease) -> T:
+    """Repeat a write that AWS cannot take now, for as long as the job is ours: hours of work hang on it."""
+
+    async def once() -> T:  # tenacity awaits what it sees to be a coroutine function
+        return await write()
+
+    def is_over(state: RetryCallState) -> bool:
+        log.warning("write refused", error=str(state.outcome and state.outcome.exception()))
+        return lease.is_over
+
+    tries = AsyncRetrying(
+        retry=retry_if_exception_type(_PASSING),
+        wait=wait_random_exponential(multiplier=0.2, max=_LONGEST_PAUSE_SECONDS),
+        stop=is_over,
+        reraise=True,
+    )
+    return await tries(once)
+
+
+def _out_of_attempts(record: JobLease, verdict: Verdict) -> Verdict:
+    history = [*(f"attempt {f['attempt']}: {f['message']}" for f in record.failures)]
+    history.append(f"attempt {record.attempt}: {verdict.message}")
+    return Verdict(
+        Ending.NEVER,
+        error_class=verdict.error_class,
+        message=f"Failed {len(history)} times. " + " | ".join(history),
+        seconds=verdict.seconds,
+    )

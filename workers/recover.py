@@ -1,0 +1,21 @@
+"""One sweep by hand or by a timer: where the fleet has gone to zero, no idle worker is there to do it."""
+
+from __future__ import annotations
+
+from workers.aws import open_aws
+from workers.daemon import NEEDS, QUEUE_FIELD, KindName, make_kind, worker_name
+from workers.queue import JobQueue
+from workers.settings import Settings
+from workers.sweep import Sweep
+
+
+async def recover_jobs(settings: Settings, name: KindName) -> int:
+    """Put forgotten jobs of one kind back on their queue and complete decided ones; returns how many.
+
+    Raises:
+        WorkerError, DynamoError, QueueError: it cannot be done now.
+    """
+    settings.require(*NEEDS[name])
+    async with open_aws(settings) as aws:
+        queue = await JobQueue.open(aws.sqs, getattr(settings, QUEUE_FIELD[name]))
+        return await Sweep(make_kind(name, settings, aws, worker_name()), queue, aws.table, settings).run()

@@ -1,0 +1,166 @@
+"""A worker's health for whoever asks on the same host: each daemon answers on a socket in one run folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from workers.errors import SettingsError
+from workers.health import Health, HealthReport
+
+ANSWER_SECONDS = 2.0
+"""How long a reader waits for an answer; a loop that takes longer is not healthy anyway."""
+MAX_PATH_BYTES = 100
+"""The name of a socket has room for 108 bytes on Linux and 104 on macOS."""
+
+
+class WorkerStatus(BaseModel):
+    """What one worker on this host says, or that it says nothing.
+
+    Attributes:
+        kind: train or export.
+        pid: its process.
+        fresh: whether all is well.
+        reasons: why not.
+        report: its own words; None when it did not answer.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    pid: int
+    fresh: bool
+    reasons: tuple[str, ...]
+    report: HealthReport | None
+
+
+@asynccontextmanager
+async def status_served(health: Health, kind: str, folder: Path) -> AsyncIterator[Path]:
+    """Answer each connection with the report as one JSON line while the block runs; yields the socket.
+
+    Raises:
+        SettingsError: the folder cannot hold a socket of ours.
+    """
+    path = folder / f"{kind}-{os.getpid()}.sock"
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # The line fits into the socket's own buffer, so nobody waits for a reader that does not read.
+        writer.write(health.report().model_dump_json().encode() + b"\n")
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_unix_server(answer, sock=_bind(path))
+    try:
+        yield path
+    finally:
+        server.close()
+        path.unlink(missing_ok=True)
+
+
+def _bind(path: Path) -> socket.socket:
+    """Bind a socket that only we may connect to, in a folder cleared of those whose daemons were killed."""
+    if len(os.fsencode(path)) > MAX_PATH_BYTES:
+        raise SettingsError(
+            f"{path} is longer than a socket's name may be. Set LAYOUTLM_RUN_DIR to a shorter path."
+        )
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _clear(path)
+        with _private_files():
+            listener.bind(str(path))
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            f"{path.parent} cannot be used: {error}. Set LAYOUTLM_RUN_DIR to a folder of this user's own."
+        ) from error
+    return listener
+
+
+@contextmanager
+def _private_files() -> Iterator[None]:
+    """What is made meanwhile is ours alone from its first moment on."""
+    before = os.umask(0o177)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _clear(path: Path) -> None:
+    """Make the folder, ours alone, or remove from it what nobody listens to any more."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in list(_sockets(path.parent)):
+        if left == path or not _is_running(_pid_of(left)):
+            left.unlink(missing_ok=True)
+
+
+def read_statuses(folder: Path) -> list[WorkerStatus]:
+    """Ask every worker whose socket is in the folder.
+
+    Raises:
+        SettingsError: the folder belongs to another user.
+    """
+    try:
+        found = [_ask(path) for path in _sockets(folder)]
+    except PermissionError as error:
+        raise SettingsError(
+            f"{folder} cannot be read. Run this as the user of the workers, or as root."
+        ) from error
+    return [status for status in found if status is not None]
+
+
+def _ask(path: Path) -> WorkerStatus | None:
+    """One worker's answer; None when nobody listens there any more."""
+    kind, pid = path.stem.rpartition("-")[0], _pid_of(path)
+
+    def at_fault(reason: str) -> WorkerStatus:
+        return WorkerStatus(kind=kind, pid=pid, fresh=False, reasons=(reason,), report=None)
+
+    try:
+        answer = _read(path)
+        report = HealthReport.model_validate_json(answer)
+    except (FileNotFoundError, ConnectionError):
+        return None
+    except (TimeoutError, BlockingIOError):
+        return at_fault(f"it did not answer within {ANSWER_SECONDS:.0f} s")
+    except ValidationError:
+        # Nothing at all: it ended while we asked.
+        return at_fault("it answered in a form that this version does not know") if answer else None
+    return WorkerStatus(kind=kind, pid=pid, fresh=report.fresh, reasons=report.reasons, report=report)
+
+
+def _read(path: Path) -> bytes:
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as reader:
+        reader.settimeout(ANSWER_SECONDS)
+        reader.connect(str(path))
+        parts = []
+        while part := reader.recv(65536):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def _sockets(folder: Path) -> Iterator[Path]:
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        if path.suffix == ".sock" and path.stem.rpartition("-")[2].isdigit():
+            yield path
+
+
+def _pid_of(path: Path) -> int:
+    return int(path.stem.rpartition("-")[2])
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)  # else it runs, as another user
+    return True

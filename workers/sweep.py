@@ -1,0 +1,119 @@
+"""Finds the jobs that nobody works on and no message stands for, and brings them back.
+
+A worker can die after its message was deleted, between a decision and its result, or a queue can lose a
+message: then only the lease still knows of the job. Workers whose queue is empty look for such leases.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Generic
+
+import structlog
+
+from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.entities import JobLease
+from receipt_dynamo.entities.fields import LeaseKind
+from receipt_dynamo.errors import AlreadyExists, DynamoError, LeaseRefused
+from receipt_dynamo.times import now
+from workers.errors import QueueError
+from workers.finish import complete, put_back
+from workers.kind import JobT, Kind
+from workers.queue import JobQueue, Received
+from workers.settings import Settings
+from workers.topology import RETENTION_SECONDS
+
+log = structlog.get_logger(__name__)
+
+
+async def register(
+    table: AsyncDynamoClient, settings: Settings, kind: LeaseKind, owner_id: str, body: str
+) -> None:
+    """Note a request that was just sent in a free lease, so that a lost message is noticed."""
+    lease = JobLease(
+        kind=kind,
+        owner_id=owner_id,
+        state="free",
+        attempt=0,
+        expires_at=table.clock.text(settings.orphan_seconds),
+        body=body,
+    )
+    with suppress(AlreadyExists):  # somebody works on it already
+        await table.add_lease(lease)
+
+
+@dataclass(slots=True)
+class Sweep(Generic[JobT]):
+    """Looks for forgotten jobs of one kind."""
+
+    kind: Kind[JobT]
+    queue: JobQueue
+    table: AsyncDynamoClient
+    settings: Settings
+    _due: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._plan()
+
+    async def run_if_due(self) -> None:
+        """Sweep once in a while; workers that started together do not do it together."""
+        if self.table.clock.steady() < self._due:
+            return
+        self._plan()
+        try:
+            await self.run()
+        except (DynamoError, QueueError) as error:
+            log.warning("sweep failed", error=str(error))
+
+    async def run(self) -> int:
+        """Bring back what is found; returns how many jobs that were.
+
+        Raises:
+            DynamoError, QueueError: AWS refused; what is left is found the next time.
+        """
+        clock, kind = self.table.clock, self.kind.name
+        # For as long again as the lease was, its message is likely to show itself.
+        dead = await self.table.list_leases(kind, "held", before=clock.text(-self.settings.lease_seconds))
+        waiting = await self.table.list_leases(kind, "free", before=clock.text())
+        decided = await self.table.list_leases(kind, "decided", before=clock.text())
+        brought_back = [await self._try(self._put_back, one) for one in (*dead, *waiting) if not one.by_hand]
+        brought_back += [await self._try(self._complete, one) for one in decided]
+        return sum(brought_back)
+
+    async def _try(self, step: Callable[[JobLease], Awaitable[bool]], lease: JobLease) -> bool:
+        try:
+            return await step(lease)
+        except (DynamoError, QueueError):
+            raise
+        except Exception:
+            # One lease that cannot be read must not keep the others from being found, sweep after sweep.
+            log.exception("a lease cannot be brought back", job_id=lease.owner_id, state=lease.state)
+            return False
+
+    async def _complete(self, decided: JobLease) -> bool:
+        await complete(self.kind, self.table, decided)
+        log.warning("completed a decided job", job_id=decided.owner_id, outcome=decided.outcome)
+        return True
+
+    async def _put_back(self, seen: JobLease) -> bool:
+        # A cancel that came before its job leaves a lease without a request; look at it no more.
+        wait = RETENTION_SECONDS if seen.body is None else self.settings.orphan_seconds
+        try:
+            await self.table.postpone_lease(seen, due_at=self.table.clock.text(wait))
+        except LeaseRefused:
+            return False  # somebody else was first
+        if seen.body is None:
+            return False
+        await put_back(self.queue, seen)
+        if seen.state == "held":
+            job = self.kind.decode(Received(message_id=seen.owner_id, body=seen.body, receipt_handle=""))
+            await self.kind.interrupted(job, seen.attempt, f"its worker {seen.worker} is gone")
+        log.warning("put a job back", job_id=seen.owner_id, was=seen.state, since=seen.expires_at, now=now())
+        return True
+
+    def _plan(self) -> None:
+        pause = self.settings.sweep_seconds * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+        self._due = self.table.clock.steady() + pause
