@@ -135,7 +135,9 @@ class Failure(Message):
 
 
 Report = Progress | Trained | Exported | Failure
-_REPORT: pydantic.TypeAdapter[Report] = pydantic.TypeAdapter(Annotated[Report, Field(discriminator="type")])
+_REPORT: pydantic.TypeAdapter[Report] = pydantic.TypeAdapter(
+    Annotated[Report, Field(discriminator="type")], config=pydantic.ConfigDict(defer_build=True)
+)
 
 
 def parse_report(line: str | bytes) -> Report | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import pydantic
-from pydantic_core import ErrorDetails, from_json
+from pydantic_core import ErrorDetails, from_json, to_json
 
 from messages.errors import Fault, InvalidMessage, shorten
 from messages.export import ExportJob, ExportResult
@@ -18,7 +18,7 @@ KIND_ATTRIBUTE = "kind"
 """Optional message attribute; a sender that sets it is held to it."""
 
 _M = TypeVar("_M", bound=Message)
-_UUID: pydantic.TypeAdapter[str] = pydantic.TypeAdapter(Uuid)
+_UUID: pydantic.TypeAdapter[str] = pydantic.TypeAdapter(Uuid, config=pydantic.ConfigDict(defer_build=True))
 _ID_FIELD = {"train": "job_id", "export": "export_id"}
 
 
@@ -60,7 +60,9 @@ def encode(message: Message) -> str:
     data = message.model_dump(mode="json", exclude_none=True)
     if "quantize" in type(message).model_fields:
         data["quantize"] = getattr(message, "quantize")  # noqa: B009 - not every message has it
-    return pydantic.TypeAdapter(dict[str, Any]).dump_json(data).decode()
+    text = to_json(data).decode()
+    # The two characters that JSON may hold and SQS refuses; a sender's text can bring them into a reason.
+    return text.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
 
 
 def _decode(model: type[_M], kind: str, body: str | bytes, message_id: str, said: str | None) -> _M:

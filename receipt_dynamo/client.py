@@ -9,7 +9,9 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from botocore.config import Config
+from pydantic.dataclasses import is_pydantic_dataclass, rebuild_dataclass
 
+from receipt_dynamo import entities
 from receipt_dynamo.edge import errors_translated
 from receipt_dynamo.entities import (
     CoreMLExport,
@@ -38,6 +40,10 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# Threads that are the first to use a record would build its validator at the same moment, over each other.
+for _kind in filter(is_pydantic_dataclass, vars(entities).values()):
+    rebuild_dataclass(_kind)
 
 
 def _threaded(

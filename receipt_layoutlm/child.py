@@ -21,6 +21,7 @@ import pydantic
 from messages.child import ChildExit, ErrorClass, Exported, Failure, Progress, Report, Trained
 from messages.fields import Message
 from receipt_dynamo import errors as dynamo
+from receipt_dynamo.session import check_before_requests
 from receipt_layoutlm.errors import LayoutLMError
 from receipt_layoutlm.guard import watch_lease
 
@@ -33,6 +34,10 @@ _TABLE_ERRORS: dict[type[dynamo.DynamoError], ErrorClass] = {
     dynamo.InvalidItem: ErrorClass.DATA,
     dynamo.ItemTooLarge: ErrorClass.DATA,
 }
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+# How torch and the system's allocator say it: by a RuntimeError or an OSError of many causes.
+_DEVICE_FULL = "out of memory"  # "CUDA ...", "MPS backend ..."
+_HOST_FULL = ("DefaultCPUAllocator", "can't allocate memory", "Cannot allocate memory")
 log = logging.getLogger(__name__)
 
 
@@ -87,7 +92,8 @@ def run_child(
         An exit code of `ChildExit`; the reason of a failure went out as the last report line.
     """
     reporter = _claim_stdout()
-    watch_lease()
+    if not os.isatty(0):  # a person at a terminal has no daemon, and no lease to lose
+        check_before_requests(watch_lease().check)
     stop = StopRequested()
     stop.install()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
@@ -103,16 +109,34 @@ def run_child(
 
 def classify(error: BaseException) -> tuple[ErrorClass, str]:
     """The class of an error and the sentence that a person reads."""
+    # A full disk or memory first: whoever met it may have taken it for a fault of the file being read.
+    for one in filter(None, (error, error.__cause__)):
+        if isinstance(one, OSError) and one.errno in _DISK_FULL:
+            return ErrorClass.DISK, f"The disk is full ({one}). Free some space in the work directory."
+        if (shortage := _memory_shortage(one)) is not None:
+            return ErrorClass.MEMORY, shortage
     if isinstance(error, LayoutLMError):
         return error.error_class, str(error)
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return ErrorClass.DISK, f"The disk is full ({error}). Free some space in the work directory."
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return ErrorClass.MEMORY, f"Out of memory ({error}). Use a smaller batch_size."
     for kind, error_class in _TABLE_ERRORS.items():
         if isinstance(error, kind):
             return error_class, str(error)
     return ErrorClass.CRASHED, f"{type(error).__name__}: {error}"
+
+
+def _memory_shortage(error: BaseException) -> str | None:
+    """Whose memory was too small, in a sentence; None for an error of another kind."""
+    said = str(error).split("\n", 1)[0]
+    if isinstance(error, MemoryError) or any(sign in said for sign in _HOST_FULL):
+        return (
+            f"The host's memory is full ({said or 'MemoryError'}). Use a host with more memory, or a smaller "
+            "batch_size for a training."
+        )
+    if isinstance(error, RuntimeError) and _DEVICE_FULL in said:
+        return (
+            f"The accelerator's memory is full ({said}). Use a smaller batch_size with more "
+            "gradient_accumulation_steps, a shorter max_seq_length, or a larger accelerator."
+        )
+    return None
 
 
 def _claim_stdout() -> Reporter:

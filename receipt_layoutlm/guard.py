@@ -1,49 +1,92 @@
-"""Ends this process when the daemon that holds the job's lease is gone, frozen or cut off.
+"""Ends this process once its job may be someone else's: its daemon is gone, frozen or cut off.
 
-The daemon says through standard input for how many seconds the lease is still good. A daemon that was
-killed closes the pipe; one that is frozen says nothing. In both cases another worker may start the same
-job, and two of them must never write.
+The daemon says through standard input until which steady second the lease is good, one line a renewal. A
+daemon that was killed closes the pipe; one that is frozen says nothing. In both cases another worker may
+start the same job, and two of them must never write.
 """
 
 from __future__ import annotations
 
-import logging
 import os
-import selectors
+import select
 import threading
-import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn
 
 from messages.child import ChildExit
+from receipt_dynamo.clock import steady_seconds
 
-log = logging.getLogger(__name__)
+LOOK_SECONDS = 1.0
+"""How often the clock is looked at: a timer that was set before the host slept rings late by as long."""
 
-
-def watch_lease(descriptor: int = 0) -> None:
-    """Start the watching thread; standard input must be the daemon's pipe."""
-    threading.Thread(target=_watch, args=(descriptor,), name="lease-guard", daemon=True).start()
-
-
-def _watch(descriptor: int) -> None:
-    good_until: float | None = None
-    with selectors.DefaultSelector() as selector:
-        selector.register(descriptor, selectors.EVENT_READ)
-        while True:
-            remaining = None if good_until is None else good_until - time.monotonic()
-            if remaining is not None and remaining <= 0:
-                _leave("the daemon has not renewed the lease")
-            if not selector.select(remaining):
-                continue
-            said = os.read(descriptor, 4096)
-            if not said:
-                _leave("the daemon is gone")
-            good_until = time.monotonic() + _last_seconds(said)
+_STDERR = 2
 
 
-def _last_seconds(said: bytes) -> float:
-    return float(said.split()[-1])
+def watch_lease(descriptor: int = 0) -> Guard:
+    """Start the watching thread; standard input must be the daemon's pipe.
+
+    Returns:
+        The guard, to be asked before each write: a process that was frozen may wake up in any thread first.
+    """
+    guard = Guard(descriptor)
+    threading.Thread(target=guard.watch, name="lease-guard", daemon=True).start()
+    return guard
 
 
-def _leave(why: str) -> None:
-    log.error("ending at once: %s, so the job may be someone else's", why)
+class Guard:
+    """What the daemon has said about the lease, and the end of this process when that has run out.
+
+    Args:
+        descriptor: where the daemon's lines are read.
+        steady: the clock that the daemon goes by.
+    """
+
+    def __init__(self, descriptor: int, steady: Callable[[], float] = steady_seconds) -> None:
+        self._descriptor = descriptor
+        self._steady = steady
+        self._safe_until: float | None = None
+        self._unread = b""
+        self._listening = threading.Lock()
+
+    def check(self) -> None:
+        """Hear what the daemon has said so far; end the process if the job is not surely ours.
+
+        Waits for its first word: a daemon that was frozen as soon as it had started us has not said it.
+        """
+        with self._listening:
+            while self._can_hear(None if self._safe_until is None else 0.0):
+                self._hear(os.read(self._descriptor, 4096))
+            if self._left_seconds() <= 0:
+                _leave("the lease was not renewed in time")
+
+    def watch(self) -> NoReturn:
+        """Check whenever the daemon speaks, when the time is up, and each second."""
+        try:
+            while True:
+                self.check()
+                self._can_hear(max(0.0, min(self._left_seconds(), LOOK_SECONDS)))
+        finally:
+            _leave("the guard failed")
+
+    def _can_hear(self, patience: float | None) -> bool:
+        return bool(select.select([self._descriptor], [], [], patience)[0])
+
+    def _hear(self, said: bytes) -> None:
+        if not said:
+            _leave("the daemon is gone")
+        *lines, self._unread = (self._unread + said).split(b"\n")
+        if lines:
+            self._safe_until = float(lines[-1])
+
+    def _left_seconds(self) -> float:
+        return float("inf") if self._safe_until is None else self._safe_until - self._steady()
+
+
+def _leave(why: str) -> NoReturn:
+    # Not by logging: a frozen daemon empties no pipe, and a full one would hold whoever writes for ever.
+    with suppress(OSError):
+        if select.select([], [_STDERR], [], 0)[1]:
+            os.write(_STDERR, f"ending at once: {why}, so the job may be someone else's\n".encode())
     # No handler and no buffer gets a chance: whatever they would write is not ours to write any more.
-    os._exit(ChildExit.RETRY)
+    os._exit(ChildExit.LAPSED)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3
 import botocore.exceptions as aws
 from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
 from messages.fields import S3Place
+from receipt_dynamo.session import new_session
 from receipt_layoutlm.errors import (
     CheckpointError,
     ConfigurationError,
@@ -26,16 +26,29 @@ from receipt_layoutlm.errors import (
 )
 
 _THREADS = 8
+_CHUNK_BYTES = 1_048_576
 _CREDENTIAL_CODES = {"ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidToken"}
 _THROTTLE_CODES = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "503"}
 
 
 class Storage:
-    """S3 limited to the buckets on an allow list."""
+    """S3 limited to the buckets on an allow list.
 
-    def __init__(self, allowed_buckets: Iterable[str], client: Any = None) -> None:
+    Args:
+        allowed_buckets: the list.
+        client: a boto3 S3 client to use instead of making one.
+        on_bytes: told, in any thread, how many bytes of a file have just come or gone.
+    """
+
+    def __init__(
+        self,
+        allowed_buckets: Iterable[str],
+        client: Any = None,
+        on_bytes: Callable[[int], None] | None = None,
+    ) -> None:
         self.allowed_buckets = frozenset(allowed_buckets)
         self._client = client
+        self._on_bytes = on_bytes or (lambda _: None)
 
     @property
     def client(self) -> Any:
@@ -45,7 +58,7 @@ class Storage:
                 retries={"mode": "standard", "max_attempts": 5}, max_pool_connections=2 * _THREADS
             )
             with translated("S3"):
-                self._client = boto3.client("s3", config=retries)
+                self._client = new_session().client("s3", config=retries)
         return self._client
 
     def place(self, uri: str) -> S3Place:
@@ -85,7 +98,8 @@ class Storage:
         place = self.place(uri)
         try:
             with translated(uri):
-                return bytes(self.client.get_object(Bucket=place.bucket, Key=place.key)["Body"].read())
+                body = self.client.get_object(Bucket=place.bucket, Key=place.key)["Body"]
+                return b"".join(self._counted(body.iter_chunks(_CHUNK_BYTES)))
         except ObjectMissing:
             return None
 
@@ -102,7 +116,9 @@ class Storage:
         """Upload one file, in parts where it is large; returns its ETag without quotes."""
         place = self.place(uri)
         with translated(uri):
-            self.client.upload_file(str(path), place.bucket, place.key, Config=_transfer())
+            self.client.upload_file(
+                str(path), place.bucket, place.key, Config=_transfer(), Callback=self._on_bytes
+            )
             head = self.client.head_object(Bucket=place.bucket, Key=place.key)
         return str(head["ETag"]).strip('"')
 
@@ -138,12 +154,22 @@ class Storage:
         with ThreadPoolExecutor(_THREADS) as pool, translated(uri):
             jobs = [
                 pool.submit(
-                    self.client.download_file, place.bucket, place.key + name, str(path), Config=_transfer()
+                    self.client.download_file,
+                    place.bucket,
+                    place.key + name,
+                    str(path),
+                    Config=_transfer(),
+                    Callback=self._on_bytes,
                 )
                 for name, path in wanted
             ]
             for job in jobs:
                 job.result()
+
+    def _counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self._on_bytes(len(chunk))
+            yield chunk
 
 
 class ObjectMissing(CheckpointError):  # noqa: N818 - reads as what happened
@@ -198,5 +224,6 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 def _transfer() -> TransferConfig:
-    # One file's parts share the pool of threads that its neighbours use.
-    return TransferConfig(max_concurrency=4)
+    # One file's parts share the pool of threads that its neighbours use. "classic", because on some hosts
+    # boto3 would pick a client whose requests pass no check of the session.
+    return TransferConfig(max_concurrency=4, preferred_transfer_client="classic")

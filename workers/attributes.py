@@ -28,7 +28,7 @@ ORIGINAL = "original_attributes"
 MAX_FAULTS = 100
 BRIEF_CHARS = 200
 _BINARY = "Binary"
-_REFUSED = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_REFUSED = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 """What SQS takes in no text; a key of somebody's JSON may hold it, and then a reason quotes it."""
 
 
@@ -37,8 +37,9 @@ class _Packed(TypedDict):
     value: str
 
 
-_PACKED: pydantic.TypeAdapter[dict[str, _Packed]] = pydantic.TypeAdapter(dict[str, _Packed])
-_FAULTS: pydantic.TypeAdapter[list[Fault]] = pydantic.TypeAdapter(list[Fault])
+_DEFERRED = pydantic.ConfigDict(defer_build=True)
+_PACKED: pydantic.TypeAdapter[dict[str, _Packed]] = pydantic.TypeAdapter(dict[str, _Packed], config=_DEFERRED)
+_FAULTS: pydantic.TypeAdapter[list[Fault]] = pydantic.TypeAdapter(list[Fault], config=_DEFERRED)
 
 
 def of_texts(texts: Mapping[str, str]) -> Attributes:

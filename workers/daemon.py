@@ -7,12 +7,11 @@ import os
 import platform
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
 from receipt_dynamo.errors import CredentialsError, DynamoError, NetworkError, Throttled
-from workers.aws import Aws, open_aws
 from workers.errors import CredentialsMissing, EndpointLost, QueueError, SettingsError, WorkerError
 from workers.export import Exporting
 from workers.handle import Handler
@@ -26,6 +25,9 @@ from workers.stop import Stop
 from workers.sweep import Sweep
 from workers.train import Training
 from workers.watch import watch
+
+if TYPE_CHECKING:
+    from workers.aws import Aws
 
 KindName = Literal["train", "export"]
 NEEDS: dict[KindName, tuple[str, ...]] = {
@@ -70,6 +72,10 @@ async def run_daemon(name: KindName, settings: Settings, *, once: bool = False) 
     health = Health(Limits.of(settings))
     try:
         settings.require(*NEEDS[name])
+        # aiobotocore is as much to import as all the rest. Here the signals are heard already, and wrong
+        # settings have been told without it.
+        from workers.aws import open_aws  # noqa: PLC0415
+
         async with _watched(name, settings, stop, health), open_aws(settings) as aws:
             queue = await _open_queue(aws, getattr(settings, QUEUE_FIELD[name]), stop)
             if queue is None:

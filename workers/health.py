@@ -57,7 +57,7 @@ class Limits:
 class Sign(BaseModel):
     """One sign of life. No limit: none is expected while the worker does what it does now."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     age_seconds: float | None
     limit_seconds: float | None
@@ -67,7 +67,7 @@ class Sign(BaseModel):
 class Work(BaseModel):
     """The job that is being worked on."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     kind: str
     job_id: str
@@ -89,7 +89,7 @@ class HealthReport(BaseModel):
         reasons: why not, one sentence each.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     state: State
     since_seconds: float

@@ -134,7 +134,9 @@ class LocalStack:
     def _make_queues(self, suffix: str) -> None:
         sqs = self.client("sqs")
         for spec in QUEUES:
-            dead = sqs.create_queue(QueueName=spec.dead_letter_name + suffix)["QueueUrl"]
+            dead = sqs.create_queue(
+                QueueName=spec.dead_letter_name + suffix, Attributes=spec.dead_letter_attributes
+            )["QueueUrl"]
             arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"][
                 "QueueArn"
             ]

@@ -18,7 +18,7 @@ from workers.errors import SettingsError
 class Settings(BaseModel):
     """Every setting of daemons and commands; the alias is the environment variable."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     table_name: str | None = Field(None, alias="DYNAMO_TABLE_NAME", description="The DynamoDB table.")
     region: str | None = Field(None, alias="AWS_REGION", description="The AWS region, for example us-east-1.")

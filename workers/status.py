@@ -31,7 +31,7 @@ class WorkerStatus(BaseModel):
         report: its own words; None when it did not answer.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     kind: str
     pid: int

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from workers.settings import Settings
 
-RETENTION_SECONDS = 14 * 24 * 3600
+RETENTION_SECONDS = 10 * 24 * 3600
+DEAD_LETTER_RETENTION_SECONDS = 14 * 24 * 3600
+"""SQS's own limit, and longer than a queue's: a message that SQS itself moves keeps its age."""
 MAX_RECEIVES = 1000
 """SQS's own limit. Attempts are counted in the lease, where a job that is held elsewhere or was interrupted
 does not count; SQS's count is only the last net under a body that ends the worker before it can be read."""
@@ -30,6 +32,11 @@ class QueueSpec:
     def variable(self) -> str:
         """The environment variable that carries its URL."""
         return str(Settings.model_fields[self.setting].alias)
+
+    @property
+    def dead_letter_attributes(self) -> dict[str, str]:
+        """The attributes that CreateQueue takes for the dead-letter queue."""
+        return {"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_SECONDS)}
 
     def attributes(self, dead_letter_arn: str) -> dict[str, str]:
         """The attributes that CreateQueue takes."""

@@ -67,7 +67,7 @@ class Training:
         run = self.run_place(job)
         record = job_record(job, run, status="running")
         await show_job(self._table, record, attempt)
-        await self._note(job.job_id, "running", f"attempt {attempt}")
+        await self._note(job.job_id, "running", attempt, f"attempt {attempt}")
         return TrainTask(
             job=job,
             attempt=attempt,
@@ -81,7 +81,7 @@ class Training:
         """Show that the job waits for another host."""
         with suppress(NotFound):  # ended before the record was made: nothing to show yet
             await self._table.update_job_status(job.job_id, "interrupted", attempt=attempt)
-            await self._note(job.job_id, "interrupted", why)
+            await self._note(job.job_id, "interrupted", attempt, why)
 
     def decide(self, job: TrainJob, attempt: int, verdict: Verdict) -> dict[str, Any]:
         """The result's body, the Job's new attributes and, after a success, the export to queue."""
@@ -128,6 +128,7 @@ class Training:
                 updated_at=record.decided_at or now(),
                 message=why or result.status,
                 updated_by=self._worker,
+                attempt=record.attempt,
             )
             await add_status(self._table, note)
             if decision["export"]:
@@ -150,9 +151,14 @@ class Training:
         )
         return True
 
-    async def _note(self, job_id: str, status: JobState, message: str) -> None:
+    async def _note(self, job_id: str, status: JobState, attempt: int, message: str) -> None:
         note = JobStatus(
-            job_id=job_id, status=status, updated_at=now(), message=message, updated_by=self._worker
+            job_id=job_id,
+            status=status,
+            updated_at=now(),
+            message=message,
+            updated_by=self._worker,
+            attempt=attempt,
         )
         await add_status(self._table, note)
 

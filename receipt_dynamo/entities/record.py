@@ -19,7 +19,8 @@ from receipt_dynamo.errors import InvalidItem, InvalidValue
 from receipt_dynamo.keys import LAYOUTS, KeyTemplate
 from receipt_dynamo.values import Item, read_value, write_value
 
-STRICT = ConfigDict(strict=True, extra="forbid")
+# A daemon touches a third of the records; validators are built for those, when they are first used.
+STRICT = ConfigDict(strict=True, extra="forbid", defer_build=True)
 
 
 class Record:

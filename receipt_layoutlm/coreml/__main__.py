@@ -2,9 +2,17 @@
 
 import sys
 
-from messages.child import ExportTask
-from receipt_layoutlm.child import run_child
-from receipt_layoutlm.coreml.export import export
+from messages.child import Exported, ExportTask
+from receipt_layoutlm.child import Reporter, StopRequested, run_child
+from receipt_layoutlm.progress import Pulse
+
+
+def _export(task: ExportTask, reporter: Reporter, stop: StopRequested) -> Exported:
+    with Pulse(reporter).working("starting"):
+        # Here, because loading coremltools takes seconds in which the lease is to be watched already.
+        from receipt_layoutlm.coreml.export import export  # noqa: PLC0415
+    return export(task, reporter, stop)
+
 
 if __name__ == "__main__":
-    sys.exit(run_child(ExportTask, export, sys.argv[1:]))
+    sys.exit(run_child(ExportTask, _export, sys.argv[1:]))

@@ -9,9 +9,17 @@ import sys
 # soon as another process wants it too: beside two busy processes on two cores that halves the speed.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from messages.child import TrainTask
-from receipt_layoutlm.child import run_child
-from receipt_layoutlm.training.run import train
+from messages.child import Trained, TrainTask
+from receipt_layoutlm.child import Reporter, StopRequested, run_child
+from receipt_layoutlm.progress import Pulse
+
+
+def _train(task: TrainTask, reporter: Reporter, stop: StopRequested) -> Trained:
+    with Pulse(reporter).working("starting"):
+        # Here, because loading torch takes seconds in which the lease is to be watched already.
+        from receipt_layoutlm.training.run import train  # noqa: PLC0415
+    return train(task, reporter, stop)
+
 
 if __name__ == "__main__":
-    sys.exit(run_child(TrainTask, train, sys.argv[1:]))
+    sys.exit(run_child(TrainTask, _train, sys.argv[1:]))

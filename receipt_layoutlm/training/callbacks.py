@@ -17,11 +17,17 @@ from receipt_layoutlm.child import Stopped, StopRequested
 from receipt_layoutlm.data.split import Split
 from receipt_layoutlm.errors import Diverged
 from receipt_layoutlm.evaluation.evaluate import Evaluation
+from receipt_layoutlm.progress import Pulse
 from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.checkpoints import CHECKPOINT_FILES, Identity, checkpoint_name, seal, upload
 from receipt_layoutlm.training.config import RunConfig
-from receipt_layoutlm.training.history import EpochRecord, best_epoch, is_complete, is_exhausted
-from receipt_layoutlm.training.progress import Pulse
+from receipt_layoutlm.training.history import (
+    EpochRecord,
+    RunningLoss,
+    best_epoch,
+    is_complete,
+    is_exhausted,
+)
 from receipt_layoutlm.training.recorder import Recorder
 from receipt_layoutlm.training.resume import RESUME_STATE, ResumeState
 
@@ -38,6 +44,7 @@ class Run:
     split: Split
     dataset_hash: str
     history: list[EpochRecord] = field(default_factory=list)
+    loss: RunningLoss = field(default_factory=RunningLoss)
     seconds_before: float = 0.0
     started: float = field(default_factory=time.monotonic)
 
@@ -59,6 +66,8 @@ class Run:
             val_split_source=self.split.source,
             val_keys_missing=self.split.missing,
             history=tuple(self.history),
+            epoch_loss_total=self.loss.total,
+            epoch_loss_steps=self.loss.steps,
             train_seconds=self.train_seconds,
             total_flos=total_flos,
         )
@@ -122,6 +131,12 @@ class RecordCallback(TrainerCallback):  # type: ignore[misc]
     def __init__(self, run: Run) -> None:
         self._run = run
 
+    def on_step_end(
+        self, _args: TrainingArguments, _state: TrainerState, _control: TrainerControl, **_: Any
+    ) -> None:
+        """A step has added its loss."""
+        self._run.loss.steps += 1
+
     def on_evaluate(
         self,
         _args: TrainingArguments,
@@ -134,7 +149,8 @@ class RecordCallback(TrainerCallback):  # type: ignore[misc]
         if evaluation is None:
             return control
         run = self._run
-        record = _epoch_record(state, evaluation)
+        record = _epoch_record(state, evaluation, run.loss.mean)
+        run.loss.reset()
         run.history.append(record)
         run.recorder.record_epoch(run.history)
         run.pulse.say(
@@ -168,9 +184,10 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
         folder = Path(str(args.output_dir)) / checkpoint_name(state.global_step)
         (folder / RESUME_STATE).write_text(run.memory(state.total_flos).model_dump_json(), encoding="utf-8")
         is_best = run.best is not None and run.best.global_step == state.global_step
-        self._upload(folder, state, is_best=is_best)
-        if is_best:
-            publish_best(run, folder)
+        with run.pulse.working("uploading", folder.name):
+            self._upload(folder, state, is_best=is_best)
+            if is_best:
+                publish_best(run, folder)
         shutil.rmtree(folder)
         if run.stop and not is_complete(run.history, run.config.hyperparameters):
             raise Stopped
@@ -180,8 +197,7 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
         facts = run.facts(state.global_step, float(state.epoch or 0))
         manifest = seal(folder, CHECKPOINT_FILES, facts, _identity(run, state.global_step))
         uri = f"{run.config.checkpoints_uri}{checkpoint_name(state.global_step)}/"
-        run.pulse.say("uploading", folder.name, epoch=state.epoch, step=state.global_step)
-        upload(run.storage, folder, manifest, uri, lambda name: run.pulse.beat("uploading", name))
+        upload(run.storage, folder, manifest, uri)
         run.recorder.record_checkpoint(uri, manifest, is_best=is_best)
 
 
@@ -196,7 +212,7 @@ def publish_best(run: Run, folder: Path) -> None:
     facts = run.facts(best.global_step, best.epoch)
     manifest = seal(folder, MODEL_FILES, facts, _identity(run, best.global_step))
     run.pulse.say("uploading", "best", epoch=best.epoch, step=best.global_step)
-    upload(run.storage, folder, manifest, run.config.best_uri, lambda name: run.pulse.beat("uploading", name))
+    upload(run.storage, folder, manifest, run.config.best_uri)
 
 
 def _identity(run: Run, step: int) -> Identity:
@@ -204,14 +220,13 @@ def _identity(run: Run, step: int) -> Identity:
     return Identity(run.config.job_id, run.config.task.attempt, scores)
 
 
-def _epoch_record(state: TrainerState, evaluation: Evaluation) -> EpochRecord:
-    logged = next(entry for entry in reversed(state.log_history) if "loss" in entry)
-    for name, value in {"training": logged["loss"], "validation": evaluation.loss}.items():
-        if not math.isfinite(value):
-            raise Diverged(
-                f"The {name} loss is {value} at step {state.global_step}. "
-                "Lower learning_rate, raise warmup_ratio, or use precision float32."
-            )
+def _epoch_record(state: TrainerState, evaluation: Evaluation, train_loss: float) -> EpochRecord:
+    logged = next(entry for entry in reversed(state.log_history) if "learning_rate" in entry)
+    if not math.isfinite(evaluation.loss):
+        raise Diverged(
+            f"The validation loss is {evaluation.loss} at step {state.global_step}. "
+            "Lower learning_rate, raise warmup_ratio, or use precision float32."
+        )
     scores = evaluation.scores
     return EpochRecord(
         epoch=float(state.epoch or 0),
@@ -220,7 +235,7 @@ def _epoch_record(state: TrainerState, evaluation: Evaluation) -> EpochRecord:
         eval_f1=scores.f1,
         eval_precision=scores.precision,
         eval_recall=scores.recall,
-        train_loss=logged["loss"],
+        train_loss=train_loss,
         learning_rate=logged["learning_rate"],
         token_accuracy=scores.token_accuracy,
         entity_prediction_rate=scores.entity_prediction_rate,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pydantic
+import torch
+from transformers.trainer_pt_utils import safe_globals
 
 from receipt_layoutlm.checkpoint import (
     CONFIG,
@@ -30,7 +33,8 @@ from receipt_layoutlm.training.resume import RESUME_STATE, Resumed, ResumeState
 log = logging.getLogger(__name__)
 
 OPTIMIZER = "optimizer.pt"
-_TRAINER_FILES = ("trainer_state.json", OPTIMIZER, "scheduler.pt", "scaler.pt", "rng_state.pth")
+_STATES = (OPTIMIZER, "scheduler.pt", "scaler.pt", "rng_state.pth")
+_TRAINER_FILES = ("trainer_state.json", *_STATES)
 # Only these names are written and read: a Trainer's training_args.bin, for one, is a pickle.
 CHECKPOINT_FILES = (*MODEL_FILES, *_TRAINER_FILES, RESUME_STATE)
 # A checkpoint without one of these cannot be continued (scaler.pt is written in fp16 only).
@@ -69,13 +73,10 @@ def seal(folder: Path, names: tuple[str, ...], facts: RunFacts, identity: Identi
     return manifest
 
 
-def upload(
-    storage: Storage, folder: Path, manifest: Manifest, uri: str, on_file: Callable[[str], None]
-) -> None:
-    """Upload the files of a sealed folder, the manifest last; `on_file` is told each one that arrived."""
+def upload(storage: Storage, folder: Path, manifest: Manifest, uri: str) -> None:
+    """Upload the files of a sealed folder, the manifest last."""
     for file in manifest.files:
         storage.upload_file(folder / file.name, uri + file.name)
-        on_file(file.name)
     storage.upload_file(folder / MANIFEST, uri + MANIFEST)
 
 
@@ -125,16 +126,18 @@ def find_best(
 
 
 class DamagedCheckpoint(CheckpointError):  # noqa: N818 - reads as what it is
-    """A checkpoint whose files are not what its manifest says."""
+    """A checkpoint whose files are not what they have to be."""
 
 
 def _newest_first(storage: Storage, uri: str) -> Iterator[tuple[str, Manifest]]:
-    names = {name.split("/")[0] for name in storage.list_keys(uri) if name.endswith(f"/{MANIFEST}")}
+    names = {name.split("/")[0] for name in storage.list_keys(uri) if name.startswith(_PREFIX)}
     steps = {int(name.removeprefix(_PREFIX)) for name in names if name.removeprefix(_PREFIX).isdecimal()}
     for step in sorted(steps, reverse=True):
         folder = f"{uri}{checkpoint_name(step)}/"
         manifest = parse_manifest(storage.read(folder + MANIFEST))
-        if manifest is not None:
+        if manifest is None:
+            log.warning("%s has no manifest: its upload was cut short. The one before it is tried.", folder)
+        else:
             yield folder, manifest
 
 
@@ -151,7 +154,23 @@ def _fetch(storage: Storage, uri: str, manifest: Manifest, folder: Path, *, own:
     if faults := manifest.faults(folder):
         raise DamagedCheckpoint(f"{uri} is damaged: {', '.join(faults)} is not what the manifest says.")
     check_model_folder(folder)
+    _refuse_code(uri, folder)
     return _read(uri, folder, manifest, own=own)
+
+
+def _refuse_code(uri: str, folder: Path) -> None:
+    """Refuse states that hold more than tensors and plain values; mapped into memory, none is read for it."""
+    for path in (folder / name for name in _STATES):
+        if not path.exists():
+            continue
+        try:
+            with safe_globals():  # numpy's arrays in the random state
+                torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except (pickle.UnpicklingError, RuntimeError) as error:
+            raise DamagedCheckpoint(
+                f"{uri}{path.name} is not loaded: it holds more than tensors and plain values, or none of "
+                "them, and a pickle can run code."
+            ) from error
 
 
 def _read(uri: str, folder: Path, manifest: Manifest, *, own: bool) -> Resumed:

@@ -14,6 +14,7 @@ from messages.child import TrainTask
 from messages.hyperparameters import Hyperparameters, Precision
 from receipt_layoutlm.checkpoint import Arithmetic
 from receipt_layoutlm.errors import ConfigurationError
+from receipt_layoutlm.evaluation.predict import fastest_arithmetic
 from receipt_layoutlm.labels import LabelSet, resolve_labels
 
 
@@ -120,7 +121,7 @@ def choose_precision(requested: Precision) -> Arithmetic:
         ConfigurationError: the machine cannot do what is asked.
     """
     if requested == "auto":
-        return "bf16" if _has_bf16() else "float32"
+        return fastest_arithmetic()
     if requested == "fp16" and not torch.cuda.is_available():
         raise ConfigurationError(
             "precision fp16 needs a CUDA device, and there is none. Use auto, float32 or bf16."
@@ -139,10 +140,3 @@ def use_all_cpus() -> int:
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(len(affinity(0)) if affinity else os.cpu_count() or 1)
     return torch.get_num_threads()
-
-
-def _has_bf16() -> bool:
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))

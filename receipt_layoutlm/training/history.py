@@ -3,10 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from messages.fields import Message
 from messages.hyperparameters import Hyperparameters
 from receipt_layoutlm.evaluation.scores import LabelScores
+
+
+@dataclass(slots=True)
+class RunningLoss:
+    """The training loss of the epoch under way, kept over interruptions.
+
+    The Trainer keeps one too, but begins anew wherever it continues.
+    """
+
+    total: float = 0.0
+    steps: int = 0
+
+    @property
+    def mean(self) -> float:
+        """Mean over the optimisation steps so far, in nats."""
+        return self.total / max(self.steps, 1)
+
+    def reset(self) -> None:
+        """An epoch begins."""
+        self.total, self.steps = 0.0, 0
 
 
 class EpochRecord(Message):

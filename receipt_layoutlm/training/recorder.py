@@ -47,6 +47,7 @@ class Recorder:
         client: the table.
         storage: S3.
         job_id: whose records they are.
+        attempt: the lease's; every record carries it, so that one of an attempt that was given up shows.
         root: S3 folder of the run.
         description: what `run.json` says beside the epochs.
     """
@@ -54,11 +55,17 @@ class Recorder:
     client: DynamoClient
     storage: Storage
     job_id: str
+    attempt: int
     root: str
     description: dict[str, Any]
 
     def record_start(self, counts: dict[str, float]) -> None:
-        """Write the counts as metrics of epoch 0, the log `run_config`, and `run.json`."""
+        """Write the counts as metrics of epoch 0, the log `run_config`, and `run.json`.
+
+        What an attempt has left that died before its first checkpoint goes: this one begins anew.
+        """
+        if self.attempt > 1:
+            self._discard_after(-1)
         at = _Moment(now(), 0, 0.0)
         self.client.add_job_metrics(
             [self._metric(name, value, "count", at) for name, value in counts.items()]
@@ -73,11 +80,7 @@ class Recorder:
 
     def rewrite_epochs(self, history: Sequence[EpochRecord]) -> None:
         """Make the table say what a resumed run knows: the epochs after its checkpoint are now repeated."""
-        last = history[-1].global_step if history else 0
-        recorded = self.client.list_job_metrics(self.job_id).items
-        for metric in recorded:
-            if metric.step is not None and metric.step > last:
-                self.client.delete_job_metric(metric)
+        self._discard_after(history[-1].global_step if history else 0)
         self.client.add_job_metrics([one for record in history for one in self._epoch_metrics(record)])
         self.write_run_json(history)
 
@@ -94,6 +97,7 @@ class Recorder:
             epoch=manifest.epoch,
             metrics=dict(manifest.metrics),
             is_best=is_best,
+            attempt=self.attempt,
         )
         with suppress(AlreadyExists):  # the answer to our own first try was lost
             self.client.add_job_checkpoint(record)
@@ -113,6 +117,11 @@ class Recorder:
         """Replace `run.json`; it is small, and so a run that is killed leaves its history."""
         body = {**self.description, "epoch_metrics": _dump(history)}
         self.storage.write(f"{self.root}run.json", json.dumps(body, indent=2).encode())
+
+    def _discard_after(self, step: int) -> None:
+        for metric in self.client.list_job_metrics(self.job_id).items:
+            if metric.step is not None and metric.step > step:
+                self.client.delete_job_metric(metric)
 
     def _epoch_metrics(self, record: EpochRecord) -> list[JobMetric]:
         at = _Moment(record.recorded_at, record.global_step, record.epoch)
@@ -134,6 +143,7 @@ class Recorder:
             unit=unit,
             step=at.step,
             epoch=at.epoch,
+            attempt=self.attempt,
         )
 
     def _log(self, message: dict[str, Any]) -> None:
@@ -143,6 +153,7 @@ class Recorder:
             log_level="INFO",
             message=json.dumps(message),
             source=LOG_SOURCE,
+            attempt=self.attempt,
         )
         with suppress(AlreadyExists):  # as above
             self.client.add_job_log(record)

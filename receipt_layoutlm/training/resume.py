@@ -23,6 +23,8 @@ class ResumeState(Message):
     val_split_source: SplitSource
     val_keys_missing: int
     history: tuple[EpochRecord, ...]
+    epoch_loss_total: float = 0.0
+    epoch_loss_steps: int = 0
     train_seconds: float
     total_flos: float
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from typing import Any
 
 from transformers import PrinterCallback
@@ -13,6 +14,7 @@ from receipt_layoutlm.child import Reporter, Stopped, StopRequested
 from receipt_layoutlm.data.load import LoadedReceipts, LoadStatistics, keep_labelled, load_receipts
 from receipt_layoutlm.data.snapshot import hash_receipts, load_snapshot, save_snapshot
 from receipt_layoutlm.errors import ConfigurationError
+from receipt_layoutlm.progress import Pulse
 from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.callbacks import (
     CheckpointCallback,
@@ -25,9 +27,8 @@ from receipt_layoutlm.training.callbacks import (
 from receipt_layoutlm.training.checkpoints import find_best, find_foreign, find_own
 from receipt_layoutlm.training.config import RunConfig, use_all_cpus
 from receipt_layoutlm.training.describe import Dataset, describe_results, describe_run
-from receipt_layoutlm.training.history import epochs_since_best, is_complete
+from receipt_layoutlm.training.history import RunningLoss, epochs_since_best, is_complete
 from receipt_layoutlm.training.prepare import Prepared, prepare
-from receipt_layoutlm.training.progress import Pulse
 from receipt_layoutlm.training.recorder import Recorder
 from receipt_layoutlm.training.resume import Resumed
 from receipt_layoutlm.training.trainer import ReceiptTrainer
@@ -44,22 +45,25 @@ def train(task: TrainTask, reporter: Reporter, stop: StopRequested) -> Trained:
     """
     log.info("training with %d threads", use_all_cpus())
     config = RunConfig.from_task(task)
-    storage, client, pulse = Storage(task.allowed_buckets), DynamoClient(task.table_name), Pulse(reporter)
-    resumed = _find_checkpoint(config, storage, pulse)
-    loaded, dataset = _load(config, client, storage, pulse)
+    pulse = Pulse(reporter)
+    storage = Storage(task.allowed_buckets, on_bytes=pulse.moved)
+    client = DynamoClient(task.table_name)
+    with pulse.working("loading", "looking for a checkpoint"):
+        resumed = _find_checkpoint(config, storage)
+        loaded, dataset = _load(config, client, storage, pulse)
+        _leave_if(stop)
+        pulse.say("loading", "encoding")
+        prepared = prepare(config, loaded.receipts, resumed, storage)
     _leave_if(stop)
-    pulse.say("loading", "encoding")
-    prepared = prepare(config, loaded.receipts, resumed, storage)
-    _leave_if(stop)
-    recorder = Recorder(client, storage, config.job_id, config.root, describe_run(config, prepared, dataset))
+    description = describe_run(config, prepared, dataset)
+    recorder = Recorder(client, storage, config.job_id, task.attempt, config.root, description)
     run = Run(config, storage, recorder, pulse, stop, prepared.split, dataset.content_hash)
     _begin(run, prepared, resumed)
     total_flos = _fit(run, prepared, resumed)
     return _finish(run, total_flos)
 
 
-def _find_checkpoint(config: RunConfig, storage: Storage, pulse: Pulse) -> Resumed | None:
-    pulse.say("loading", "looking for a checkpoint")
+def _find_checkpoint(config: RunConfig, storage: Storage) -> Resumed | None:
     resumed = find_own(storage, config.checkpoints_uri, config.job_id, config.work_dir)
     source = config.hyperparameters.resume_from_s3
     if resumed is None and source is not None:
@@ -107,6 +111,7 @@ def _begin(run: Run, prepared: Prepared, resumed: Resumed | None) -> None:
         run.recorder.record_start(prepared.counts())
         return
     run.history.extend(resumed.history)
+    run.loss = RunningLoss(resumed.state.epoch_loss_total, resumed.state.epoch_loss_steps)
     run.seconds_before = resumed.state.train_seconds
     run.recorder.rewrite_epochs(run.history)
     if run.best is not None:
@@ -122,14 +127,13 @@ def _fit(run: Run, prepared: Prepared, resumed: Resumed | None) -> float:
     """Train what is left to train; returns the floating point operations of the whole run."""
     if resumed is not None and is_complete(run.history, run.config.hyperparameters):
         return resumed.state.total_flos
-    trainer = ReceiptTrainer(
-        run.config,
-        prepared,
-        [ProgressCallback(run), StopCallback(run), RecordCallback(run), CheckpointCallback(run)],
-        lambda done, all_: run.pulse.beat("evaluating", f"{done} of {all_} batches"),
-    )
+    callbacks = [ProgressCallback(run), StopCallback(run), RecordCallback(run), CheckpointCallback(run)]
+    trainer = ReceiptTrainer(run, prepared, callbacks)
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=str(resumed.folder) if resumed else None)
+    # Beside an accelerator threads spin while they wait for it, so there only steps show that it works.
+    on_cpu = trainer.args.device.type == "cpu"
+    with run.pulse.working("training") if on_cpu else nullcontext():
+        trainer.train(resume_from_checkpoint=str(resumed.folder) if resumed else None)
     return float(trainer.state.total_flos)
 
 

@@ -46,23 +46,29 @@ SIZES = {
 
 
 def train_tokenizer(texts: Iterable[str], size: Size) -> Any:
-    """A lower-case WordPiece tokenizer of the words that training sees; the same words give the same one."""
+    """A lower-case WordPiece tokenizer of the words that training sees; the same words give the same one.
+
+    In any process: an attempt that begins anew has to train the very model that the one before it began.
+    """
     tokenizer = Tokenizer(WordPiece(unk_token=SPECIAL_TOKENS[1]))
     tokenizer.normalizer = BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = BertPreTokenizer()
     ordered = sorted(texts)
-    trainer = WordPieceTrainer(
-        vocab_size=size.vocabulary, min_frequency=2, special_tokens=[], show_progress=False
-    )
-    tokenizer.train_from_iterator(ordered, trainer)
-    learned = sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
     characters = sorted({*printable.lower(), *tokenizer.normalizer.normalize_str("".join(ordered))})
     visible = [character for character in characters if not character.isspace()]
     # Every character alone and continued, so that an unseen word falls into pieces and not into [UNK].
     alphabet = [*visible, *(_CONTINUED + character for character in visible)]
-    return build_tokenizer(
-        list(dict.fromkeys([*SPECIAL_TOKENS, *alphabet, *(token for token, _ in learned)]))
+    # The trainer meets words in an order of its own, another one each time. Where it does not number the
+    # characters as it meets them, all that it learns follows from how often pieces stand side by side.
+    trainer = WordPieceTrainer(
+        vocab_size=size.vocabulary,
+        min_frequency=2,
+        special_tokens=[*SPECIAL_TOKENS, *alphabet],
+        show_progress=False,
     )
+    tokenizer.train_from_iterator(ordered, trainer)
+    learned = sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
+    return build_tokenizer([token for token, _ in learned])
 
 
 def build_model(size: Size, vocabulary: int, seed: int, **labels: Any) -> Any:

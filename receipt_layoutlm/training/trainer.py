@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from receipt_layoutlm.checkpoint import save_tokenizer
 from receipt_layoutlm.data.examples import IGNORED, Collator
 from receipt_layoutlm.errors import Diverged
 from receipt_layoutlm.evaluation.evaluate import Evaluation, evaluate
-from receipt_layoutlm.training.config import RunConfig
+from receipt_layoutlm.training.callbacks import Run
 from receipt_layoutlm.training.prepare import Prepared
 
 _BUCKET_BATCHES = 8
@@ -31,13 +32,8 @@ class ReceiptTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped 
 
     control: TrainerControl
 
-    def __init__(
-        self,
-        config: RunConfig,
-        prepared: Prepared,
-        callbacks: list[TrainerCallback],
-        on_batch: Callable[[int, int], None],
-    ) -> None:
+    def __init__(self, run: Run, prepared: Prepared, callbacks: list[TrainerCallback]) -> None:
+        config = run.config
         arguments = config.training_arguments(len(prepared.train))
         # One device: DataParallel would count the supervised tokens of each replica apart.
         arguments._n_gpu = min(arguments.n_gpu, 1)  # noqa: SLF001
@@ -51,14 +47,19 @@ class ReceiptTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped 
             callbacks=callbacks,
         )
         self.evaluation: Evaluation | None = None
-        self._config = config
+        self._run = run
         self._tokenizer = prepared.start.tokenizer
         self._held_out = prepared.held_out
-        self._on_batch = on_batch
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Score the held-out receipts; the Trainer's own loop is not used."""
-        self.evaluation = evaluate(self.model, self._held_out, self._config.precision, self._on_batch)
+        precision, pulse = self._run.config.precision, self._run.pulse
+        self.evaluation = evaluate(
+            self.model,
+            self._held_out,
+            precision,
+            lambda done, all_: pulse.beat("evaluating", f"{done} of {all_} batches"),
+        )
         scores = self.evaluation.scores
         metrics = {"eval_loss": self.evaluation.loss, "eval_f1": scores.f1}
         self.control = self.callback_handler.on_evaluate(
@@ -73,11 +74,13 @@ class ReceiptTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped 
             Diverged: the loss is not a finite number.
         """
         loss: torch.Tensor = super().training_step(*arguments, **options)
-        if not torch.isfinite(loss):
+        value = loss.item()
+        if not math.isfinite(value):
             raise Diverged(
-                f"The loss is {loss.item()} at step {self.state.global_step + 1}. "
+                f"The loss is {value} at step {self.state.global_step + 1}. "
                 "Lower learning_rate, raise warmup_ratio, or use precision float32."
             )
+        self._run.loss.total += value
         return loss
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
@@ -85,6 +88,10 @@ class ReceiptTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped 
         folder = Path(output_dir or self.args.output_dir)
         self.accelerator.unwrap_model(self.model, keep_torch_compile=False).save_pretrained(folder)
         save_tokenizer(self._tokenizer, folder)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        with self._run.pulse.working("saving"):
+            super()._save_checkpoint(model, trial)
 
     def _get_train_sampler(self, _dataset: Any = None) -> Sampler[int]:
         lengths = [len(example.input_ids) for example in self.train_dataset]

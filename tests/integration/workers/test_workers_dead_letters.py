@@ -213,6 +213,44 @@ async def test_many_letters_are_all_found_and_shown_again_at_once(stack: LocalSt
         assert await bench.depth(bench.queue.dead_letter_url) == (23, 0)
 
 
+async def test_a_look_ends_when_what_it_has_seen_comes_again(
+    stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        await bury(bench)
+        receive_batch = JobQueue.receive_batch
+
+        async def unhidden(self: JobQueue, **arguments: Any) -> list[Received]:
+            return await receive_batch(self, **{**arguments, "visibility_seconds": 0})
+
+        monkeypatch.setattr(JobQueue, "receive_batch", unhidden)
+        async with (
+            asyncio.timeout(8),  # sooner than the letters would be hidden again
+            dead_letters(bench.settings, "train", wait_seconds=0) as [letter],
+        ):
+            await letter.redrive()  # by the handle of the newest delivery
+        assert await bench.depth() == (1, 0)
+        assert await bench.depth(bench.queue.dead_letter_url) == (0, 0)
+
+
+async def test_a_look_that_one_queue_fails_shows_the_letters_of_the_others_again(
+    stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        await bury(bench)
+        receive_batch = JobQueue.receive_batch
+
+        async def failing(self: JobQueue, **arguments: Any) -> list[Received]:
+            if "export-jobs" in self.url:
+                raise QueueError("the network is gone")
+            return await receive_batch(self, **arguments)
+
+        monkeypatch.setattr(JobQueue, "receive_batch", failing)
+        with pytest.raises(QueueError, match="network"):
+            await look(bench, None)
+        assert await bench.depth(bench.queue.dead_letter_url) == (1, 0)
+
+
 async def test_a_long_look_hides_its_letters_again_and_again(
     stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from receipt_layoutlm.errors import CheckpointError, DataError
 CODE = """
 import sys
 from messages.child import TrainTask
+from receipt_dynamo import session
 from receipt_layoutlm.child import Stopped, run_child
 from receipt_layoutlm.errors import DataError
 
@@ -88,6 +90,23 @@ def test_leaving_at_a_checkpoint_is_an_exit_of_its_own(job_file: Path) -> None:
     assert run("Stopped()", job_file).returncode == ChildExit.STOPPED
 
 
+def test_a_person_at_a_terminal_needs_no_lease(job_file: Path) -> None:
+    ours, theirs = os.openpty()
+    try:
+        os.write(ours, b"no lease\n")
+        answer = subprocess.run(
+            [sys.executable, "-c", CODE.replace("{error}", "session._check() or Stopped()"), str(job_file)],
+            stdin=theirs,
+            stderr=subprocess.DEVNULL,
+            check=False,
+            timeout=60,
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert answer.returncode == ChildExit.STOPPED
+
+
 def test_a_job_file_that_is_none_is_named(tmp_path: Path) -> None:
     path = tmp_path / "job.json"
     path.write_text("{}", encoding="utf-8")
@@ -107,11 +126,49 @@ def test_a_job_file_that_is_none_is_named(tmp_path: Path) -> None:
         (dynamo.TableMissing("x"), ErrorClass.CONFIGURATION),
         (dynamo.CredentialsError("x"), ErrorClass.CREDENTIALS),
         (MemoryError(), ErrorClass.MEMORY),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), ErrorClass.MEMORY),
         (OSError(errno.EDQUOT, "quota"), ErrorClass.DISK),
         (OSError(errno.EIO, "io"), ErrorClass.CRASHED),
     ],
 )
 def test_an_error_has_its_class(error: Exception, error_class: ErrorClass) -> None:
+    assert classify(error)[0] is error_class
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB.\nGPU 0 has ..."),
+            r"accelerator's memory is full \(CUDA out of memory\. Tried to allocate 20\.00 MiB\.\)\. Use a ",
+        ),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+            r"host's memory is full .* Use a host with more memory",
+        ),
+        (MemoryError(), r"host's memory is full \(MemoryError\)"),
+    ],
+)
+def test_a_shortage_of_memory_says_whose_and_what_to_do(error: Exception, sentence: str) -> None:
+    error_class, message = classify(error)
+    assert error_class is ErrorClass.MEMORY
+    assert re.search(sentence, message)
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("cause", "error_class"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), ErrorClass.DISK),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), ErrorClass.MEMORY),
+        (RuntimeError("size mismatch"), ErrorClass.CHECKPOINT),
+    ],
+)
+def test_a_shortage_is_not_blamed_on_the_file_that_was_being_read(
+    cause: Exception, error_class: ErrorClass
+) -> None:
+    error = CheckpointError("it cannot be loaded")
+    error.__cause__ = cause
     assert classify(error)[0] is error_class
 
 

@@ -17,12 +17,14 @@ import pytest
 
 from messages.child import ChildExit, Exported, ExportTask, Failure, Progress, parse_report
 from messages.export import ExportJob
+from receipt_dynamo.clock import steady_seconds
 from receipt_layoutlm.child import Reporter, Stopped, StopRequested
 from receipt_layoutlm.coreml.bundle import check_bundle
 from receipt_layoutlm.coreml.export import export, export_local
 from receipt_layoutlm.coreml.stages import Stages
 from receipt_layoutlm.coreml.upload import check_destination, upload_bundle
 from receipt_layoutlm.errors import BundleError, CheckpointError, ConfigurationError, Forbidden
+from receipt_layoutlm.progress import Pulse
 from receipt_layoutlm.storage import Storage
 
 BUCKET = "models"
@@ -68,13 +70,17 @@ def keys(s3: Any, uri: str) -> set[str]:
 def start_child(task: ExportTask, tmp_path: Path) -> subprocess.Popen[str]:
     job_file = tmp_path / "job.json"
     job_file.write_text(task.model_dump_json())
-    return subprocess.Popen(
+    child = subprocess.Popen(
         [sys.executable, "-m", "receipt_layoutlm.coreml", str(job_file)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    assert child.stdin
+    child.stdin.write(f"{steady_seconds() + 600:.3f}\n")
+    child.stdin.flush()
+    return child
 
 
 def finish(child: subprocess.Popen[str]) -> tuple[list[Any], str]:
@@ -105,7 +111,8 @@ def test_the_child_publishes_a_bundle_and_says_where(
     assert exported.canonical_bundle_etag == head["ETag"].strip('"')
 
     stages = list(dict.fromkeys(report.stage for report in reports if isinstance(report, Progress)))
-    assert stages == ["downloading", "converting", "checking", "packing", "uploading", "publishing"]
+    steps = ["starting", "downloading", "converting", "checking", "packing", "uploading", "publishing"]
+    assert stages == steps
     assert "converting took" in errors
     assert "has not been tested with coremltools" not in errors
 
@@ -128,7 +135,8 @@ def test_a_child_that_is_asked_to_stop_leaves_with_nothing_published(
 ) -> None:
     child = start_child(ready, tmp_path)
     assert child.stdout
-    assert "downloading" in child.stdout.readline()
+    while "downloading" not in child.stdout.readline():
+        assert child.poll() is None
     os.kill(child.pid, signal.SIGTERM)
     reports, errors = finish(child)
     assert child.returncode == ChildExit.STOPPED, errors
@@ -232,12 +240,17 @@ def test_a_stage_does_not_begin_once_a_stop_was_asked(capsys: pytest.CaptureFixt
     assert "second" not in capsys.readouterr().out
 
 
-def test_a_long_stage_keeps_reporting(capsys: pytest.CaptureFixture[str]) -> None:
-    stages = Stages(Reporter(sys.stdout), StopRequested(), beat_seconds=0.02)
-    with stages.stage("converting"):
-        time.sleep(0.3)
-    reports = [parse_report(line) for line in capsys.readouterr().out.splitlines()]
-    assert len(reports) > 3
+def test_a_long_stage_keeps_reporting_while_it_works(tmp_path: Path) -> None:
+    path = tmp_path / "reports"
+    with path.open("w") as stream:
+        stages = Stages(Reporter(stream), StopRequested())
+        stages.pulse = Pulse(Reporter(stream), interval_seconds=0, look_seconds=0.01)
+        give_up = time.monotonic() + 20
+        with stages.stage("converting"):
+            while len(path.read_text().splitlines()) < 3 and time.monotonic() < give_up:
+                sum(range(10_000))
+    reports = [parse_report(line) for line in path.read_text().splitlines()]
+    assert len(reports) >= 3
     assert {report.stage for report in reports if isinstance(report, Progress)} == {"converting"}
 
 

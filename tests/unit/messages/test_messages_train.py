@@ -248,3 +248,10 @@ def test_every_hyperparameter_has_a_unit_and_a_description() -> None:
             assert field.description, name
             assert isinstance(field.json_schema_extra, dict), name
             assert field.json_schema_extra["unit"], name
+
+
+def test_characters_that_sqs_refuses_are_written_as_escapes() -> None:
+    job = decode_train_job('{"job_name": "demo", "tags": {"note": "\\ufffe and \\uffff"}}', message_id="m")
+    body = encode(job)
+    assert "\\ufffe and \\uffff" in body
+    assert decode_train_job(body, message_id="m") == job

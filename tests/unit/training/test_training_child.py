@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from messages.child import ChildExit, ErrorClass, Failure, Progress, Trained, TrainTask, parse_report
+from receipt_dynamo.clock import steady_seconds
 from receipt_layoutlm.storage import Storage
 from tests.unit.training.conftest import MakeTask, read_json
 from workers.local import LocalStack
@@ -28,6 +29,9 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{steady_seconds() + 600:.3f}\n".encode())
+        self.process.stdin.flush()
 
     def finish(self) -> tuple[int, list[object], str]:
         """Exit code, reports and standard error."""

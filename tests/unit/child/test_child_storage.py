@@ -1,0 +1,40 @@
+"""A transfer that takes minutes tells of its bytes while they move."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from receipt_layoutlm.storage import Storage
+from workers.local import LocalStack
+
+SIZE = 3 * 2**20
+
+
+@pytest.fixture
+def moved() -> list[int]:
+    return []
+
+
+@pytest.fixture
+def storage(stack: LocalStack, moved: list[int]) -> Storage:
+    bucket = stack.environ["LAYOUTLM_TRAINING_BUCKET"]
+    return Storage([bucket], client=stack.client("s3"), on_bytes=moved.append)
+
+
+def test_files_and_documents_tell_of_each_piece_that_moved(
+    storage: Storage, moved: list[int], tmp_path: Path
+) -> None:
+    [bucket] = storage.allowed_buckets
+    (tmp_path / "file").write_bytes(bytes(SIZE))
+    told = []
+    for transfer in (
+        lambda: storage.upload_file(tmp_path / "file", f"s3://{bucket}/a/file"),
+        lambda: storage.download_folder(f"s3://{bucket}/a/", tmp_path / "down", ["file"]),
+        lambda: storage.read(f"s3://{bucket}/a/file"),
+    ):
+        transfer()
+        told.append((sum(moved), len(moved) > 1))
+        moved.clear()
+    assert told == [(SIZE, True)] * 3

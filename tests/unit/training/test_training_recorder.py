@@ -1,0 +1,97 @@
+"""What an attempt writes carries its number, and an attempt that goes on sets right what a dead one left."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+
+from receipt_dynamo import DynamoClient
+from receipt_dynamo.times import now
+from receipt_layoutlm.checkpoint import Manifest
+from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.training.history import EpochRecord, RunningLoss
+from receipt_layoutlm.training.recorder import Recorder
+
+COUNTS = {"num_train_samples": 18.0, "num_val_samples": 2.0}
+
+
+def an_epoch(number: int) -> EpochRecord:
+    scores = dict.fromkeys(("eval_f1", "eval_precision", "eval_recall", "token_accuracy"), 0.5)
+    rates = dict.fromkeys(("entity_prediction_rate", "gold_entity_rate", "learning_rate"), 0.1)
+    losses = {"eval_loss": 0.3, "train_loss": 0.4}
+    return EpochRecord(
+        epoch=number,
+        global_step=5 * number,
+        recorded_at=now(),
+        per_label_metrics={},
+        **scores,
+        **rates,
+        **losses,
+    )
+
+
+@pytest.fixture
+def recorder_of(client: DynamoClient, storage: Storage, bucket: str) -> Any:
+    """Makes the recorder of an attempt of one job."""
+    job_id = str(uuid.uuid4())
+
+    def make(attempt: int) -> Recorder:
+        return Recorder(client, storage, job_id, attempt, f"s3://{bucket}/run/", {"attempt": attempt})
+
+    return make
+
+
+def metrics(recorder: Recorder) -> set[tuple[str, int | None, int | None]]:
+    found = recorder.client.list_job_metrics(recorder.job_id).items
+    assert len(found) == len({(metric.metric_name, metric.step) for metric in found})
+    return {(metric.metric_name, metric.step, metric.attempt) for metric in found}
+
+
+def test_every_record_of_an_attempt_carries_its_number(recorder_of: Any) -> None:
+    recorder = recorder_of(3)
+    manifest = Manifest(job_id=recorder.job_id, attempt=3, step=5, epoch=1, files=())
+    recorder.record_start(COUNTS)
+    recorder.record_epoch([an_epoch(1)])
+    recorder.record_checkpoint(f"{recorder.root}checkpoints/checkpoint-5/", manifest, is_best=True)
+    recorder.record_summary({}, [an_epoch(1)], an_epoch(1))
+    assert {attempt for _, _, attempt in metrics(recorder)} == {3}
+    assert {entry.attempt for entry in recorder.client.list_job_logs(recorder.job_id).items} == {3}
+
+
+def test_an_attempt_that_begins_anew_removes_what_one_without_a_checkpoint_left(recorder_of: Any) -> None:
+    first, second = recorder_of(1), recorder_of(2)
+    first.record_start(COUNTS)
+    first.record_epoch([an_epoch(1)])
+    second.record_start(COUNTS)
+    assert metrics(second) == {(name, 0, 2) for name in COUNTS}
+
+
+def test_an_attempt_that_goes_on_keeps_what_its_checkpoint_knows_and_removes_the_rest(
+    recorder_of: Any,
+) -> None:
+    first, second = recorder_of(1), recorder_of(2)
+    history = [an_epoch(1), an_epoch(2)]
+    first.record_start(COUNTS)
+    first.record_epoch(history[:1])
+    first.record_epoch(history)
+    second.rewrite_epochs(history[:1])
+    left = metrics(second)
+    assert {(name, 0, 1) for name in COUNTS} <= left
+    assert ("val_f1", 5, 2) in left
+    assert not any(step == 10 for _, step, _ in left)
+
+
+def test_the_mean_loss_of_an_epoch_is_the_same_over_an_interruption() -> None:
+    whole, resumed = RunningLoss(), RunningLoss()
+    for step, loss in enumerate((0.1, 0.2, 0.7)):
+        whole.total += loss
+        whole.steps += 1
+        if step == 1:
+            resumed = RunningLoss(whole.total, whole.steps)
+    resumed.total += 0.7
+    resumed.steps += 1
+    assert resumed.mean == whole.mean
+    whole.reset()
+    assert whole.mean == 0
