@@ -14,7 +14,6 @@ from receipt_dynamo.entities import (
     Image,
     Job,
     JobCheckpoint,
-    JobLease,
     JobLog,
     JobMetric,
     JobStatus,
@@ -102,7 +101,7 @@ class AsyncDynamoClient:
     get_lease = _awaited(leases.get_lease)
     postpone_lease = _awaited(leases.postpone_lease)
     list_leases = _awaited(leases.list_leases)
-    add_lease = _awaited(adding(JobLease))
+    offer_lease = _awaited(leases.offer_lease)
     claim_run_name = _awaited(leases.claim_run_name)
 
     get_job = _awaited(jobs.get_job)

@@ -18,7 +18,6 @@ from receipt_dynamo.entities import (
     Image,
     Job,
     JobCheckpoint,
-    JobLease,
     JobLog,
     JobMetric,
     JobStatus,
@@ -125,7 +124,7 @@ class DynamoClient:
     get_lease = _threaded(leases.get_lease)
     postpone_lease = _threaded(leases.postpone_lease)
     list_leases = _threaded(leases.list_leases)
-    add_lease = _threaded(adding(JobLease))
+    offer_lease = _threaded(leases.offer_lease)
     claim_run_name = _threaded(leases.claim_run_name)
 
     get_job = _threaded(jobs.get_job)

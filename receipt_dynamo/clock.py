@@ -63,14 +63,25 @@ class TableClock:
         self._between = (low, high)
 
     def now(self) -> datetime:
-        """The table's time, aware."""
+        """The table's time, aware: the host's own, brought to within what the answers allow."""
         steady = self.steady()
-        ahead = self._host() - steady
-        if self._between is not None:
-            low, high = self._between
-            ahead = min(max(ahead, low), high)
-        return datetime.fromtimestamp(steady + ahead, UTC)
+        low, high = self._bounds(steady)
+        return datetime.fromtimestamp(steady + min(max(self._host() - steady, low), high), UTC)
 
     def text(self, after_seconds: float = 0.0) -> str:
-        """The table's time, so many seconds from now, as the table writes it."""
-        return write_time(self.now() + timedelta(seconds=after_seconds))
+        """The table's time, so many seconds from now, as the table writes it.
+
+        A moment to come is told as late as it may be, and the present one as early: then no lease is written
+        to end before its holder thinks, and none is found ended that is not.
+        """
+        steady = self.steady()
+        low, high = self._bounds(steady)
+        at = steady + (high if after_seconds > 0 else low)
+        return write_time(datetime.fromtimestamp(at, UTC) + timedelta(seconds=after_seconds))
+
+    def _bounds(self, steady: float) -> tuple[float, float]:
+        """Between what the table's time is ahead of the steady clock."""
+        if self._between is not None:
+            return self._between
+        ahead = self._host() - steady
+        return ahead, ahead

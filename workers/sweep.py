@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic
 
@@ -17,7 +16,7 @@ import structlog
 from receipt_dynamo.aio import AsyncDynamoClient
 from receipt_dynamo.entities import JobLease
 from receipt_dynamo.entities.fields import LeaseKind
-from receipt_dynamo.errors import AlreadyExists, DynamoError, LeaseRefused
+from receipt_dynamo.errors import DynamoError, LeaseRefused
 from receipt_dynamo.times import now
 from workers.errors import QueueError
 from workers.finish import complete, put_back
@@ -33,16 +32,8 @@ async def register(
     table: AsyncDynamoClient, settings: Settings, kind: LeaseKind, owner_id: str, body: str
 ) -> None:
     """Note a request that was just sent in a free lease, so that a lost message is noticed."""
-    lease = JobLease(
-        kind=kind,
-        owner_id=owner_id,
-        state="free",
-        attempt=0,
-        expires_at=table.clock.text(settings.orphan_seconds),
-        body=body,
-    )
-    with suppress(AlreadyExists):  # somebody works on it already
-        await table.add_lease(lease)
+    due_at = table.clock.text(settings.orphan_seconds)
+    await table.offer_lease(owner_id, kind=kind, body=body, due_at=due_at)
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -17,7 +18,7 @@ class CoreMLExport(Record):
 
     TYPE: ClassVar[str] = "COREML_EXPORT"
     KEY_ONLY: ClassVar[frozenset[str]] = frozenset({"export_id"})
-    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"attempt"})
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"attempt", "peak_memory_bytes", "stage_seconds"})
 
     export_id: Uuid
     job_id: Uuid
@@ -30,6 +31,8 @@ class CoreMLExport(Record):
     bundle_s3_uri: str | None = None
     model_size_bytes: Count | None = None
     export_duration_seconds: Annotated[float, Field(ge=0)] | None = None
+    peak_memory_bytes: Count | None = None
+    stage_seconds: dict[str, float] = field(default_factory=dict)
     error_message: str | None = None
     updated_at: Timestamp | None = None
     completed_at: Timestamp | None = None

@@ -57,6 +57,18 @@ def claim_lease(  # noqa: PLR0913 - a claim is all of these at once
     return JobLease.from_item(response["Attributes"])
 
 
+def offer_lease(table: str, owner_id: str, *, kind: LeaseKind, body: str, due_at: str) -> Steps[bool]:
+    """Note a request that was just sent, so that a lost message is noticed by `due_at`.
+
+    Returns False, and changes nothing, if the lease has a request already or somebody works on it.
+    """
+    try:
+        yield leases.offer_lease(table, owner_id, kind=kind, body=body, due_at=due_at)
+    except ConditionFailed:
+        return False
+    return True
+
+
 def renew_lease(table: str, lease: JobLease, *, expires_at: str) -> Steps[JobLease]:
     """Hold a lease until `expires_at`; look at `cancel_requested_at` of what returns.
 

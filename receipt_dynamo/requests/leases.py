@@ -69,6 +69,29 @@ def claim_lease(  # noqa: PLR0913 - a claim is all of these at once
     )
 
 
+def offer_lease(table: str, owner_id: str, *, kind: LeaseKind, body: str, due_at: str) -> Request:
+    """Note a request on a lease that is new, or that a cancel has made before any request was known."""
+    return update_item(
+        table,
+        lease_key(kind, owner_id),
+        update=(
+            f"SET #TYPE = :type, #kind = :kind, {_FREE}, #body = :body,"
+            " #attempt = if_not_exists(#attempt, :zero), #failures = if_not_exists(#failures, :none)"
+        ),
+        condition="attribute_not_exists(#PK) OR (#state = :free AND attribute_not_exists(#body))",
+        values=values_of(
+            {
+                "type": JobLease.TYPE,
+                "kind": kind,
+                "body": body,
+                "zero": 0,
+                "none": [],
+                **_free(due_at),
+            }
+        ),
+    )
+
+
 def renew_lease(table: str, lease: JobLease, *, expires_at: str) -> Request:
     """Move the end of a lease that is still ours; the answer shows whether a cancel was requested."""
     return update_item(

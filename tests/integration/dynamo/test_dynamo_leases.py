@@ -154,11 +154,25 @@ def test_the_first_cancel_request_is_the_one_that_stands(dynamo: Any) -> None:
 
 
 def test_a_job_that_was_noted_but_never_claimed_can_be_cancelled(dynamo: Any) -> None:
-    noted = JobLease(kind="train", owner_id=OWNER, state="free", attempt=0, expires_at=T0)
-    dynamo.add_lease(noted)
+    assert dynamo.offer_lease(OWNER, kind="train", body="first", due_at=T0)
     dynamo.request_cancel(OWNER, kind="train", now=T1)
     claimed = claim(dynamo)
-    assert (claimed.cancel_requested_at, claimed.body) == (T1, "{}")
+    assert (claimed.cancel_requested_at, claimed.body) == (T1, "first")
+
+
+def test_a_request_that_is_noted_after_its_cancel_keeps_both(dynamo: Any) -> None:
+    dynamo.request_cancel(OWNER, kind="train", now=T0)
+    assert dynamo.offer_lease(OWNER, kind="train", body="first", due_at=T1)
+    noted = dynamo.get_lease(OWNER, kind="train")
+    assert (noted.cancel_requested_at, noted.body, noted.expires_at) == (T0, "first", T1)
+
+
+def test_a_request_is_noted_once_and_not_over_a_worker_that_has_it(dynamo: Any) -> None:
+    held = claim(dynamo, body="first")
+    assert not dynamo.offer_lease(OWNER, kind="train", body="second", due_at=T3)
+    assert dynamo.get_lease(OWNER, kind="train") == held
+    dynamo.release_lease(held, due_at=T2)
+    assert not dynamo.offer_lease(OWNER, kind="train", body="second", due_at=T3)
 
 
 def test_a_job_that_has_ended_cannot_be_cancelled(dynamo: Any) -> None:

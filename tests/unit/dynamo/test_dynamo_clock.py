@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receipt_dynamo.clock import TableClock, steady_seconds
+from receipt_dynamo.times import read_time
 
 EPOCH = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC).timestamp()
 
@@ -70,6 +71,18 @@ def test_whatever_the_host_believes_the_error_stays_below_a_second_and_a_request
         world.ask(clock, there, back)
         shortest = min(shortest, there + back)
         assert abs(world.error(clock)) <= 1 + shortest + 1e-5
+
+
+@given(host_off=st.floats(-5, 5), there=st.floats(0, 3), back=st.floats(0, 3))
+def test_a_moment_to_come_is_never_told_too_early_and_the_present_never_too_late(
+    host_off: float, there: float, back: float
+) -> None:
+    world = World(host_off=host_off)
+    clock = TableClock(world.steady, world.host)
+    world.ask(clock, there, back)
+    right = EPOCH + world.elapsed
+    assert read_time(clock.text()).timestamp() <= right + 1e-5
+    assert read_time(clock.text(30)).timestamp() >= right + 30 - 1e-5
 
 
 def test_many_answers_narrow_the_time_down() -> None:

@@ -57,6 +57,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "float | dict[str, Any]": _share | _map,
     "dict[str, Any]": _map,
     "dict[str, str]": st.dictionaries(_text, _text, max_size=3),
+    "dict[str, float]": st.dictionaries(_text, _share, max_size=3),
     "list[LeaseFailure]": st.lists(_failure, max_size=2),
     "Annotated[float, Field(ge=0)]": _share,
     "Annotated[float, Field(ge=0, le=100)]": _share,
