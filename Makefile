@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?=
 
-.PHONY: demo test lint bench clean schemas reference install
+.PHONY: demo test soak lint bench clean schemas reference install
 .DEFAULT_GOAL := test
 
 install: $(STAMP)
@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt "$$(grep '^torch==' constraints.txt)"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,export,local,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,export,draw,local,dev]'
 	touch $@
 
 demo: $(STAMP)
@@ -26,6 +26,10 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report= $(ARGS)
 	$(BIN)/python -m coverage report --fail-under=95
+
+soak: $(STAMP)
+	$(BIN)/python -m tests.simulation --soak 100000
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest --numprocesses 2 tests/unit/messages/test_messages_fuzz.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

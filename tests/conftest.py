@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,3 +43,20 @@ def emulator() -> Iterator[Emulator]:
 @pytest.fixture
 def stack(emulator: Emulator) -> LocalStack:
     return LocalStack.make(emulator, suffix=f"-{uuid.uuid4().hex[:8]}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many cases the large tests went through, which each notes with `record_property`.
+
+    Said here, because what a test prints under xdist is lost.
+    """
+    cases: Counter[str] = Counter()
+    broken = set()
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            noted = {what: count for what, count in report.user_properties if isinstance(count, int)}
+            cases.update(noted)
+            broken |= set(noted) if outcome == "failed" else set()
+    for what, count in cases.items():
+        verdict = "NOT all hold" if what in broken else "all hold"
+        terminalreporter.write_line(f"{what}: {count:,} cases, {verdict}")

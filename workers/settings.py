@@ -11,6 +11,7 @@ from typing import Annotated
 import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from messages.child import CanonicalRule
 from messages.fields import S3Place, split_commas
 from workers.errors import SettingsError
 
@@ -51,6 +52,19 @@ class Settings(BaseModel):
         Path(tempfile.gettempdir()) / "receipt-layoutlm",
         alias="LAYOUTLM_WORK_DIR",
         description="Where children keep their files; one folder an attempt, removed at its end.",
+    )
+    cache_bytes: int = Field(
+        4_000_000_000,
+        ge=0,
+        alias="LAYOUTLM_CACHE_BYTES",
+        description="How many bytes of checkpoints an export worker keeps in its work directory for the "
+        "exports to come; the least recently used go first. 0 keeps none.",
+    )
+    canonical_rule: CanonicalRule = Field(
+        "newer",
+        alias="LAYOUTLM_CANONICAL_RULE",
+        description="When an export replaces the bundle that clients download: newer, if its run is newer "
+        "than the one there; better, if its best F1 is greater, too.",
     )
     run_dir: Path = Field(
         Path(tempfile.gettempdir()) / "receipt-layoutlm" / "run",
@@ -169,6 +183,11 @@ class Settings(BaseModel):
         """What a child needs to reach the same AWS; boto3 reads the region under its older name only."""
         named = {"AWS_DEFAULT_REGION": self.region, "AWS_ENDPOINT_URL": self.endpoint_url}
         return {name: value for name, value in named.items() if value}
+
+    @property
+    def cache_dir(self) -> Path:
+        """Where an export worker keeps checkpoints between exports."""
+        return self.work_dir / "checkpoints"
 
     @property
     def runs(self) -> S3Place:

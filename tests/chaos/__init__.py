@@ -1,0 +1,1 @@
+"""Real worker processes, crashed, frozen, cut off and delivered to twice."""

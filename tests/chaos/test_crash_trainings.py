@@ -1,0 +1,19 @@
+"""The crash matrix of the train worker: it dies at each AWS call, and another finishes the job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.chaos.matrix import Matrix
+from tests.chaos.scenarios import TRAININGS, Scenario
+
+
+@pytest.mark.parametrize("scenario", TRAININGS, ids=str)
+async def test_wherever_the_worker_dies_the_job_ends_once(
+    matrix: Matrix, scenario: Scenario, record_property: Callable[[str, int], None]
+) -> None:
+    points = await matrix.points(scenario)
+    record_property("crash matrix", len(points))
+    await matrix.play_all(scenario, points)
