@@ -1,17 +1,31 @@
-"""`make bench [ONLY=name]`: run the benchmarks and print one line a figure."""
+"""`make bench [ONLY=name]`: run the benchmarks and print the rows that docs/benchmarks.md shows."""
 
 from __future__ import annotations
 
-import platform
+import os
 import sys
 from collections.abc import Callable
 
-from benchmarks import idle, loading, startup
+from benchmarks import idle, importing, jitter, loading, overhead, startup, stopping
+from benchmarks.report import print_header
+
+
+def _measure_inference() -> None:
+    # Here, because the others measure processes that start beside this one and have no use for torch.
+    from benchmarks import inference  # noqa: PLC0415
+
+    inference.measure()
+
 
 ALL: dict[str, Callable[[], None]] = {
+    "importing": importing.measure,
     "startup": startup.measure,
+    "overhead": overhead.measure,
+    "jitter": jitter.measure,
+    "stopping": stopping.measure,
     "idle": idle.measure,
     "loading": loading.measure,
+    "inference": _measure_inference,
 }
 
 
@@ -21,7 +35,9 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}", file=sys.stderr)
         return 64
-    print(f"machine: {platform.processor() or platform.machine()}, Python {platform.python_version()}")
+    # What starts here shall find its modules compiled, as it does wherever that variable is not set.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    print_header()
     for name in names or list(ALL):
         ALL[name]()
     return 0

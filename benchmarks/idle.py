@@ -1,13 +1,13 @@
-"""What a daemon costs that waits: memory, CPU, and what it has imported."""
+"""What a daemon costs that waits, and one whose child works: memory, CPU, and what it has imported."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 
 import psutil
 
+from benchmarks.daemons import Jobs, running
+from benchmarks.report import print_row
 from workers.local import Emulator, LocalStack
 
 SECONDS = 30.0
@@ -15,28 +15,25 @@ SETTLE_SECONDS = 5.0
 
 
 def measure() -> None:
-    """Resident memory and CPU of each daemon over half a minute of waiting."""
+    """Resident memory and CPU over half a minute, without and with a job."""
     with Emulator() as emulator:
         stack = LocalStack.make(emulator)
         for name in ("train-worker", "export-worker"):
-            _watch(name, stack)
+            with running(stack, None, name=name) as daemon:
+                print_row(f"waiting {name}", _watch(daemon.seen))
+        Jobs.of(stack).send()
+        with running(stack, "child_waiting") as daemon:
+            daemon.wait_for("progress")
+            print_row("train-worker with a job, its child aside", _watch(daemon.seen))
 
 
-def _watch(name: str, stack: LocalStack) -> None:
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "layoutlm_cli", name], env=stack.child_environ(), stderr=subprocess.DEVNULL
+def _watch(process: psutil.Process) -> str:
+    time.sleep(SETTLE_SECONDS)
+    before = sum(process.cpu_times()[:2])
+    time.sleep(SECONDS)
+    busy = sum(process.cpu_times()[:2]) - before
+    torch = any("torch" in mapped.path for mapped in process.memory_maps())
+    return (
+        f"{process.memory_info().rss / 1e6:.0f} MB resident, {busy / SECONDS:.2%} CPU over {SECONDS:.0f} s, "
+        f"torch {'imported' if torch else 'not imported'}"
     )
-    try:
-        time.sleep(SETTLE_SECONDS)
-        seen = psutil.Process(worker.pid)
-        before = sum(seen.cpu_times()[:2])
-        time.sleep(SECONDS)
-        busy = sum(seen.cpu_times()[:2]) - before
-        torch = any("torch" in mapped.path for mapped in seen.memory_maps())
-        print(
-            f"idle {name}: {seen.memory_info().rss / 1e6:.0f} MB resident, {busy / SECONDS:.2%} CPU over "
-            f"{SECONDS:.0f} s, torch {'imported' if torch else 'not imported'}"
-        )
-    finally:
-        worker.terminate()
-        worker.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from benchmarks.report import print_row
 from receipt_dynamo.client import DynamoClient
 from receipt_layoutlm.data.importers.labelling import import_sroie
 from receipt_layoutlm.data.load import load_receipts
@@ -24,7 +25,10 @@ def measure() -> None:
         started = time.perf_counter()
         records = sum(write_records(client, drafts).values())
         wrote = time.perf_counter() - started
-        print(f"import: {records} records in {wrote:.1f} s, {client.request_count} requests")
+        print_row(
+            "import of the SROIE receipts into the local table",
+            f"{records:,} records in {wrote:.0f} s, {client.request_count:,} requests",
+        )
         for _ in range(ROUNDS):
             for threads in (1, 8):
                 _load(client, threads)
@@ -34,7 +38,7 @@ def _load(client: DynamoClient, threads: int) -> None:
     before, started = client.request_count, time.perf_counter()
     loaded = load_receipts(client, threads=threads)
     took = time.perf_counter() - started
-    print(
-        f"load with {threads} threads: {len(loaded.receipts)} receipts in {took:.1f} s, "
-        f"{client.request_count - before} requests, no scan"
+    print_row(
+        f"loading them for training, {threads} {'thread' if threads == 1 else 'threads'}",
+        f"{len(loaded.receipts)} receipts in {took:.1f} s, {client.request_count - before} requests, no scan",
     )

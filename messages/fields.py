@@ -25,7 +25,12 @@ class Message(BaseModel):
     """Base of all messages: frozen, unknown fields refused by name, infinities and NaN refused."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, str_max_length=100_000, hide_input_in_errors=True
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        str_max_length=100_000,
+        hide_input_in_errors=True,
+        defer_build=True,  # a process needs some of the messages, and never at its start
     )
 
 

@@ -16,7 +16,9 @@ def _read_float32(value: Any) -> Any:
 
 
 Quantize: TypeAlias = Annotated[Literal["float16", "int8", "int4"] | None, BeforeValidator(_read_float32)]
-_QUANTIZE: pydantic.TypeAdapter[Literal["float16", "int8", "int4"] | None] = pydantic.TypeAdapter(Quantize)
+_QUANTIZE: pydantic.TypeAdapter[Literal["float16", "int8", "int4"] | None] = pydantic.TypeAdapter(
+    Quantize, config=pydantic.ConfigDict(defer_build=True)
+)
 
 
 def parse_quantize(text: str) -> Literal["float16", "int8", "int4"] | None:
