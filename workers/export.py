@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
 import structlog
@@ -12,6 +13,7 @@ from messages.codec import decode_export_job, encode
 from messages.errors import InvalidMessage
 from messages.export import ExportJob, ExportResult
 from messages.fields import derive_id
+from messages.shapes import RANGE
 from receipt_dynamo.aio import AsyncDynamoClient
 from receipt_dynamo.entities import CoreMLExport, Job, JobLease
 from receipt_dynamo.errors import AlreadyExists, NotFound
@@ -62,9 +64,15 @@ class Exporting:
             attempt=attempt,
             training_job_id=training.job_id,
             training_job_name=training.name,
+            training_created_at=training.created_at,
+            training_f1=_best_f1(training),
             canonical_bundle_s3_uri=self._settings.canonical_bundle.uri,
+            canonical_rule=self._settings.canonical_rule,
             allowed_buckets=self._settings.allowed_buckets,
+            table_name=self._settings.table_name,
             work_dir=work_dir,
+            cache_dir=str(self._settings.cache_dir),
+            cache_bytes=self._settings.cache_bytes,
         )
 
     async def interrupted(self, job: ExportJob, attempt: int, why: str) -> None:
@@ -116,9 +124,12 @@ class Exporting:
             bundle_s3_uri=result.bundle_s3_uri,
             model_size_bytes=result.model_size_bytes,
             export_duration_seconds=result.export_duration_seconds,
+            peak_memory_bytes=result.peak_memory_bytes,
+            stage_seconds=result.stage_seconds or {},
             error_message=result.error_message,
         )
-        if result.status == "SUCCEEDED":
+        # What other shapes take is nothing that a reader of the training's results expects.
+        if result.status == "SUCCEEDED" and job.shapes == RANGE:
             await self._tell_training(training.job_id, result, str(record.decided_at))
 
     async def send_unreadable(self, error: InvalidMessage, message: Received) -> bool:
@@ -162,6 +173,7 @@ class Exporting:
                 "coreml_mlpackage_s3_uri": result.mlpackage_s3_uri,
                 "coreml_canonical_bundle_s3_uri": result.canonical_bundle_s3_uri,
                 "coreml_canonical_bundle_etag": result.canonical_bundle_etag,
+                "coreml_canonical_bundle_replaced": result.canonical_bundle_replaced,
                 "coreml_model_size_bytes": result.model_size_bytes,
                 "coreml_exported_at": exported_at,
             },
@@ -181,3 +193,9 @@ class Exporting:
             "attempt": str(result.attempt),
         }
         await send(self._sqs, str(self._settings.export_results_queue_url), encode(result), attributes)
+
+
+def _best_f1(training: Job) -> float | None:
+    """What the training reached, where it says so: a job that failed may have a checkpoint and no score."""
+    f1 = training.results.get("best_f1")
+    return float(f1) if isinstance(f1, int | float | Decimal) else None

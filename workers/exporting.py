@@ -37,6 +37,7 @@ def export_record(job: ExportJob, training_job_id: str) -> CoreMLExport:
         job_id=training_job_id,
         model_s3_uri=job.model_s3_uri,
         quantize=job.quantize,
+        shapes=str(job.shapes),
         output_s3_prefix=job.output_s3_prefix,
         status="PENDING",
         created_at=moment,

@@ -154,8 +154,7 @@ class Lease:
         in_flight = self.table.clock.steady() - self.message.received_at
         try:
             if in_flight >= self.settings.message_seconds and not self._settled:
-                await self.queue.delete(self.message)
-                self.message_gone = True
+                await self._take_message_away()
                 log.info("message deleted, the lease carries the job", in_flight_seconds=round(in_flight))
             elif not await self.queue.show_after(self.message, self.settings.lease_seconds):
                 # It shows itself to others; the lease keeps them from the job.
@@ -164,6 +163,15 @@ class Lease:
             log.warning("message not extended", error=str(error))
             return False
         return True
+
+    async def _take_message_away(self) -> None:
+        # Noted first: an ending that comes meanwhile must not count on a message that is about to go.
+        self.message_gone = True
+        try:
+            await self.queue.delete(self.message)
+        except (QueueError, WorkerError):
+            self.message_gone = False
+            raise
 
     def _safe_from(self, asked_at: float) -> float:
         return asked_at + self.settings.lease_seconds * (1 - MARGIN)

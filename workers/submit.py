@@ -41,8 +41,14 @@ async def submit_training(settings: Settings, job: TrainJob) -> str:
     return message_id
 
 
-async def submit_export(
-    settings: Settings, job: str, *, quantize: str | None, model_s3_uri: str | None, prefix: str | None
+async def submit_export(  # noqa: PLR0913 - each is one field of the request
+    settings: Settings,
+    job: str,
+    *,
+    quantize: str | None,
+    shapes: str,
+    model_s3_uri: str | None,
+    prefix: str | None,
 ) -> ExportJob:
     """Make an export's record and send its message; returns what was sent."""
     settings.require("table_name", "bucket", "export_job_queue_url")
@@ -52,6 +58,7 @@ async def submit_export(
             "job_id": training.job_id,
             "model_s3_uri": model_s3_uri or _best_checkpoint(training),
             "quantize": quantize,
+            "shapes": shapes,
             "output_s3_prefix": prefix or settings.bundle_prefix(training.name).uri,
         }
         export = decode_export_job(to_json(body), message_id=str(uuid.uuid4()))

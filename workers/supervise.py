@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import structlog
 
-from messages.child import ErrorClass, Exported, Failure, Progress, Report, Trained
+from messages.child import ChildExit, ErrorClass, Exported, Failure, Progress, Report, Trained
 from workers.child import Child, ChildSpec
 from workers.health import Health
 from workers.lease import Lease
@@ -18,6 +18,7 @@ from workers.stop import Stop
 from workers.verdict import Verdict, judge_exit
 
 CANCEL_GRACE_SECONDS = 2
+_CANCELLED = Verdict(Ending.CANCELLED, message="Cancelled on request.")
 
 log = structlog.get_logger(__name__)
 
@@ -104,7 +105,7 @@ async def _first_of(
         return None
     if lease.cancelled.is_set():
         await child.stop(CANCEL_GRACE_SECONDS, lease.lost)
-        return Verdict(Ending.CANCELLED, message="Cancelled on request.")
+        return _CANCELLED
     if stop.requested.is_set():
         return await _drain(child, spec, lease, stop)
     if stalled.done() and not stalled.cancelled():
@@ -119,8 +120,10 @@ async def _first_of(
 
 async def _drain(child: Child, spec: ChildSpec, lease: Lease, stop: Stop) -> Verdict | None:
     log.info("stopping: the child may reach a checkpoint", drain_seconds=spec.drain_seconds)
-    code = await child.stop(spec.drain_seconds, stop.now, lease.lost)
+    code = await child.stop(spec.drain_seconds, stop.now, lease.lost, lease.cancelled)
     if lease.lost.is_set():
         return Verdict(Ending.LOST)
+    if lease.cancelled.is_set() and code != ChildExit.DONE:
+        return _CANCELLED
     # A child that was ended by force goes on from its last whole checkpoint, like one that left by itself.
     return Verdict(Ending.STOPPED) if code < 0 else None

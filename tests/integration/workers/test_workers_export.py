@@ -64,6 +64,48 @@ async def test_a_finished_export_updates_its_record_and_the_trainings_results(
         assert await bench.depth() == (0, 0)
 
 
+async def test_the_childs_task_says_how_new_and_how_good_the_training_is(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    async with export_bench(stack, tmp_path, cache_bytes=7, canonical_rule="better") as bench:
+        await add_training(bench)
+        training = await bench.aws.table.get_job(JOB_ID)
+        task: Any = await bench.handler.kind.begin(bench.handler.kind.decode(received(body())), 1, "work")
+        assert (task.training_created_at, task.training_f1) == (training.created_at, 0.5)
+        assert (task.canonical_rule, task.cache_bytes) == ("better", 7)
+        assert task.cache_dir == str(tmp_path / "checkpoints")
+
+
+async def test_a_canonical_zip_that_was_left_as_it_is_is_told_with_the_reason(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    async with export_bench(stack, tmp_path) as bench:
+        await add_training(bench)
+        await bench.send(body("kept"))
+        await bench.work_once()
+        [result] = await bench.results()
+        assert (result["status"], result["canonical_bundle_etag"]) == ("SUCCEEDED", "abc")
+        assert (result["canonical_bundle_replaced"], result["canonical_bundle_kept"]) == (
+            False,
+            "It holds a newer one.",
+        )
+        record = await export_of(bench)
+        assert (record.peak_memory_bytes, record.stage_seconds) == (1000, {"converting": 1.5})
+        assert (await bench.aws.table.get_job(JOB_ID)).results["coreml_canonical_bundle_replaced"] is False
+
+
+async def test_an_export_of_other_shapes_leaves_the_trainings_results_alone(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    async with export_bench(stack, tmp_path) as bench:
+        await add_training(bench)
+        await bench.send(body("kept", shapes="fixed:128"))
+        await bench.work_once()
+        record = await export_of(bench)
+        assert (record.status, record.shapes) == ("SUCCEEDED", "fixed:128")
+        assert "coreml_export_id" not in (await bench.aws.table.get_job(JOB_ID)).results
+
+
 async def test_a_later_job_that_was_refused_for_its_name_is_not_the_one_that_is_meant(
     stack: LocalStack, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from receipt_dynamo.entities import JobLease
 from tests.support.work import Bench, training_bench
 from workers.errors import QueueError, QueueUnusable
+from workers.health import Health
 from workers.local import LocalStack
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
@@ -137,3 +138,19 @@ async def test_a_heartbeat_that_fails_in_an_unforeseen_way_loses_the_lease(
         await asyncio.wait_for(bench.work_once(), 10)
         assert await bench.results() == []
         assert (await lease_of(bench)).state == "held"
+
+
+async def test_a_cancel_during_the_drain_ends_the_job_instead_of_handing_it_on(
+    stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with training_bench(stack, tmp_path, lease_seconds=1.5) as bench:
+        spoke = asyncio.Event()
+        monkeypatch.setattr(Health, "child_spoke", lambda _: spoke.set())
+        await bench.send(body("stubborn"))
+        working = asyncio.create_task(bench.work_once())
+        await asyncio.wait_for(spoke.wait(), 10)
+        bench.stop.request()
+        await bench.aws.table.request_cancel(JOB_ID, kind="train", now=bench.aws.table.clock.text())
+        await asyncio.wait_for(working, 10)
+        assert (await bench.aws.table.get_job(JOB_ID)).status == "cancelled"
+        assert await bench.depth() == (0, 0)
