@@ -2,31 +2,61 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
-def export_coreml(
+def export_coreml(  # noqa: PLR0913, PLR0917 - each is one option of the command
     checkpoint: Annotated[str, typer.Argument(help="Folder of a checkpoint, or its s3:// prefix.")],
     out: Annotated[Path, typer.Argument(help="Folder that the bundle is written to.")],
     quantize: Annotated[str, typer.Option(help="float16, int8, int4, or float32.")] = "float16",
+    shapes: Annotated[
+        str,
+        typer.Option(help="Token counts it takes: range (1..512), fixed:N, or enum:64,128,256,512 (iOS 18)."),
+    ] = "range",
+    run_name: Annotated[
+        str, typer.Option(help="Name of the training, for the package's metadata.")
+    ] = "local",
+    archive: Annotated[
+        bool, typer.Option("--zip", help="Write OUT.zip beside it, as clients take it.")
+    ] = False,
 ) -> None:
-    """Convert a checkpoint to a CoreML bundle here and now."""
-    from layoutlm_cli.console import size  # noqa: PLC0415
+    """Convert a checkpoint to a CoreML bundle here and now; it has to pass every gate."""
+    from layoutlm_cli.bundle import show_gates  # noqa: PLC0415
+    from layoutlm_cli.console import errors, size  # noqa: PLC0415
     from messages.quantize import parse_quantize  # noqa: PLC0415
-    from receipt_layoutlm.child import Reporter  # noqa: PLC0415
+    from messages.shapes import parse_shapes  # noqa: PLC0415
+
+    started = time.monotonic()
+    chosen, form = parse_shapes(shapes), parse_quantize(quantize)
+    from receipt_layoutlm.coreml.archive import zip_bundle  # noqa: PLC0415
+    from receipt_layoutlm.coreml.bundle import VERIFICATION, read_verification  # noqa: PLC0415
     from receipt_layoutlm.coreml.export import export_local  # noqa: PLC0415
+    from receipt_layoutlm.coreml.interface import target_of  # noqa: PLC0415
+    from receipt_layoutlm.coreml.stages import peak_memory_bytes  # noqa: PLC0415
+    from receipt_layoutlm.coreml.validation_receipts import find_validation_by_hand  # noqa: PLC0415
     from receipt_layoutlm.storage import Storage  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
+    target = target_of(chosen)
+    errors.print(f"The bundle will need iOS {target.ios} or macOS {target.macos}.")
+    settings = Settings.from_environ()
+    storage = Storage(settings.allowed_buckets)
     made = export_local(
         checkpoint,
         out,
-        parse_quantize(quantize),
-        storage=Storage(Settings.from_environ().allowed_buckets),
-        reporter=Reporter(None),
+        form,
+        shapes=chosen,
+        run_name=run_name,
+        validation=find_validation_by_hand(storage, checkpoint, settings.table_name),
+        storage=storage,
     )
+    if archive:
+        zip_bundle(made, made.with_name(f"{made.name}.zip"))
     for path in sorted(path for path in made.rglob("*") if path.is_file()):
         typer.echo(f"{path.relative_to(made)}  {size(path.stat().st_size)}")
+    show_gates(read_verification(made / VERIFICATION).gates)
+    typer.echo(f"took {time.monotonic() - started:.0f} s and at most {size(peak_memory_bytes())} of memory")

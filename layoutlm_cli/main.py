@@ -7,12 +7,14 @@ import sys
 import typer
 
 from layoutlm_cli import (
+    bundle,
     cancel,
     demo,
     dlq,
     export_coreml,
     generate,
     importing,
+    infer,
     jobs,
     local,
     recover,
@@ -20,6 +22,7 @@ from layoutlm_cli import (
     status,
     submit,
     train,
+    validate_coreml,
     work,
     worker_status,
 )
@@ -34,6 +37,8 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("export-coreml")(export_coreml.export_coreml)
+app.command("validate-coreml")(validate_coreml.validate_coreml)
+app.command("infer")(infer.infer)
 app.command("train-worker")(work.train_worker)
 app.command("export-worker")(work.export_worker)
 app.command("worker-status")(worker_status.worker_status)
@@ -45,6 +50,7 @@ app.command("results")(results.results)
 app.command("generate")(generate.generate)
 app.command("demo")(demo.demo)
 app.add_typer(submit.app, name="submit")
+app.add_typer(bundle.app, name="bundle")
 app.add_typer(importing.app, name="import")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(local.app, name="local")

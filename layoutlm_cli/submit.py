@@ -35,6 +35,10 @@ app.command("train")(training_options(train))
 def export(
     job: Annotated[str, typer.Argument(help="Id or name of the training.")],
     quantize: Annotated[str, typer.Option(help="float16, int8, int4, or float32.")] = "float16",
+    shapes: Annotated[
+        str,
+        typer.Option(help="Token counts it takes: range (1..512), fixed:N, or enum:64,128,256,512 (iOS 18)."),
+    ] = "range",
     model_s3_uri: Annotated[
         str | None, typer.Option(help="Checkpoint folder; the training's best one when left out.")
     ] = None,
@@ -51,6 +55,7 @@ def export(
             Settings.from_environ(),
             job,
             quantize=quantize,
+            shapes=shapes,
             model_s3_uri=model_s3_uri,
             prefix=output_s3_prefix,
         )

@@ -82,16 +82,33 @@ class TrainTask(Message):
     work_dir: str
 
 
+CanonicalRule = Literal["newer", "better"]
+"""Which bundle replaces the one that clients download: a newer run's, or a newer one's with a greater F1."""
+
+
 class ExportTask(Message):
-    """The job file of `python -m receipt_layoutlm.coreml`."""
+    """The job file of `python -m receipt_layoutlm.coreml`.
+
+    Attributes:
+        training_created_at: when the training was asked for: what makes a run newer than another.
+        training_f1: its best F1, where it is known.
+        table_name: where the run's validation receipts are read from.
+        cache_dir: where checkpoints stay for the next export, at most `cache_bytes` of them; 0 keeps none.
+    """
 
     job: ExportJob
     attempt: int = Field(ge=1)
     training_job_id: str
     training_job_name: str
+    training_created_at: str
+    training_f1: float | None = None
     canonical_bundle_s3_uri: str
+    canonical_rule: CanonicalRule = "newer"
     allowed_buckets: tuple[str, ...]
+    table_name: str | None = None
     work_dir: str
+    cache_dir: str | None = None
+    cache_bytes: int = 0
 
 
 class Progress(Message):
@@ -123,7 +140,11 @@ class Exported(Message):
     bundle_s3_uri: str
     canonical_bundle_s3_uri: str
     canonical_bundle_etag: str
+    canonical_bundle_replaced: bool = True
+    canonical_bundle_kept: str | None = None
     model_size_bytes: int
+    peak_memory_bytes: int | None = None
+    stage_seconds: dict[str, float] = Field(default_factory=dict)
 
 
 class Failure(Message):

@@ -6,8 +6,9 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from messages.fields import JobName, Message, S3Prefix, Uuid
+from messages.fields import JobName, Message, S3Prefix, Uuid, unit
 from messages.quantize import Quantize
+from messages.shapes import RANGE, ShapesText
 
 ExportStatus = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED"]
 
@@ -19,9 +20,21 @@ class ExportJob(Message):
     job_id: JobName = Field(description="The training's id or, from older senders, its name.")
     model_s3_uri: S3Prefix = Field(description="Folder of the checkpoint.")
     quantize: Quantize = Field("float16", description="Weights of the bundle; null is float32.")
-    output_s3_prefix: S3Prefix = Field(
-        description="Folder that the bundle goes to, with or without a trailing slash."
+    shapes: ShapesText = Field(
+        RANGE,
+        json_schema_extra={"default": str(RANGE)},
+        description="Token counts that the model takes: range (any of 1..512), fixed:N, or "
+        "enum:64,128,256,512 (needs iOS 18). Only a bundle of range becomes the canonical one.",
     )
+    output_s3_prefix: S3Prefix = Field(
+        description="Folder that the bundle goes to, with or without a trailing slash; other shapes than "
+        "range go to a folder of their own below it, such as fixed-128/."
+    )
+
+    @property
+    def bundle_s3_uri(self) -> str:
+        """Where the bundle goes: a bundle of other shapes never lies where clients of the range look."""
+        return self.output_s3_prefix + (f"{self.shapes.slug}/" if self.shapes != RANGE else "")
 
 
 class ExportResult(Message):
@@ -39,9 +52,24 @@ class ExportResult(Message):
     mlpackage_s3_uri: str | None = Field(None, description="The package inside the bundle's folder.")
     bundle_s3_uri: str | None = Field(None, description="The bundle's folder.")
     canonical_bundle_s3_uri: str | None = Field(None, description="The zip that clients download.")
-    canonical_bundle_etag: str | None = Field(None, description="ETag of that zip, without quotes.")
+    canonical_bundle_etag: str | None = Field(
+        None,
+        description="ETag of that zip as it stands now, without quotes; empty where none lies there.",
+    )
+    canonical_bundle_replaced: bool | None = Field(
+        None, description="Whether that zip is this export's bundle; absent in results of older workers."
+    )
+    canonical_bundle_kept: str | None = Field(
+        None, description="Why the zip that lay there was left as it is, where it was."
+    )
     model_size_bytes: int | None = Field(None, ge=0, description="Size of the package in bytes.")
     export_duration_seconds: float | None = Field(None, ge=0, description="Seconds from claim to end.")
+    peak_memory_bytes: int | None = Field(
+        None, ge=0, description="The most memory that the process held.", json_schema_extra=unit("bytes")
+    )
+    stage_seconds: dict[str, float] | None = Field(
+        None, description="How long each step took.", json_schema_extra=unit("seconds")
+    )
     error_class: str | None = Field(None, description="Kind of the failure.")
     error_message: str | None = Field(None, description="Why it failed and what to do.")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +17,7 @@ from messages.fields import Message
 from receipt_layoutlm.data.geometry import BOX_RULE, READING_ORDER
 from receipt_layoutlm.errors import CheckpointError
 from receipt_layoutlm.labels import LabelSet, label_set_of_tags
-from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.storage import Storage, hash_file
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -89,7 +88,7 @@ class Manifest(Message):
 def describe_files(folder: Path, names: tuple[str, ...]) -> tuple[ManifestFile, ...]:
     """Size and SHA-256 of named files."""
     return tuple(
-        ManifestFile(name=name, size=(folder / name).stat().st_size, sha256=_sha256(folder / name))
+        ManifestFile(name=name, size=(folder / name).stat().st_size, sha256=hash_file(folder / name))
         for name in names
     )
 
@@ -148,7 +147,8 @@ def check_model_folder(folder: Path) -> dict[str, Any]:
 
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a folder, from its vocabulary alone as the clients do it."""
-    lines = (folder / VOCABULARY).read_text(encoding="utf-8").splitlines()
+    # Only "\n" ends a line: real vocabularies hold characters that splitlines() would break at.
+    lines = (folder / VOCABULARY).read_text(encoding="utf-8").removesuffix("\n").split("\n")
     path = folder / TOKENIZER_CONFIG
     settings = json.loads(path.read_bytes()) if path.exists() else {}
     return build_tokenizer(lines, lowercase=settings.get("do_lower_case", True))
@@ -202,9 +202,4 @@ def _check_names(where: str, sizes: dict[str, int]) -> None:
 
 
 def _is_intact(path: Path, file: ManifestFile) -> bool:
-    return path.is_file() and path.stat().st_size == file.size and _sha256(path) == file.sha256
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return path.is_file() and path.stat().st_size == file.size and hash_file(path) == file.sha256

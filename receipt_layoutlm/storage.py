@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import botocore.exceptions as aws
-from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
 from messages.fields import S3Place
 from receipt_dynamo.session import new_session
-from receipt_layoutlm.errors import (
-    CheckpointError,
-    ConfigurationError,
-    CredentialsError,
-    Forbidden,
-    LayoutLMError,
-    NetworkError,
-    Throttled,
-)
+from receipt_layoutlm.edge import ObjectMissing, translated
+from receipt_layoutlm.errors import CheckpointError, ConfigurationError, Forbidden
 
+SHA256 = "sha256"
+"""Metadata of an object: what its content hashes to. An ETag says that of small objects only."""
 _THREADS = 8
 _CHUNK_BYTES = 1_048_576
-_CREDENTIAL_CODES = {"ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidToken"}
-_THROTTLE_CODES = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "503"}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What S3 says about an object: its ETag without quotes, bytes, and metadata."""
+
+    etag: str
+    size: int
+    metadata: Mapping[str, str]
 
 
 class Storage:
@@ -48,7 +49,7 @@ class Storage:
     ) -> None:
         self.allowed_buckets = frozenset(allowed_buckets)
         self._client = client
-        self._on_bytes = on_bytes or (lambda _: None)
+        self.on_bytes = on_bytes or (lambda _: None)
 
     @property
     def client(self) -> Any:
@@ -112,33 +113,52 @@ class Storage:
             )
         return str(answer["ETag"]).strip('"')
 
-    def upload_file(self, path: Path, uri: str) -> str:
-        """Upload one file, in parts where it is large; returns its ETag without quotes."""
+    def head(self, uri: str) -> StoredObject | None:
+        """What lies at a key, or None when nothing does."""
+        place = self.place(uri)
+        try:
+            with translated(uri):
+                head = self.client.head_object(Bucket=place.bucket, Key=place.key)
+        except ObjectMissing:
+            return None
+        return StoredObject(str(head["ETag"]).strip('"'), head["ContentLength"], head.get("Metadata", {}))
+
+    def upload_file(self, path: Path, uri: str, metadata: Mapping[str, str] | None = None) -> None:
+        """Upload one file, in parts where it is large."""
         place = self.place(uri)
         with translated(uri):
             self.client.upload_file(
-                str(path), place.bucket, place.key, Config=_transfer(), Callback=self._on_bytes
+                str(path),
+                place.bucket,
+                place.key,
+                ExtraArgs={"Metadata": dict(metadata or {})},
+                Config=_transfer(),
+                Callback=self.on_bytes,
             )
-            head = self.client.head_object(Bucket=place.bucket, Key=place.key)
-        return str(head["ETag"]).strip('"')
 
     def upload_folder(self, folder: Path, uri: str, *, last: str | None = None) -> int:
         """Upload a folder's files below a prefix, `last` after all others; returns their bytes.
 
-        The last one is the file that makes the others count: while it is missing, nobody reads them.
+        The last one is the file that makes the others count: while it is missing, nobody reads them. What
+        lies there already, with the same size and hash, is not sent again.
         """
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         final = [path for path in files if path.name == last and path.parent == folder]
         first = [path for path in files if path not in final]
-        self.place(uri)
+        stored = self.list_keys(uri)
+
+        def send(path: Path) -> None:
+            name, digest = path.relative_to(folder).as_posix(), hash_file(path)
+            if stored.get(name) == path.stat().st_size:
+                there = self.head(uri + name)
+                if there and there.metadata.get(SHA256) == digest:
+                    return
+            self.upload_file(path, uri + name, {SHA256: digest})
+
         with ThreadPoolExecutor(_THREADS) as pool:
-            list(
-                pool.map(
-                    lambda path: self.upload_file(path, uri + path.relative_to(folder).as_posix()), first
-                )
-            )
+            list(pool.map(send, first))
         for path in final:
-            self.upload_file(path, uri + path.name)
+            send(path)
         return sum(path.stat().st_size for path in files)
 
     def download_folder(self, uri: str, folder: Path, names: Iterable[str]) -> None:
@@ -159,7 +179,7 @@ class Storage:
                     place.key + name,
                     str(path),
                     Config=_transfer(),
-                    Callback=self._on_bytes,
+                    Callback=self.on_bytes,
                 )
                 for name, path in wanted
             ]
@@ -168,52 +188,14 @@ class Storage:
 
     def _counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
-            self._on_bytes(len(chunk))
+            self.on_bytes(len(chunk))
             yield chunk
 
 
-class ObjectMissing(CheckpointError):  # noqa: N818 - reads as what happened
-    """There is no such object or bucket."""
-
-
-@contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Turn botocore's errors into this package's, with `what` they were about."""
-    try:
-        yield
-    except aws.ClientError as error:
-        raise _translate(error, what) from error
-    except S3UploadFailedError as error:
-        cause = error.__cause__ or error.__context__
-        if isinstance(cause, aws.ClientError):
-            raise _translate(cause, what) from error
-        raise NetworkError(f"Uploading {what} failed: {error}. It is tried again later.") from error
-    except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError) as error:
-        raise CredentialsError(
-            f"No AWS credentials for {what}. Set AWS_PROFILE or the AWS_ACCESS_KEY_ID pair, or attach a role."
-        ) from error
-    except aws.NoRegionError as error:
-        raise ConfigurationError("No AWS region is set. Set AWS_REGION, for example us-east-1.") from error
-    except aws.BotoCoreError as error:
-        raise NetworkError(
-            f"{what} could not be reached: {error}. Check AWS_ENDPOINT_URL and the network."
-        ) from error
-
-
-def _translate(error: aws.ClientError, what: str) -> LayoutLMError:
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    if code in _CREDENTIAL_CODES:
-        return CredentialsError(f"AWS refuses the credentials for {what} ({code}). Refresh them.")
-    if code in _THROTTLE_CODES:
-        return Throttled(f"S3 asks for fewer requests at {what} ({code}).")
-    if code in {"NoSuchKey", "404", "NoSuchBucket"}:
-        return ObjectMissing(f"There is no {what} ({code}). Check the name of bucket and key.")
-    if code in {"AccessDenied", "403"}:
-        return Forbidden(f"AWS denies access to {what}. Grant the worker's role what it needs there.")
-    if status >= 500:  # noqa: PLR2004 - HTTP's server errors
-        return NetworkError(f"S3 failed at {what} ({code or status}). It is tried again later.")
-    return ConfigurationError(f"S3 refuses the request for {what}: {error}")
+def hash_file(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _inside(folder: Path, name: str) -> Path:

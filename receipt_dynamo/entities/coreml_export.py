@@ -18,7 +18,9 @@ class CoreMLExport(Record):
 
     TYPE: ClassVar[str] = "COREML_EXPORT"
     KEY_ONLY: ClassVar[frozenset[str]] = frozenset({"export_id"})
-    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"attempt", "peak_memory_bytes", "stage_seconds"})
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset(
+        {"attempt", "shapes", "peak_memory_bytes", "stage_seconds"}
+    )
 
     export_id: Uuid
     job_id: Uuid
@@ -26,6 +28,7 @@ class CoreMLExport(Record):
     created_at: Timestamp
     status: ExportState
     quantize: str | None = None
+    shapes: str | None = None
     output_s3_prefix: str | None = None
     mlpackage_s3_uri: str | None = None
     bundle_s3_uri: str | None = None

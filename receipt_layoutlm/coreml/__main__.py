@@ -1,6 +1,11 @@
 """The export child: `python -m receipt_layoutlm.coreml JOBFILE`."""
 
+import os
 import sys
+
+# Before torch is loaded: threads that spin while they wait take the CPU from whoever else works on this host,
+# and the gates would take several times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from messages.child import Exported, ExportTask
 from receipt_layoutlm.child import Reporter, StopRequested, run_child

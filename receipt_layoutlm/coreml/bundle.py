@@ -7,21 +7,36 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pydantic
-
 from messages.fields import Message, Uuid
 from messages.quantize import Quantize
 from receipt_layoutlm.checkpoint import CONFIG, TOKENIZER_CONFIG, VOCABULARY
 from receipt_layoutlm.coreml.checkpoint import Checkpoint
-from receipt_layoutlm.coreml.checkpoint_config import describe, read_object
-from receipt_layoutlm.coreml.program import check_package
+from receipt_layoutlm.coreml.checkpoint_config import read_object
+from receipt_layoutlm.coreml.golden import GOLDEN, read_golden
+from receipt_layoutlm.coreml.interface import target_of
+from receipt_layoutlm.coreml.manifest import (
+    IDENTITY,
+    MANIFEST,
+    BundleForm,
+    BundleManifest,
+    check_files,
+    describe_bundle,
+    read_document,
+    read_manifest,
+)
+from receipt_layoutlm.coreml.reproducible import make_reproducible
+from receipt_layoutlm.coreml.templates import README, VERIFY_ON_MAC, write_templates
+from receipt_layoutlm.coreml.verify import Verification
+from receipt_layoutlm.coreml.verify.static import check_package
 from receipt_layoutlm.coreml.vocabulary import read_vocabulary
 from receipt_layoutlm.errors import BundleError
 
 PACKAGE = "LayoutLM.mlpackage"
 LABEL_MAP = "label_map.json"
-IDENTITY = "model_identity.json"
-BUNDLE_NAMES = frozenset({PACKAGE, VOCABULARY, CONFIG, LABEL_MAP, TOKENIZER_CONFIG, IDENTITY})
+VERIFICATION = "verification.json"
+CONTRACT_NAMES = frozenset({PACKAGE, VOCABULARY, CONFIG, LABEL_MAP, TOKENIZER_CONFIG, IDENTITY})
+"""What clients read; the other files are for the people and tests around them."""
+BUNDLE_NAMES = CONTRACT_NAMES | {MANIFEST, VERIFICATION, GOLDEN, README, VERIFY_ON_MAC}
 FORBIDDEN_NAME = "tokenizer.json"
 
 _TOKENIZER_DEFAULTS: Mapping[str, Any] = {
@@ -48,17 +63,17 @@ class ModelIdentity(Message):
 
 
 def write_bundle(folder: Path, mlmodel: Any, checkpoint: Checkpoint, identity: ModelIdentity) -> None:
-    """Write a converted model and what goes with it into a new folder."""
+    """Write a converted model and what clients read beside it into a new folder."""
     folder.mkdir(parents=True)
     mlmodel.save(str(folder / PACKAGE))
+    make_reproducible(folder / PACKAGE)
     (folder / VOCABULARY).write_text("\n".join(checkpoint.vocabulary) + "\n", encoding="utf-8", newline="\n")
     labels = _label_maps(checkpoint.config.labels)
-    pad_id = checkpoint.vocabulary.index("[PAD]")
     _write_json(
         folder / CONFIG,
         {
             **checkpoint.config.sizes(),
-            "pad_token_id": pad_id,
+            "pad_token_id": checkpoint.vocabulary.index("[PAD]"),
             "num_labels": len(checkpoint.config.labels),
             **labels,
         },
@@ -68,8 +83,18 @@ def write_bundle(folder: Path, mlmodel: Any, checkpoint: Checkpoint, identity: M
     _write_json(folder / IDENTITY, identity.model_dump(mode="json"))
 
 
+def complete_bundle(
+    folder: Path, checkpoint: Checkpoint, form: BundleForm, verification: Verification
+) -> None:
+    """Write what proves and explains the model; the manifest comes last and covers all of it."""
+    _write_json(folder / VERIFICATION, verification.model_dump(mode="json"))
+    write_templates(folder, _facts(checkpoint, form))
+    manifest = describe_bundle(folder, checkpoint, form)
+    _write_json(folder / MANIFEST, manifest.model_dump(mode="json", exclude_none=True))
+
+
 def check_bundle(folder: Path) -> None:
-    """Hold a bundle's folder to what clients expect of it.
+    """Hold a bundle's folder to what clients expect of it, and to its own manifest.
 
     Raises:
         BundleError: with the file and what is wrong with it.
@@ -83,8 +108,23 @@ def check_bundle(folder: Path) -> None:
     read_vocabulary(folder / VOCABULARY, vocab_size, BundleError)
     _check_label_map(read_object(folder / LABEL_MAP, BundleError), labels)
     read_object(folder / TOKENIZER_CONFIG, BundleError)
-    identity = _read_identity(folder / IDENTITY)
-    check_package(folder / PACKAGE, num_labels=len(labels), quantize=identity.quantize)
+    manifest = read_manifest(folder / MANIFEST)
+    _check_mode(read_identity(folder / IDENTITY), manifest)
+    form = BundleForm(None if manifest.mode == "none" else manifest.mode, manifest.shapes)
+    check_package(folder / PACKAGE, num_labels=len(labels), quantize=form.quantize, shapes=form.shapes)
+    read_verification(folder / VERIFICATION)
+    read_golden(folder)
+    check_files(folder, manifest)
+
+
+def read_identity(path: Path) -> ModelIdentity:
+    """Read model_identity.json; raises BundleError for another form."""
+    return read_document(path, ModelIdentity)
+
+
+def read_verification(path: Path) -> Verification:
+    """Read verification.json; raises BundleError for another form."""
+    return read_document(path, Verification)
 
 
 def package_bytes(folder: Path) -> int:
@@ -104,6 +144,22 @@ def _tokenizer_config(checkpoint: Checkpoint) -> dict[str, Any]:
     known = checkpoint.tokenizer_config
     chosen = {name: known.get(name, default) for name, default in _TOKENIZER_DEFAULTS.items()}
     return {**chosen, "model_max_length": checkpoint.config.max_position_embeddings}
+
+
+def _facts(checkpoint: Checkpoint, form: BundleForm) -> dict[str, str]:
+    """What the README says about this bundle in particular."""
+    target, lengths = target_of(form.shapes), form.shapes.lengths
+    return {
+        "mode": form.quantize or "float32",
+        "experimental": " (experimental: see known_issues in manifest.json)" if form.is_experimental else "",
+        "ios": target.ios,
+        "macos": target.macos,
+        "lengths": f"any of {lengths[0]} to {lengths[1]}"
+        if form.shapes.kind == "range"
+        else " or ".join(map(str, lengths)),
+        "labels": str(len(checkpoint.config.labels)),
+        "pad": str(checkpoint.vocabulary.index("[PAD]")),
+    }
 
 
 def _write_json(path: Path, data: Mapping[str, Any]) -> None:
@@ -145,8 +201,9 @@ def _check_label_map(label_map: Mapping[str, Any], labels: list[str]) -> None:
             raise BundleError(f"{LABEL_MAP}: {name} does not say the same as {CONFIG}.")
 
 
-def _read_identity(path: Path) -> ModelIdentity:
-    try:
-        return ModelIdentity.model_validate(read_object(path, BundleError))
-    except pydantic.ValidationError as error:
-        raise BundleError(f"{IDENTITY}: {describe(error)}.") from error
+def _check_mode(identity: ModelIdentity, manifest: BundleManifest) -> None:
+    if (identity.quantize or "none") != manifest.mode:
+        raise BundleError(
+            f"{IDENTITY} says that the weights are {identity.quantize or 'none'}, {MANIFEST} that they are "
+            f"{manifest.mode}. Export it again."
+        )

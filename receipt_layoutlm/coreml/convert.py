@@ -10,12 +10,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from transformers import LayoutLMForTokenClassification
 
 from messages.quantize import Quantize
-from receipt_layoutlm.coreml.model import INPUT_NAMES, MAX_TOKENS, check_parity, trace_model
-from receipt_layoutlm.coreml.program import constants, load_function
+from messages.shapes import RANGE, Shapes
+from receipt_layoutlm.coreml.evaluator import constants, load_function
+from receipt_layoutlm.coreml.graph import record_graph
+from receipt_layoutlm.coreml.interface import input_types, output_types, target_of
+from receipt_layoutlm.coreml.model import check_parity
 from receipt_layoutlm.coreml.toolkit import compression, ct, quiet
 
 log = logging.getLogger(__name__)
@@ -37,42 +39,48 @@ class PackageMetadata:
     license_text: str = DEFAULT_LICENSE
 
 
-def convert(model: LayoutLMForTokenClassification, quantize: Quantize, metadata: PackageMetadata) -> Any:
+def convert(
+    model: LayoutLMForTokenClassification,
+    quantize: Quantize,
+    metadata: PackageMetadata,
+    shapes: Shapes = RANGE,
+) -> Any:
     """Convert a model in float32 and evaluation mode.
 
     Args:
         model: the checkpoint's model.
         quantize: format of the weights: None is float32; int8 and int4 compress the float16 program.
         metadata: where the model came from.
+        shapes: the lengths n that it takes; several that are enumerated need iOS 18.
 
     Returns:
-        A coremltools MLModel with int32 inputs [1, n] (bbox [1, n, 4]), n in 1..512, and the output logits
+        A coremltools MLModel with int32 inputs [1, n] (bbox [1, n, 4]) and the output logits
         [1, n, num_labels] in float32.
 
     Raises:
         BundleError: the graph to convert does not give the checkpoint's logits.
     """
-    traced = trace_model(model)
-    difference = check_parity(traced, model)
-    log.info("the traced graph equals the checkpoint to %.1e", difference)
+    graph = record_graph(model)
+    difference = check_parity(graph.run, model)
+    log.info("the recorded graph equals the checkpoint to %.1e", difference)
     with quiet():
-        package = to_program(traced, ct.precision.FLOAT32 if quantize is None else ct.precision.FLOAT16)
+        precision = ct.precision.FLOAT32 if quantize is None else ct.precision.FLOAT16
+        package = to_program(graph.source, precision, shapes)
         if quantize in _COMPRESS:
             package = _COMPRESS[quantize](package)
     _describe(package, model, quantize, metadata)
+    package.user_defined_metadata["shapes"] = str(shapes)
     return package
 
 
-def to_program(traced: Any, precision: Any) -> Any:
-    """Convert a traced graph with the clients' inputs and output; runs on iOS 16 and macOS 13 or later."""
-    length = ct.RangeDim(1, MAX_TOKENS, default=MAX_TOKENS)
-    shapes = {name: (1, length, 4) if name == "bbox" else (1, length) for name in INPUT_NAMES}
+def to_program(graph: Any, precision: Any, shapes: Shapes = RANGE) -> Any:
+    """Convert a recorded graph with the clients' inputs and output, for the oldest systems that load it."""
     return ct.convert(
-        traced,
-        inputs=[ct.TensorType(name=name, shape=shape, dtype=np.int32) for name, shape in shapes.items()],
-        outputs=[ct.TensorType(name="logits", dtype=np.float32)],
+        graph,
+        inputs=input_types(shapes),
+        outputs=output_types(),
         convert_to="mlprogram",
-        minimum_deployment_target=ct.target.iOS16,
+        minimum_deployment_target=target_of(shapes).deployment,
         compute_precision=precision,
         skip_model_load=True,  # compiling it for this host would prove nothing about the clients'
     )

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+import pydantic
 
 from messages.child import Exported, ExportTask
 from messages.quantize import Quantize
+from messages.shapes import RANGE, Shapes
 from receipt_dynamo import times
 from receipt_layoutlm.child import Reporter, StopRequested
 from receipt_layoutlm.coreml.archive import zip_bundle
-from receipt_layoutlm.coreml.bundle import PACKAGE, ModelIdentity, check_bundle, package_bytes, write_bundle
-from receipt_layoutlm.coreml.checkpoint import fetch_checkpoint, load_checkpoint
-from receipt_layoutlm.coreml.convert import DEFAULT_LICENSE, PackageMetadata, convert
-from receipt_layoutlm.coreml.stages import Stages
+from receipt_layoutlm.coreml.build import Order, build_bundle, workspace
+from receipt_layoutlm.coreml.bundle import PACKAGE, ModelIdentity, package_bytes
+from receipt_layoutlm.coreml.cache import CheckpointCache
+from receipt_layoutlm.coreml.checkpoint import fetch_checkpoint
+from receipt_layoutlm.coreml.convert import DEFAULT_LICENSE, PackageMetadata
+from receipt_layoutlm.coreml.manifest import IDENTITY, BundleForm
+from receipt_layoutlm.coreml.publish import Canonical, Edition, keep, publish
+from receipt_layoutlm.coreml.stages import Stages, peak_memory_bytes
 from receipt_layoutlm.coreml.upload import check_destination, upload_bundle
+from receipt_layoutlm.coreml.validation_receipts import find_validation
+from receipt_layoutlm.coreml.verify.quality import Validation
 from receipt_layoutlm.errors import ConfigurationError
 from receipt_layoutlm.storage import Storage
 
 
 def export(task: ExportTask, reporter: Reporter, stop: StopRequested) -> Exported:
-    """Fetch, convert, check, pack, upload, and only then replace the bundle that clients download.
+    """Fetch, convert, check, upload, and only then replace the bundle that clients download.
 
     Raises:
         CheckpointError: there is no checkpoint that can be loaded.
@@ -31,33 +37,38 @@ def export(task: ExportTask, reporter: Reporter, stop: StopRequested) -> Exporte
         Stopped: the daemon asked for it; the canonical bundle is as it was.
     """
     job = task.job
-    storage = Storage(task.allowed_buckets)
     stages = Stages(reporter, stop)
-    with _workspace(Path(task.work_dir)) as work:
+    storage = Storage(task.allowed_buckets, on_bytes=stages.pulse.moved)
+    with workspace(Path(task.work_dir)) as work:
         with stages.stage("downloading"):
-            check_destination(storage, job.output_s3_prefix, task.canonical_bundle_s3_uri)
-            source = fetch_checkpoint(storage, job.model_s3_uri, work / "checkpoint")
-        identity = ModelIdentity(
-            export_id=job.export_id,
-            training_job_id=task.training_job_id,
-            source_checkpoint_s3_uri=job.model_s3_uri,
-            quantize=job.quantize,
-            exported_at=times.now(),
+            check_destination(storage, job.bundle_s3_uri, task.canonical_bundle_s3_uri)
+            cache = CheckpointCache(Path(task.cache_dir), task.cache_bytes) if task.cache_dir else None
+            source = fetch_checkpoint(storage, job.model_s3_uri, work / "checkpoint", cache)
+            validation = find_validation(storage, job.model_s3_uri, task.table_name)
+        identity = _identify(storage, task)
+        order = Order(
+            identity,
+            BundleForm(job.quantize, job.shapes),
+            PackageMetadata(job.model_s3_uri, task.training_job_name),
+            validation,
         )
-        metadata = PackageMetadata(job.model_s3_uri, task.training_job_name)
-        bundle = _build(stages, source, work / "bundle", identity, metadata)
+        bundle = build_bundle(stages, source, work / "bundle", order)
         with stages.stage("packing"):
             archive = zip_bundle(bundle, work / "bundle.zip")
         with stages.stage("uploading"):
-            upload_bundle(storage, bundle, job.output_s3_prefix)
+            upload_bundle(storage, bundle, job.bundle_s3_uri)
         with stages.stage("publishing"):
-            etag = storage.upload_file(archive, task.canonical_bundle_s3_uri)
+            canonical = _publish(storage, archive, task, identity)
         return Exported(
-            mlpackage_s3_uri=job.output_s3_prefix + PACKAGE,
-            bundle_s3_uri=job.output_s3_prefix,
+            mlpackage_s3_uri=job.bundle_s3_uri + PACKAGE,
+            bundle_s3_uri=job.bundle_s3_uri,
             canonical_bundle_s3_uri=task.canonical_bundle_s3_uri,
-            canonical_bundle_etag=etag,
+            canonical_bundle_etag=canonical.etag,
+            canonical_bundle_replaced=canonical.kept is None,
+            canonical_bundle_kept=canonical.kept,
             model_size_bytes=package_bytes(bundle),
+            peak_memory_bytes=peak_memory_bytes(),
+            stage_seconds=stages.seconds,
         )
 
 
@@ -66,8 +77,10 @@ def export_local(  # noqa: PLR0913 - each is one option of the command
     out: Path,
     quantize: Quantize = "float16",
     *,
+    shapes: Shapes = RANGE,
     run_name: str = "local",
     license_text: str = DEFAULT_LICENSE,
+    validation: Validation | None = None,
     storage: Storage | None = None,
     reporter: Reporter | None = None,
 ) -> Path:
@@ -77,8 +90,10 @@ def export_local(  # noqa: PLR0913 - each is one option of the command
         checkpoint: a folder, or an `s3://` URI of one, which needs `storage`.
         out: the bundle's folder; must not exist yet, or be empty. Appears only when it is whole.
         quantize: format of the weights, None for float32.
+        shapes: the lengths that the model takes.
         run_name: the training's name, for the package's metadata.
         license_text: licence of the package.
+        validation: labelled receipts that the model was not trained on.
         storage: where an S3 checkpoint is read from.
         reporter: told where the work is.
 
@@ -90,9 +105,9 @@ def export_local(  # noqa: PLR0913 - each is one option of the command
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigurationError(f"{out} holds something already. Choose a new folder for the bundle.")
     stages = Stages(reporter or Reporter(None), StopRequested())
-    with _workspace(out.absolute().parent) as work:
+    with workspace(out.absolute().parent) as work:
         with stages.stage("downloading"):
-            source, name = _find_checkpoint(checkpoint, storage, work / "checkpoint")
+            source, name = find_checkpoint(checkpoint, storage, work / "checkpoint")
         identity = ModelIdentity(
             export_id=str(uuid.uuid4()),
             training_job_id=run_name,
@@ -101,22 +116,17 @@ def export_local(  # noqa: PLR0913 - each is one option of the command
             exported_at=times.now(),
         )
         metadata = PackageMetadata(name, run_name, license_text)
-        return _build(stages, source, work / "bundle", identity, metadata).rename(out)
+        order = Order(identity, BundleForm(quantize, shapes), metadata, validation or Validation())
+        return build_bundle(stages, source, work / "bundle", order).rename(out)
 
 
-def _build(
-    stages: Stages, source: Path, folder: Path, identity: ModelIdentity, metadata: PackageMetadata
-) -> Path:
-    with stages.stage("converting"):
-        checkpoint = load_checkpoint(source)
-        mlmodel = convert(checkpoint.model, identity.quantize, metadata)
-        write_bundle(folder, mlmodel, checkpoint, identity)
-    with stages.stage("checking"):
-        check_bundle(folder)
-    return folder
+def find_checkpoint(checkpoint: Path | str, storage: Storage | None, folder: Path) -> tuple[Path, str]:
+    """A checkpoint's folder on this disk, and its URI; one in S3 is downloaded into `folder`.
 
-
-def _find_checkpoint(checkpoint: Path | str, storage: Storage | None, folder: Path) -> tuple[Path, str]:
+    Raises:
+        ConfigurationError: it lies in S3 and there is no storage.
+        CheckpointError: there is none.
+    """
     if not str(checkpoint).startswith("s3://"):
         path = Path(checkpoint).absolute()
         return path, path.as_uri()
@@ -125,14 +135,33 @@ def _find_checkpoint(checkpoint: Path | str, storage: Storage | None, folder: Pa
     return fetch_checkpoint(storage, str(checkpoint), folder), str(checkpoint)
 
 
-@contextmanager
-def _workspace(parent: Path) -> Iterator[Path]:
-    """A folder of its own below `parent`, where coremltools puts its copies too; gone afterwards."""
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="export-", dir=parent) as folder:
-        before = tempfile.tempdir
-        tempfile.tempdir = folder
-        try:
-            yield Path(folder)
-        finally:
-            tempfile.tempdir = before
+def _identify(storage: Storage, task: ExportTask) -> ModelIdentity:
+    """This export's identity; a later attempt takes that of an earlier one, and so makes the same bundle."""
+    job = task.job
+    identity = ModelIdentity(
+        export_id=job.export_id,
+        training_job_id=task.training_job_id,
+        source_checkpoint_s3_uri=job.model_s3_uri,
+        quantize=job.quantize,
+        exported_at=times.now(),
+    )
+    try:
+        earlier = ModelIdentity.model_validate_json(storage.read(job.bundle_s3_uri + IDENTITY) or b"")
+    except pydantic.ValidationError:
+        return identity
+    return earlier if earlier.export_id == job.export_id else identity
+
+
+def _publish(storage: Storage, archive: Path, task: ExportTask, identity: ModelIdentity) -> Canonical:
+    uri, shapes = task.canonical_bundle_s3_uri, task.job.shapes
+    if shapes != RANGE:
+        return keep(storage, uri, f"Clients send any number of tokens, and this bundle takes {shapes} only.")
+    edition = Edition(
+        run=task.training_job_name,
+        run_created_at=task.training_created_at,
+        job_id=task.training_job_id,
+        export_id=identity.export_id,
+        exported_at=identity.exported_at,
+        f1=task.training_f1,
+    )
+    return publish(storage, archive, uri, edition, task.canonical_rule)

@@ -102,11 +102,20 @@ def check_parity(candidate: Forward, model: LayoutLMForTokenClassification) -> f
     return max(differences.values())
 
 
-def make_inputs(model: LayoutLMForTokenClassification, length: int, seed: int) -> tuple[Tensor, ...]:
-    """Draw valid int32 inputs in the order of INPUT_NAMES; the last third is padding where n allows it."""
+def make_inputs(
+    model: LayoutLMForTokenClassification, length: int, seed: int, real: int | None = None
+) -> tuple[Tensor, ...]:
+    """Draw valid int32 inputs in the order of INPUT_NAMES.
+
+    Args:
+        model: whose vocabulary and types are drawn from.
+        length: tokens, padding included.
+        seed: of the draw.
+        real: tokens before the padding; without it, the last third is padding.
+    """
     generator = torch.Generator().manual_seed(seed)
     config = model.config
-    real = length - length // 3
+    real = length - length // 3 if real is None else real
 
     def draw(high: int, *shape: int) -> Tensor:
         return torch.randint(high, shape, generator=generator, dtype=torch.int32)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import resource
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ class Stages:
 
     def __init__(self, reporter: Reporter, stop: StopRequested) -> None:
         self.pulse = Pulse(reporter)
+        self.seconds: dict[str, float] = {}
         self._stop = stop
 
     @contextmanager
@@ -32,4 +35,21 @@ class Stages:
         started = time.monotonic()
         with self.pulse.working(name):
             yield
-        log.info("%s took %.1f s", name, time.monotonic() - started)
+        self.seconds[name] = round(time.monotonic() - started, 3)
+        log.info("%s took %.1f s", name, self.seconds[name])
+
+    def part(self, stage: str, name: str) -> None:
+        """Report that a part of a stage begins.
+
+        Raises:
+            Stopped: the daemon has asked to stop before.
+        """
+        if self._stop:
+            raise Stopped
+        self.pulse.say(stage, name)
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that this process has held so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

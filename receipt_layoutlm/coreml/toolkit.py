@@ -24,6 +24,8 @@ _HARMLESS_WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
     (r"overflow encountered in cast", RuntimeWarning),
     # A row of zeros, such as [PAD]'s, has scale 0; zero times whatever 0/0 became is the row again.
     (r"invalid value encountered in (divide|cast)", RuntimeWarning),
+    # coremltools reads an exported program by a function that it tells others not to use.
+    (r"Function _TORCH_OPS_REGISTRY\.", DeprecationWarning),
     # coremltools leaves its folder of weights to the garbage collector.
     (r"Implicitly cleaning up <TemporaryDirectory", ResourceWarning),
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from receipt_layoutlm.coreml.bundle import FORBIDDEN_NAME, IDENTITY
+from receipt_layoutlm.coreml.bundle import FORBIDDEN_NAME
+from receipt_layoutlm.coreml.manifest import IDENTITY
 from receipt_layoutlm.errors import BundleError, ConfigurationError
 from receipt_layoutlm.storage import Storage
 

@@ -104,10 +104,16 @@ class Encoder:
         distinct = sorted(texts)
         if not distinct:
             return {}
-        encoded = self.tokenizer(distinct, add_special_tokens=False)["input_ids"]
+        # Special ones are split: "[SEP]" printed on a receipt is five characters, as with the clients.
+        encoded = self.tokenizer(distinct, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         # A word of control characters has no sub-token; as unknown it keeps its place and its tag.
         unknown = [self.tokenizer.unk_token_id]
         return {text: ids or unknown for text, ids in zip(distinct, encoded, strict=True)}
+
+
+def padded_length(tokens: int) -> int:
+    """What a batch whose longest window has so many tokens is padded to."""
+    return -(-tokens // _PAD_MULTIPLE) * _PAD_MULTIPLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +122,13 @@ class Collator:
 
     pad_token_id: int
 
-    def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
-        """Tensors input_ids, attention_mask, token_type_ids, labels [batch, n] and bbox [batch, n, 4]."""
+    def __call__(self, examples: Sequence[Example], length: int | None = None) -> dict[str, torch.Tensor]:
+        """Tensors input_ids, attention_mask, token_type_ids, labels [batch, n] and bbox [batch, n, 4].
+
+        `length` is n, where a model takes certain lengths only.
+        """
         longest = max(len(example.input_ids) for example in examples)
-        shape = (len(examples), -(-longest // _PAD_MULTIPLE) * _PAD_MULTIPLE)
+        shape = (len(examples), length or padded_length(longest))
         batch = {
             "input_ids": torch.full(shape, self.pad_token_id),
             "bbox": torch.zeros((*shape, 4), dtype=torch.long),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,16 @@ import numpy.typing as npt
 import torch
 
 from receipt_layoutlm.checkpoint import Arithmetic
-from receipt_layoutlm.data.examples import Collator, EncodedPages, Example
+from receipt_layoutlm.data.examples import Collator, EncodedPages, Example, padded_length
 
-EVALUATION_BATCH = 16
-"""Windows per forward pass. Fixed, since sums in floating point depend on what a batch is padded to."""
+TOKEN_BUDGET = 2048
+"""Tokens per forward pass, padding included: enough to keep the cores busy, and so few that a handful of
+receipts needs little padding. Fixed, since sums in floating point depend on a batch's shape."""
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+Forward = Callable[[Sequence[Example]], torch.Tensor]
+"""Some windows to their logits [windows, at least as many tokens as the longest has, tags]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ def predict_pages(
     precision: Arithmetic = "float32",
     on_batch: Callable[[int, int], None] | None = None,
 ) -> Predictions:
-    """Apply a model to pages.
+    """Apply a torch model to pages.
 
     Args:
         model: a token classifier; left in evaluation mode.
@@ -51,14 +56,45 @@ def predict_pages(
         precision: arithmetic of the forward pass.
         on_batch: told batches done and batches in all.
     """
+    model.eval()
+    collate, dtype = Collator(encoded.pad_token_id), _DTYPES.get(precision)
+
+    def forward(batch: Sequence[Example]) -> torch.Tensor:
+        inputs = {name: tensor.to(model.device) for name, tensor in collate(batch).items()}
+        del inputs["labels"]
+        logits: torch.Tensor = model(**inputs).logits
+        return logits
+
+    # Around all batches: torch casts each weight once and keeps it until the end of this block, which it does
+    # not do in its inference mode.
+    with torch.no_grad(), torch.autocast(model.device.type, dtype=dtype, enabled=dtype is not None):
+        return average_windows(
+            forward, encoded, model.config.num_labels, batch_by_length(encoded.examples), on_batch
+        )
+
+
+def average_windows(
+    forward: Forward,
+    encoded: EncodedPages,
+    num_labels: int,
+    batches: Sequence[Sequence[Example]],
+    on_batch: Callable[[int, int], None] | None = None,
+) -> Predictions:
+    """Softmax the first sub-token of each word and average it over the windows that show the word.
+
+    Args:
+        forward: whatever computes logits: a torch model, or a saved program.
+        encoded: what to read.
+        num_labels: tags of the logits.
+        batches: all windows of `encoded`, as they go through `forward` together.
+        on_batch: told batches done and batches in all.
+    """
     offsets = np.cumsum([0, *(len(page.texts) for page in encoded.pages)])
-    sums = np.zeros((offsets[-1], model.config.num_labels))
+    sums = np.zeros((offsets[-1], num_labels))
     windows = np.zeros((offsets[-1], 1))
     losses = 0.0
-    model.eval()
-    batches = list(_batches(encoded.examples))
     for done, batch in enumerate(batches, start=1):
-        log_probabilities = _forward(model, batch, encoded.pad_token_id, precision)
+        log_probabilities = _at_first_tokens(forward(batch), batch)
         words = np.concatenate([_word_indexes(example, offsets) for example in batch])
         tags = np.concatenate([example.tags for example in batch])
         losses -= log_probabilities[np.arange(len(tags)), tags].sum()
@@ -68,34 +104,43 @@ def predict_pages(
         if on_batch:
             on_batch(done, len(batches))
     supervised = sum(len(example.tags) for example in encoded.examples)
-    return Predictions(tuple(np.split(sums / windows, offsets[1:-1])), float(losses / max(supervised, 1)))
+    means = sums / windows
+    pages = tuple(means[start:end] for start, end in pairwise(offsets))
+    return Predictions(pages, float(losses / max(supervised, 1)))
 
 
-@torch.inference_mode()
-def _forward(
-    model: Any, batch: Sequence[Example], pad_token_id: int, precision: Arithmetic
-) -> npt.NDArray[np.float64]:
+def batch_by_length(examples: Iterable[Example]) -> list[list[Example]]:
+    """Windows of like length together, the longest first, each batch within TOKEN_BUDGET once it is padded.
+
+    The sort is stable, so that the same windows always make the same batches.
+    """
+    batches: list[list[Example]] = []
+    room = 0
+    for example in sorted(examples, key=lambda example: -len(example.input_ids)):
+        if not room:
+            batches.append([])
+            room = max(TOKEN_BUDGET // padded_length(len(example.input_ids)), 1)
+        batches[-1].append(example)
+        room -= 1
+    return batches
+
+
+def fastest_arithmetic() -> Arithmetic:
+    """What this machine computes a forward pass in most quickly: bf16 where it has units for it."""
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    capabilities = torch.cpu.get_capabilities()
+    return "bf16" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "float32"
+
+
+def _at_first_tokens(logits: torch.Tensor, batch: Sequence[Example]) -> npt.NDArray[np.float64]:
     """Log-probabilities [words of the batch, tags] at the first sub-token of each word."""
-    inputs = {
-        name: tensor.to(model.device)
-        for name, tensor in Collator(pad_token_id)(batch).items()
-        if name != "labels"
-    }
-    dtype = _DTYPES.get(precision)
-    with torch.autocast(model.device.type, dtype=dtype, enabled=dtype is not None):
-        logits = model(**inputs).logits
     rows = torch.tensor([row for row, example in enumerate(batch) for _ in example.firsts])
     columns = torch.tensor([first for example in batch for first in example.firsts])
     chosen = logits[rows.to(logits.device), columns.to(logits.device)]
-    log_probabilities: npt.NDArray[np.float64] = chosen.double().log_softmax(-1).cpu().numpy()
+    # On the CPU, since Apple's GPUs have no float64.
+    log_probabilities: npt.NDArray[np.float64] = chosen.cpu().double().log_softmax(-1).numpy()
     return log_probabilities
-
-
-def _batches(examples: Sequence[Example]) -> Iterator[list[Example]]:
-    # Neighbours in length share a batch, so that little of it is padding; the sort is stable.
-    ordered = sorted(examples, key=lambda example: -len(example.input_ids))
-    for start in range(0, len(ordered), EVALUATION_BATCH):
-        yield ordered[start : start + EVALUATION_BATCH]
 
 
 def _word_indexes(example: Example, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

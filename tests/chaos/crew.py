@@ -15,7 +15,7 @@ from tests.chaos.stage import Clients, Remains, Stage
 from tests.chaos.workers import CHILD, Order, Worker, Workers
 
 SETTINGS = {
-    "LAYOUTLM_LEASE_SECONDS": "2",
+    "LAYOUTLM_LEASE_SECONDS": "3",
     "LAYOUTLM_POLL_SECONDS": "1",
     "LAYOUTLM_DRAIN_SECONDS": "20",
     "LAYOUTLM_RETRY_BASE_SECONDS": "0",

@@ -51,7 +51,7 @@ async def test_a_server_that_is_away_for_longer_than_the_lease_costs_one_attempt
     job = await crew.send("live:60|succeed")
     worker = start(crew, gate)
     await crew.listener.next(job.owner_id)
-    await away(gate, 3, silent=silent)
+    await away(gate, 4, silent=silent)
     await crew.check(job)
     assert (await crew.lease(job)).attempt == 2
     assert not worker.gone.done()

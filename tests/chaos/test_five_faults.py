@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from messages.child import Report
+from receipt_dynamo.clock import TableClock
 from receipt_dynamo.entities import JobLease
 from receipt_dynamo.errors import LeaseRefused, NetworkError
 from receipt_dynamo.times import now
@@ -53,9 +54,11 @@ async def items_of(on: Bench) -> list[Any]:
 
 
 class Nursery:
-    """Starts real children, and says when one has begun to work."""
+    """Starts real children; says when one has begun to work, and when it ended by the table's clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: TableClock) -> None:
+        self._clock = clock
+        self.ended_at = ""
         self.working = asyncio.Event()
         self.pid = 0
 
@@ -66,13 +69,15 @@ class Nursery:
 
         child = await Child.start(spec, hear)
         self.pid = child.pid
+        self._ending = asyncio.create_task(child.wait())
+        self._ending.add_done_callback(lambda _: setattr(self, "ended_at", self._clock.text()))
         return child
 
 
 @asynccontextmanager
 async def at_work(on: Bench) -> AsyncIterator[Nursery]:
     """Let a bench take its message; the block begins when the child works, and its end is waited for."""
-    nursery = Nursery()
+    nursery = Nursery(on.aws.table.clock)
     on.handler = replace(on.handler, start_child=nursery.start)
     work = asyncio.create_task(on.work_once())
     await asyncio.wait_for(nursery.working.wait(), 30)
@@ -133,15 +138,16 @@ async def frozen_before_its_decision(
 async def test_the_beat_outlives_a_drain_that_is_longer_than_the_lease(
     stack: LocalStack, tmp_path: Path
 ) -> None:
-    quick: dict[str, Any] = {"lease_seconds": 1.2, "drain_seconds": 3}
+    quick: dict[str, Any] = {"lease_seconds": 2, "drain_seconds": 4.5}
     async with bench(stack, tmp_path, **quick) as first, bench(stack, tmp_path) as second:
         await send(first, "deaf:60|succeed")
         async with at_work(first):
             first.stop.request()
-            end = time.monotonic() + 2.8
+            end = time.monotonic() + 4.2
             while time.monotonic() < end:
                 await second.work_once()
                 assert (await lease_of(first)).attempt == 1
+                await asyncio.sleep(0.1)
         await second.work_once()
         record = await second.aws.table.get_job(JOB_ID)
         assert (record.status, record.attempt) == ("succeeded", 2)
@@ -181,12 +187,12 @@ async def test_a_lease_that_cannot_be_renewed_ends_the_child_while_it_is_still_o
     async def unreachable(*_: object, **__: object) -> JobLease:
         raise NetworkError("no route")
 
-    async with bench(stack, tmp_path, lease_seconds=1.5) as first:
+    async with bench(stack, tmp_path, lease_seconds=3) as first:
         await send(first, "work:60")
         monkeypatch.setattr(first.aws.table, "renew_lease", unreachable)
         async with at_work(first) as nursery:
-            pass
-        assert first.aws.table.clock.text() < (await lease_of(first)).expires_at
+            expires_at = (await lease_of(first)).expires_at
+        assert nursery.ended_at < expires_at
         assert not psutil.pid_exists(nursery.pid)
         assert await first.results() == []
 

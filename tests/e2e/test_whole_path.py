@@ -36,6 +36,12 @@ BUNDLE_FILES = {
     "label_map.json",
     "tokenizer_config.json",
     "model_identity.json",
+    "manifest.json",
+    "verification.json",
+    "verify_on_mac.py",
+    "README.md",
+    "golden/padded.json",
+    *(f"golden/case-{number}.json" for number in range(1, 6)),
 }
 
 
@@ -148,6 +154,8 @@ def check_bundle(stack: LocalStack, exported: dict[str, Any], folder: Path) -> N
     assert identity["export_id"] == exported["export_id"]
     head = stack.client("s3").head_object(Bucket=bucket, Key="coreml/layoutlm-coreml-bundle.zip")
     assert head["ETag"].strip('"') == exported["canonical_bundle_etag"]
+    assert exported["canonical_bundle_replaced"] is True
+    assert head["Metadata"]["run"] == "whole-path"
 
 
 def test_a_killed_daemon_takes_its_child_along_and_the_next_one_finishes_the_job(

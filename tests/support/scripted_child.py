@@ -26,7 +26,7 @@ def fail(error_class: ErrorClass, message: str) -> int:
     return ChildExit.RETRY if error_class.retryable else ChildExit.PERMANENT
 
 
-def succeed(task: dict[str, object]) -> int:
+def succeed(task: dict[str, object], kept: str | None = None) -> int:
     if "training_job_id" in task:
         say(
             Exported(
@@ -34,7 +34,11 @@ def succeed(task: dict[str, object]) -> int:
                 bundle_s3_uri="s3://bucket/coreml/x/",
                 canonical_bundle_s3_uri="s3://bucket/coreml/layoutlm-coreml-bundle.zip",
                 canonical_bundle_etag="abc",
+                canonical_bundle_replaced=kept is None,
+                canonical_bundle_kept=kept,
                 model_size_bytes=12,
+                peak_memory_bytes=1000,
+                stage_seconds={"converting": 1.5},
             )
         )
     else:
@@ -58,6 +62,8 @@ def play(script: str, task: dict[str, object]) -> int:  # noqa: C901 - one case 
     match script.partition(":"):
         case "succeed", _, _:
             return succeed(task)
+        case "kept", _, _:
+            return succeed(task, kept="It holds a newer one.")
         case "fail", _, error_class:
             return fail(ErrorClass(error_class), f"scripted {error_class}")
         case "hang", _, _:

@@ -40,7 +40,16 @@ def test_no_import_points_up_or_sideways(package: str) -> None:
     [
         (
             "workers.daemon",
-            {"torch", "transformers", "coremltools", "numpy", "boto3", "moto", "receipt_layoutlm"},
+            {
+                "torch",
+                "transformers",
+                "coremltools",
+                "numpy",
+                "boto3",
+                "aiobotocore",
+                "moto",
+                "receipt_layoutlm",
+            },
         ),
         (
             "layoutlm_cli.main",
@@ -55,3 +64,22 @@ def test_what_starts_often_imports_nothing_heavy(module: str, heavy: set[str]) -
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert answer.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("module", "built"), [("workers.daemon", "False"), ("receipt_dynamo.client", "True")]
+)
+def test_a_daemon_builds_validators_when_it_needs_them_and_threads_find_them_built(
+    module: str, built: str
+) -> None:
+    code = (
+        f"import {module}\n"
+        "from pydantic.dataclasses import is_pydantic_dataclass\n"
+        "from receipt_dynamo import entities\n"
+        "records = filter(is_pydantic_dataclass, vars(entities).values())\n"
+        "print(*{record.__pydantic_complete__ for record in records})"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert answer.stdout.split() == [built]

@@ -68,10 +68,10 @@ def test_submit_refuses_a_wrong_request_with_all_its_faults_and_sends_nothing(st
 
 def test_submit_export_takes_the_best_checkpoint_of_the_named_job(stack: LocalStack) -> None:
     job_id = add_job(stack, "done", best_checkpoint_s3_path="s3://bucket/runs/done/best/")
-    answer = cli(stack, "submit", "export", "done", "--quantize", "float32")
+    answer = cli(stack, "submit", "export", "done", "--quantize", "float32", "--shapes", "fixed:64")
     assert answer.returncode == 0, answer.stderr
     [body] = waiting(stack, "COREML_EXPORT_JOB_QUEUE_URL")
-    assert (body["job_id"], body["quantize"]) == (job_id, None)
+    assert (body["job_id"], body["quantize"], body["shapes"]) == (job_id, None, "fixed:64")
     assert body["model_s3_uri"] == "s3://bucket/runs/done/best/"
     assert table(stack).get_coreml_export_job(body["export_id"]).status == "PENDING"
 

@@ -208,7 +208,10 @@ def test_a_model_that_cannot_be_had_is_one_clear_error(
 
 @pytest.mark.parametrize(
     ("receipt", "why"),
-    [("gone.json", "gone.json cannot be read"), (str(uuid.uuid4()), "the image id and the receipt id")],
+    [
+        ("gone.json", "gone.json cannot be read"),
+        ("2c1ab1a4-0f0b-4c55-9a61-7d8f3c1b2e40", "the image id and the receipt id"),
+    ],
 )
 def test_a_file_that_is_not_there_is_one_clear_error(
     run: Run, checkpoint: Path, receipt: str, why: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,11 +30,12 @@ def test_files_and_documents_tell_of_each_piece_that_moved(
     [bucket] = storage.allowed_buckets
     (tmp_path / "file").write_bytes(bytes(SIZE))
     told = []
-    for transfer in (
+    transfers: tuple[Callable[[], object], ...] = (
         lambda: storage.upload_file(tmp_path / "file", f"s3://{bucket}/a/file"),
         lambda: storage.download_folder(f"s3://{bucket}/a/", tmp_path / "down", ["file"]),
         lambda: storage.read(f"s3://{bucket}/a/file"),
-    ):
+    )
+    for transfer in transfers:
         transfer()
         told.append((sum(moved), len(moved) > 1))
         moved.clear()

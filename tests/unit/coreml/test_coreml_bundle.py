@@ -14,7 +14,7 @@ from receipt_layoutlm.coreml.bundle import PACKAGE, check_bundle
 from receipt_layoutlm.errors import BundleError
 
 BundleOf = Callable[[Quantize], Path]
-FILES = {
+CONTRACT = {
     "LayoutLM.mlpackage",
     "vocab.txt",
     "config.json",
@@ -22,6 +22,8 @@ FILES = {
     "tokenizer_config.json",
     "model_identity.json",
 }
+FILES = CONTRACT | {"manifest.json", "verification.json", "golden", "verify_on_mac.py", "README.md"}
+FOLDERS = {"LayoutLM.mlpackage", "golden"}
 
 
 def edit_json(path: Path, **fields: Any) -> None:
@@ -82,7 +84,7 @@ def test_a_tokenizer_json_is_refused(bundle: Path) -> None:
     assert "tokenizer.json is in the bundle" in refusal(bundle)
 
 
-@pytest.mark.parametrize("name", sorted(FILES - {"LayoutLM.mlpackage"}))
+@pytest.mark.parametrize("name", sorted(FILES - FOLDERS))
 def test_a_missing_file_is_named(bundle: Path, name: str) -> None:
     (bundle / name).unlink()
     assert f"lacks {name}" in refusal(bundle)
@@ -104,7 +106,7 @@ def test_a_file_that_is_no_part_of_a_bundle_is_named(bundle: Path) -> None:
         ("config.json", {"vocab_size": None}, "no vocab_size"),
         ("label_map.json", {"labels": ["O"]}, "label_map.json: labels"),
         ("label_map.json", {"id2label": {}}, "label_map.json: id2label"),
-        ("model_identity.json", {"quantize": "int8"}, "No weight was compressed to int8"),
+        ("model_identity.json", {"quantize": "int8"}, "weights are int8, manifest.json that they are"),
         ("model_identity.json", {"export_id": "x"}, "model_identity.json: export_id"),
         ("model_identity.json", {"extra": 1}, "model_identity.json: extra"),
     ],

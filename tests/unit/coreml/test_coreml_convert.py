@@ -13,9 +13,10 @@ from messages.quantize import Quantize
 from receipt_layoutlm.coreml.bundle import PACKAGE, package_bytes
 from receipt_layoutlm.coreml.checkpoint import load_checkpoint
 from receipt_layoutlm.coreml.convert import PackageMetadata, convert, to_program
+from receipt_layoutlm.coreml.evaluator import constants, load_function
 from receipt_layoutlm.coreml.model import make_inputs
-from receipt_layoutlm.coreml.program import check_interface, check_package, constants, load_function
 from receipt_layoutlm.coreml.toolkit import ct, quiet
+from receipt_layoutlm.coreml.verify.static import check_interface, check_package
 from receipt_layoutlm.errors import BundleError
 
 BundleOf = Callable[[Quantize], Path]
@@ -115,7 +116,7 @@ def test_a_weight_too_large_for_float16_is_refused_by_name(trained: Path, tmp_pa
 
 @pytest.mark.parametrize(
     ("asked", "expected"),
-    [(None, "but float32 was asked"), ("int8", "No weight was compressed to int8"), ("int4", "to int4")],
+    [(None, "but float32 was asked"), ("int8", "was not compressed to int8"), ("int4", "to int4")],
 )
 def test_a_package_in_another_weight_format_is_refused(
     bundle_of: BundleOf, asked: Quantize, expected: str

@@ -36,6 +36,18 @@ def test_null_means_float32_and_stays_null_on_the_wire() -> None:
     assert json.loads(encode(job))["quantize"] is None
 
 
+def test_shapes_are_text_on_the_wire_and_any_length_where_none_are_named() -> None:
+    assert str(decode().shapes) == "range"
+    job = decode(shapes="enum:128,64")
+    assert job.shapes.lengths == (64, 128)
+    assert json.loads(encode(job))["shapes"] == "enum:64,128"
+
+
+def test_a_bundle_of_other_shapes_goes_to_a_folder_of_its_own() -> None:
+    assert decode().bundle_s3_uri == "s3://bucket/coreml/layoutlm-demo/"
+    assert decode(shapes="fixed:64").bundle_s3_uri == "s3://bucket/coreml/layoutlm-demo/fixed-64/"
+
+
 def test_a_prefix_comes_with_and_without_a_slash() -> None:
     assert decode(output_s3_prefix="s3://bucket/coreml/x").output_s3_prefix == "s3://bucket/coreml/x/"
     assert decode(model_s3_uri="s3://bucket/best").model_s3_uri == "s3://bucket/best/"
@@ -57,6 +69,8 @@ def test_an_absent_export_id_comes_from_the_message() -> None:
         ("model_s3_uri", "s3://bucket/a/../b"),
         ("model_s3_uri", "file:///etc"),
         ("quantize", "int2"),
+        ("shapes", "fixed:513"),
+        ("shapes", None),
         ("quantize", ["float16"]),
         ("output_s3_prefix", ""),
         ("extra", 1),

@@ -86,3 +86,32 @@ def test_an_item_beyond_400_kilobytes_is_refused_and_a_rewritten_one_counted_ane
             ExpressionAttributeNames={"#t": "TEXT"},
             ExpressionAttributeValues={":t": {"S": "y" * 300_000}},
         )
+
+
+def test_an_expression_that_was_seen_before_is_applied_to_the_item_and_values_of_now(
+    dynamodb: Any, stack: LocalStack
+) -> None:
+    def count(pk: str, by: str) -> Any:
+        return dynamodb.update_item(
+            TableName=stack.environ["DYNAMO_TABLE_NAME"],
+            Key={"PK": {"S": pk}, "SK": {"S": "00"}},
+            UpdateExpression="SET seen = if_not_exists(seen, :zero) + :by, #v.#n = :by",
+            ExpressionAttributeNames={"#v": "VALUE", "#n": "n"},
+            ExpressionAttributeValues={":zero": {"N": "0"}, ":by": {"N": by}},
+            ReturnValues="ALL_NEW",
+        )["Attributes"]
+
+    answers = [count("A", "1"), count("B", "5"), count("A", "2")]
+    assert [answer["seen"]["N"] for answer in answers] == ["1", "5", "3"]
+    assert [answer["VALUE"]["M"]["n"]["N"] for answer in answers] == ["1", "5", "2"]
+
+
+def test_an_update_with_the_same_clause_twice_is_refused_each_time(dynamodb: Any, stack: LocalStack) -> None:
+    for _ in range(2):
+        with pytest.raises(dynamodb.exceptions.ClientError, match="SET"):
+            dynamodb.update_item(
+                TableName=stack.environ["DYNAMO_TABLE_NAME"],
+                Key={"PK": {"S": "A"}, "SK": {"S": "00"}},
+                UpdateExpression="SET a = :v SET b = :v",
+                ExpressionAttributeValues={":v": {"N": "1"}},
+            )

@@ -1,0 +1,90 @@
+"""From a checkpoint on this disk to a bundle that may leave the machine: the same for queue and hand."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from receipt_layoutlm.coreml.bundle import (
+    PACKAGE,
+    ModelIdentity,
+    check_bundle,
+    complete_bundle,
+    write_bundle,
+)
+from receipt_layoutlm.coreml.checkpoint import Checkpoint, load_checkpoint
+from receipt_layoutlm.coreml.convert import PackageMetadata, convert
+from receipt_layoutlm.coreml.evaluator import load_program
+from receipt_layoutlm.coreml.golden import write_golden
+from receipt_layoutlm.coreml.manifest import BundleForm
+from receipt_layoutlm.coreml.stages import Stages
+from receipt_layoutlm.coreml.verify import Verification, verify_package
+from receipt_layoutlm.coreml.verify.quality import Validation
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to make of a checkpoint.
+
+    Attributes:
+        identity: which export it is; the only part that differs when the same is made again.
+        form: format of the weights, and lengths.
+        metadata: what the package says about itself.
+        validation: labelled receipts that the model was not trained on.
+    """
+
+    identity: ModelIdentity
+    form: BundleForm
+    metadata: PackageMetadata
+    validation: Validation = Validation()  # noqa: RUF009 - frozen
+
+
+def build_bundle(stages: Stages, source: Path, folder: Path, order: Order) -> Path:
+    """Convert a checkpoint, hold the saved package to all gates, and write the bundle around it.
+
+    Raises:
+        CheckpointError: it cannot be loaded.
+        BundleError: a gate fails, or the bundle is not what clients expect.
+    """
+    form = order.form
+    with stages.stage("converting"):
+        checkpoint = load_checkpoint(source)
+        mlmodel = convert(checkpoint.model, form.quantize, order.metadata, form.shapes)
+        write_bundle(folder, mlmodel, checkpoint, order.identity)
+        del mlmodel  # the gates go by what was saved, and need the memory
+    with stages.stage("checking"):
+        verification = _verify(stages, folder, checkpoint, order)
+        program = load_program(folder / PACKAGE)
+        write_golden(folder, checkpoint, form, program, order.validation.receipts)
+        complete_bundle(folder, checkpoint, form, verification)
+        check_bundle(folder)
+    return folder
+
+
+def _verify(stages: Stages, folder: Path, checkpoint: Checkpoint, order: Order) -> Verification:
+    return verify_package(
+        folder / PACKAGE,
+        checkpoint,
+        quantize=order.form.quantize,
+        shapes=order.form.shapes,
+        receipts=order.validation,
+        trained=checkpoint.is_trained,
+        documents=folder,
+        on_gate=lambda gate: stages.part("checking", f"gate {gate}"),
+    )
+
+
+@contextmanager
+def workspace(parent: Path) -> Iterator[Path]:
+    """A folder of its own below `parent`, where coremltools puts its copies too; gone afterwards."""
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="export-", dir=parent) as folder:
+        before = tempfile.tempdir
+        tempfile.tempdir = folder
+        try:
+            yield Path(folder)
+        finally:
+            tempfile.tempdir = before

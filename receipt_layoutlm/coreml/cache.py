@@ -1,0 +1,163 @@
+"""Checkpoints that stay on this host for the next export, and downloads that go on where they broke off.
+
+An entry belongs to a URI and the manifest that lay there: what replaces a checkpoint there is another entry.
+Its files are held to the manifest before each use, so whatever a crash or a full disk left behind is mended.
+Several processes may share the folder. Nobody waits for another: who finds an entry taken does without it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from receipt_layoutlm.checkpoint import Manifest, ManifestFile
+from receipt_layoutlm.errors import CheckpointError
+from receipt_layoutlm.storage import Storage, hash_file
+from receipt_layoutlm.transfers import resume_download
+
+log = logging.getLogger(__name__)
+
+_PARTIAL = ".partial"
+_KEY_DIGITS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointCache:
+    """A folder of entries with at most `limit_bytes` in them, but for the entry in use."""
+
+    folder: Path
+    limit_bytes: int
+
+    def provide(
+        self, storage: Storage, uri: str, manifest: Manifest, names: tuple[str, ...], to: Path
+    ) -> bool:
+        """Put files of a checkpoint into a folder, by way of the cache.
+
+        Args:
+            storage: where they come from.
+            uri: the checkpoint's prefix.
+            manifest: what the files have to be.
+            names: those that are wanted; each is in the manifest.
+            to: where they go. They stay whole there whatever becomes of the cache.
+
+        Returns:
+            False when the cache is of no use now: too small for them, or taken by another process.
+
+        Raises:
+            CheckpointError: what lies in S3 is not what the manifest says.
+        """
+        files = [file for file in manifest.files if file.name in names]
+        if sum(file.size for file in files) > self.limit_bytes:
+            return False
+        entry = self.folder / _key(uri, manifest)
+        entry.mkdir(parents=True, exist_ok=True)
+        with _taken(entry) as ours:
+            if not ours:
+                log.info("another process is at the cached %s", uri)
+                return False
+            for file in files:
+                _fetch(storage, uri, file, entry)
+                _place(entry / file.name, to / file.name)
+            os.utime(entry)
+        self._make_room(entry)
+        return True
+
+    def _make_room(self, used: Path) -> None:
+        """Remove the least recently used entries until the limit holds."""
+        entries = [(*_age_and_size(entry), entry) for entry in self.folder.iterdir() if entry.is_dir()]
+        total = sum(size for _, size, _ in entries)
+        for _, size, entry in sorted(entries):
+            if total <= self.limit_bytes:
+                return
+            if entry != used and _remove(entry):
+                total -= size
+                log.info("removed %s from the cache, %d bytes", entry.name, size)
+
+
+def _fetch(storage: Storage, uri: str, file: ManifestFile, entry: Path) -> None:
+    """Make sure that a whole file lies in an entry; what is there of it is not fetched again."""
+    whole, partial = entry / file.name, entry / f"{file.name}{_PARTIAL}"
+    if whole.is_file():
+        if _is(whole, file):
+            return
+        whole.unlink()
+    resumed = partial.is_file() and partial.stat().st_size > 0
+    resume_download(storage, uri + file.name, partial, file.size)
+    if not _is(partial, file) and resumed:
+        # What was left may be of another object, or half written when the power went.
+        partial.unlink()
+        resume_download(storage, uri + file.name, partial, file.size)
+    if not _is(partial, file):
+        partial.unlink()
+        raise CheckpointError(
+            f"{uri}{file.name} is not what its manifest describes (another size or SHA-256); the checkpoint "
+            "is damaged or half replaced. Export another one."
+        )
+    partial.rename(whole)
+
+
+def _place(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+
+
+def _is(path: Path, file: ManifestFile) -> bool:
+    return path.stat().st_size == file.size and hash_file(path) == file.sha256
+
+
+def _key(uri: str, manifest: Manifest) -> str:
+    text = f"{uri}\n{manifest.model_dump_json()}"
+    return hashlib.sha256(text.encode()).hexdigest()[:_KEY_DIGITS]
+
+
+@contextmanager
+def _taken(entry: Path) -> Iterator[bool]:
+    """Take an entry if nobody else has; the lock is on the folder itself and ends with the process."""
+    try:
+        descriptor = os.open(entry, os.O_RDONLY)
+    except FileNotFoundError:  # removed since we looked
+        yield False
+        return
+    try:
+        yield _lock(descriptor) and _is_still(entry, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_still(entry: Path, descriptor: int) -> bool:
+    """Whether the folder that was locked is the one of that name: another may have been removed and made."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(entry.stat(), os.fstat(descriptor))
+    return False
+
+
+def _remove(entry: Path) -> bool:
+    with _taken(entry) as ours:
+        if ours:
+            shutil.rmtree(entry, ignore_errors=True)
+        return ours
+
+
+def _age_and_size(entry: Path) -> tuple[float, int]:
+    with suppress(FileNotFoundError):
+        sizes = sum(path.stat().st_size for path in entry.iterdir())
+        return entry.stat().st_mtime, sizes
+    return 0.0, 0

@@ -1,0 +1,18 @@
+"""Runs a saved package where Apple's runtime is not: the whole program, operation by operation, in torch."""
+
+from receipt_layoutlm.coreml.evaluator.mac import MacProgram, load_on_mac
+from receipt_layoutlm.coreml.evaluator.package import SavedPackage, constants, load_function, read_package
+from receipt_layoutlm.coreml.evaluator.program import Constant, Operation, Program, load_program
+
+__all__ = [
+    "Constant",
+    "MacProgram",
+    "Operation",
+    "Program",
+    "SavedPackage",
+    "constants",
+    "load_function",
+    "load_on_mac",
+    "load_program",
+    "read_package",
+]

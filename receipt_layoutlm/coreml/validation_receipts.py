@@ -1,0 +1,92 @@
+"""Finds the validation receipts of the run that a checkpoint belongs to, for the gate quality."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pydantic
+from pydantic import BaseModel, ConfigDict
+
+from receipt_dynamo import DynamoClient
+from receipt_layoutlm.coreml.verify.quality import Validation
+from receipt_layoutlm.data.load import THREADS, LoadStatistics, build_receipt
+from receipt_layoutlm.data.receipts import Receipt
+from receipt_layoutlm.storage import Storage
+
+RUN_JSON = "run.json"
+MAX_RECEIPTS = 64
+"""More are not read: of a large model they are not evaluated, and of a small one they tell enough."""
+log = logging.getLogger(__name__)
+
+
+class _Split(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    val_receipt_keys: tuple[str, ...]
+
+
+class _Run(BaseModel):
+    """What of run.json matters here."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    split_metadata: _Split
+
+
+def find_validation(storage: Storage, model_s3_uri: str, table_name: str | None) -> Validation:
+    """Read validation receipts of a checkpoint's run from the table; without them, why there are none.
+
+    Args:
+        storage: where the checkpoint's bucket is allowed.
+        model_s3_uri: the checkpoint; its run.json lies one or two folders above.
+        table_name: the table with the receipts.
+
+    Raises:
+        LayoutLMError, DynamoError: bucket or table cannot be reached.
+    """
+    body = _read_run_json(storage, model_s3_uri)
+    if body is None:
+        return Validation(why_none=f"no {RUN_JSON} lies above {model_s3_uri}")
+    try:
+        keys = sorted(set(_Run.model_validate_json(body).split_metadata.val_receipt_keys))
+    except pydantic.ValidationError:
+        return Validation(why_none=f"the {RUN_JSON} above {model_s3_uri} names no validation receipts")
+    if table_name is None:
+        return Validation(total=len(keys), why_none="no table is named to read validation receipts from")
+    receipts = _read_receipts(DynamoClient(table_name, max_pool_connections=THREADS), keys[:MAX_RECEIPTS])
+    log.info("read %d of %d validation receipts", len(receipts), len(keys))
+    why_none = f"none of the run's {len(keys)} validation receipts is in the table {table_name}"
+    return Validation(receipts, len(keys), why_none)
+
+
+def find_validation_by_hand(storage: Storage, checkpoint: str, table_name: str | None) -> Validation:
+    """As `find_validation`, for a checkpoint that may lie on this disk, where no run is beside it."""
+    if not checkpoint.startswith("s3://"):
+        return Validation(why_none=f"{checkpoint} does not lie in S3 with its run")
+    return find_validation(storage, checkpoint, table_name)
+
+
+def _read_run_json(storage: Storage, model_s3_uri: str) -> bytes | None:
+    folder = model_s3_uri.rstrip("/")
+    for _ in range(2):  # runs/{name}/best/ and runs/{name}/checkpoints/checkpoint-{step}/
+        folder = folder.rpartition("/")[0]
+        body = storage.read(f"{folder}/{RUN_JSON}") if folder.count("/") > 2 else None  # noqa: PLR2004 - s3://bucket/key
+        if body is not None:
+            return body
+    return None
+
+
+def _read_receipts(client: DynamoClient, keys: Sequence[str]) -> list[Receipt]:
+    """The labelled receipts among those named, in the order of their keys."""
+    images = sorted({key.partition("#")[0] for key in keys})
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = [
+            build_receipt(details, LoadStatistics())
+            for image in pool.map(client.get_image_receipts, images)
+            for details in image
+        ]
+    named = set(keys)
+    labelled = [one for one in found if one.key in named and any(word.label for word in one.words)]
+    return sorted(labelled, key=lambda receipt: receipt.key)

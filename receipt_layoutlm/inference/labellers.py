@@ -1,0 +1,120 @@
+"""What tags receipts: a checkpoint in torch, or a bundle as its clients run it, behind one interface."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from messages.shapes import MAX_TOKENS, Shapes
+from receipt_layoutlm.checkpoint import Arithmetic, load_model, load_tokenizer, read_run_facts
+from receipt_layoutlm.data.examples import Collator, EncodedPages, Encoder, Example
+from receipt_layoutlm.evaluation.predict import (
+    Predictions,
+    average_windows,
+    fastest_arithmetic,
+    predict_pages,
+)
+
+CLIENT_WINDOW = 200
+CLIENT_STRIDE = 150
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "bbox")
+
+
+class Labeller(Protocol):
+    """A model with the encoding that it was made for."""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Names of the tags in the order of their ids."""
+        ...
+
+    @property
+    def encoder(self) -> Encoder:
+        """Makes what the model reads."""
+        ...
+
+    def predict(self, encoded: EncodedPages) -> Predictions:
+        """Probabilities of the tags of each word."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointLabeller:
+    """A checkpoint, run by torch in batches."""
+
+    model: Any
+    tags: tuple[str, ...]
+    encoder: Encoder
+    precision: Arithmetic
+
+    @classmethod
+    def open(cls, folder: Path, precision: Arithmetic | None = None) -> CheckpointLabeller:
+        """Open a checkpoint's folder.
+
+        Args:
+            folder: of this package, or of another one: then with the clients' windows.
+            precision: arithmetic of the forward pass; by default the fastest of this machine, which gives the
+                same labels but for words that the model is undecided about.
+
+        Raises:
+            CheckpointError: the folder holds no model that can be loaded.
+        """
+        model, facts = load_model(folder), read_run_facts(folder)
+        windows = (
+            (facts.max_seq_length, facts.window_size, facts.window_stride)
+            if facts
+            else (MAX_TOKENS, CLIENT_WINDOW, CLIENT_STRIDE)
+        )
+        tags = tuple(model.config.id2label[number] for number in range(model.config.num_labels))
+        encoder = Encoder(load_tokenizer(folder), *windows)
+        return cls(model, tags, encoder, precision or fastest_arithmetic())
+
+    def predict(self, encoded: EncodedPages) -> Predictions:
+        """Probabilities of the tags of each word."""
+        return predict_pages(self.model, encoded, self.precision)
+
+
+@dataclass(frozen=True, slots=True)
+class BundleLabeller:
+    """A bundle's program, which takes one window at a time, of a length that its shapes allow."""
+
+    program: Any
+    tags: tuple[str, ...]
+    encoder: Encoder
+    shapes: Shapes
+
+    @classmethod
+    def open(cls, folder: Path) -> BundleLabeller:
+        """Open a bundle's folder: with CoreML on a Mac, with the reference evaluator elsewhere.
+
+        Raises:
+            BundleError: it is not what clients expect of a bundle.
+        """
+        # Here, because loading coremltools takes seconds that a checkpoint does not need.
+        from receipt_layoutlm.coreml.bundle import LABEL_MAP, PACKAGE, check_bundle  # noqa: PLC0415
+        from receipt_layoutlm.coreml.evaluator import load_on_mac, load_program  # noqa: PLC0415
+        from receipt_layoutlm.coreml.manifest import MANIFEST, read_manifest  # noqa: PLC0415
+
+        check_bundle(folder)
+        shapes = read_manifest(folder / MANIFEST).shapes
+        load = load_on_mac if sys.platform == "darwin" else load_program
+        labels: list[str] = json.loads((folder / LABEL_MAP).read_bytes())["labels"]
+        encoder = Encoder(load_tokenizer(folder), shapes.longest, CLIENT_WINDOW, CLIENT_STRIDE)
+        return cls(load(folder / PACKAGE), tuple(labels), encoder, shapes)
+
+    def predict(self, encoded: EncodedPages) -> Predictions:
+        """Probabilities of the tags of each word."""
+        collate = Collator(encoded.pad_token_id)
+
+        def forward(batch: Sequence[Example]) -> torch.Tensor:
+            inputs = collate(batch, length=self.shapes.fit(len(batch[0].input_ids)))
+            logits = self.program.predict(*(inputs[name].int() for name in _INPUTS))
+            return torch.as_tensor(logits)
+
+        return average_windows(forward, encoded, len(self.tags), [[example] for example in encoded.examples])
