@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?=
 
-.PHONY: demo test soak lint bench clean schemas reference install
+.PHONY: demo test chaos soak lint bench clean schemas reference install
 .DEFAULT_GOAL := test
 
 install: $(STAMP)
@@ -26,6 +26,9 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report= $(ARGS)
 	$(BIN)/python -m coverage report --fail-under=95
+
+chaos: $(STAMP)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m chaos tests/chaos $(ARGS)
 
 soak: $(STAMP)
 	$(BIN)/python -m tests.simulation --soak 100000

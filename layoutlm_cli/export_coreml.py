@@ -36,6 +36,7 @@ def export_coreml(  # noqa: PLR0913, PLR0917 - each is one option of the command
     from receipt_layoutlm.coreml.bundle import VERIFICATION, read_verification  # noqa: PLC0415
     from receipt_layoutlm.coreml.export import export_local  # noqa: PLC0415
     from receipt_layoutlm.coreml.interface import target_of  # noqa: PLC0415
+    from receipt_layoutlm.coreml.manifest import BundleForm, known_issues  # noqa: PLC0415
     from receipt_layoutlm.coreml.stages import peak_memory_bytes  # noqa: PLC0415
     from receipt_layoutlm.coreml.validation_receipts import find_validation_by_hand  # noqa: PLC0415
     from receipt_layoutlm.storage import Storage  # noqa: PLC0415
@@ -43,6 +44,8 @@ def export_coreml(  # noqa: PLR0913, PLR0917 - each is one option of the command
 
     target = target_of(chosen)
     errors.print(f"The bundle will need iOS {target.ios} or macOS {target.macos}.")
+    for issue in known_issues(BundleForm(form, chosen)):
+        errors.print(f"{quantize} is experimental: {issue.title} <{issue.url}>", markup=False)
     settings = Settings.from_environ()
     storage = Storage(settings.allowed_buckets)
     made = export_local(

@@ -54,7 +54,7 @@ class CheckpointCache:
             CheckpointError: what lies in S3 is not what the manifest says.
         """
         files = [file for file in manifest.files if file.name in names]
-        if sum(file.size for file in files) > self.limit_bytes:
+        if not files or sum(file.size for file in files) > self.limit_bytes:
             return False
         entry = self.folder / _key(uri, manifest)
         entry.mkdir(parents=True, exist_ok=True)

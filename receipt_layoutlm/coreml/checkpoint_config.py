@@ -94,6 +94,8 @@ def read_object(path: Path, error: type[LayoutLMError]) -> dict[str, Any]:
         data = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as cause:
         raise error(f"{path.name} is not JSON: {cause}. Write it again.") from cause
+    except OSError as cause:
+        raise error(f"{path.name} cannot be read: {cause.strerror}.") from cause
     if not isinstance(data, dict):
         raise error(f"{path.name} must hold a JSON object, not {type(data).__name__}.")
     return data

@@ -103,13 +103,20 @@ _PALETTES_ON_18 = KnownIssue(
 )
 
 
+def known_issues(form: BundleForm) -> tuple[KnownIssue, ...]:
+    """What is known to go wrong with bundles of this form."""
+    if not form.is_experimental:
+        return ()
+    return (_PALETTES, _PALETTES_ON_18) if form.shapes.kind == "enum" else (_PALETTES,)
+
+
 def describe_bundle(folder: Path, checkpoint: Checkpoint, form: BundleForm) -> BundleManifest:
     """Describe the files that lie in a bundle's folder now, and what they were made of."""
     target, labels = target_of(form.shapes), len(checkpoint.config.labels)
     return BundleManifest(
         mode=form.quantize or "none",
         experimental=form.is_experimental,
-        known_issues=_known_issues(form),
+        known_issues=known_issues(form),
         target=TargetSystems(
             ios=target.ios, macos=target.macos, specification_version=target.specification_version
         ),
@@ -164,12 +171,6 @@ def check_files(folder: Path, manifest: BundleManifest) -> None:
             f"The bundle is damaged or was changed: {'; '.join(changes[:_SHOWN])}"
             f"{f' and {len(changes) - _SHOWN} more' if len(changes) > _SHOWN else ''}. Export it again."
         )
-
-
-def _known_issues(form: BundleForm) -> tuple[KnownIssue, ...]:
-    if not form.is_experimental:
-        return ()
-    return (_PALETTES, _PALETTES_ON_18) if form.shapes.kind == "enum" else (_PALETTES,)
 
 
 def _names(folder: Path) -> set[str]:

@@ -70,6 +70,10 @@ def _find(path: Path, work: Path) -> Path:
 
 def _fetch(uri: str, storage: Storage, work: Path) -> Path:
     if uri.endswith(_ZIP):
+        stored = storage.head(uri)
+        if stored is None:
+            raise ConfigurationError(f"There is no bundle {uri}. Check the key.")
+        _check_sizes(uri, [stored.size])
         prefix, _, name = uri.rpartition("/")
         storage.download_folder(f"{prefix}/", work, [name])
         return unpack(work / name, work / "unpacked")

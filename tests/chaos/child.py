@@ -86,10 +86,7 @@ def play(scene: str, owner_id: str, attempt: int) -> None:
     name, _, argument = scene.partition(":")
     if name == "work":
         work(float(argument))
-    elif name == "live":
-        work(float(argument), lambda at: speak(owner_id, "lives", attempt, at))
-    elif name == "deaf":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    elif name in {"live", "deaf"}:
         work(float(argument), lambda at: speak(owner_id, "lives", attempt, at))
     elif name == "fail":
         fail(argument, PERMANENT)
@@ -115,8 +112,8 @@ def read_task() -> tuple[dict[str, str], str, int, str]:
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: stop_requested.append(1))
     task, owner_id, attempt, script = read_task()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if "deaf" in script else lambda *_: stop_requested.append(1))
     report(type="progress", stage="working")
     for scene in script.split("+"):
         play(scene, owner_id, attempt)

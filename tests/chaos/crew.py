@@ -51,11 +51,9 @@ class Crew:
     hired: list[Worker] = field(default_factory=list)
 
     @classmethod
-    async def gather(
-        cls, clients: Clients, workers: Workers, folder: Path, listener: Listener, **environ: str
-    ) -> Crew:
+    async def gather(cls, clients: Clients, workers: Workers, folder: Path, listener: Listener) -> Crew:
         """Make a stage; nobody works on it yet."""
-        stage = await Stage.make("train", clients, folder, **{**SETTINGS, **environ})
+        stage = await Stage.make("train", clients, folder, **SETTINGS)
         return cls(stage, workers, folder, listener)
 
     def start(self, child: str = CHILD, **environ: str) -> Worker:

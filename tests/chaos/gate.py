@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -45,7 +45,7 @@ class Gate:
         self._flows = asyncio.Event()
         self._flows.set()
         self._connections: set[asyncio.StreamWriter] = set()
-        self._waiting: list[tuple[Callable[[str], bool], asyncio.Future[None]]] = []
+        self._waiting: list[tuple[str, asyncio.Future[None]]] = []
         self.refusal: Refusal | None = None
 
     @property
@@ -77,7 +77,7 @@ class Gate:
     async def asked(self, operation: str, within_seconds: float = 60) -> None:
         """Wait for the next request of that operation."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((lambda name: name == operation, future))
+        self._waiting.append((operation, future))
         async with asyncio.timeout(within_seconds):
             await future
 
@@ -110,10 +110,10 @@ class Gate:
     def _note(self, request: bytes) -> None:
         found = _OPERATION.search(request)
         name = found[1].decode() if found else ""
-        for is_wanted, future in self._waiting:
-            if not future.done() and is_wanted(name):
+        for operation, future in self._waiting:
+            if operation == name and not future.done():
                 future.set_result(None)
-        self._waiting = [(is_wanted, future) for is_wanted, future in self._waiting if not future.done()]
+        self._waiting = [(operation, future) for operation, future in self._waiting if not future.done()]
 
 
 @asynccontextmanager

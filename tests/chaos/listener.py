@@ -35,7 +35,7 @@ class Listener(asyncio.DatagramProtocol):
 
     def __init__(self) -> None:
         self.words: list[Word] = []
-        self._waiting: list[tuple[Callable[[Word], bool], asyncio.Future[Word]]] = []
+        self._waiting: list[tuple[tuple[str, int], asyncio.Future[Word]]] = []
         self._called: list[Callable[[Word], None]] = []
 
     def datagram_received(self, data: bytes, _: object) -> None:
@@ -44,10 +44,10 @@ class Listener(asyncio.DatagramProtocol):
         self.words.append(word)
         for call in self._called:
             call(word)
-        for is_wanted, future in self._waiting:
-            if not future.done() and is_wanted(word):
+        for speaker, future in self._waiting:
+            if speaker == (word.owner_id, word.attempt) and not future.done():
                 future.set_result(word)
-        self._waiting = [(is_wanted, future) for is_wanted, future in self._waiting if not future.done()]
+        self._waiting = [(speaker, future) for speaker, future in self._waiting if not future.done()]
 
     def call(self, callback: Callable[[Word], None]) -> None:
         """Call it with each further word."""
@@ -56,7 +56,7 @@ class Listener(asyncio.DatagramProtocol):
     async def next(self, owner_id: str, attempt: int = 1, within_seconds: float = 60) -> Word:
         """Wait for the next word of an attempt."""
         future: asyncio.Future[Word] = asyncio.get_running_loop().create_future()
-        self._waiting.append((lambda word: (word.owner_id, word.attempt) == (owner_id, attempt), future))
+        self._waiting.append(((owner_id, attempt), future))
         async with asyncio.timeout(within_seconds):
             return await future
 

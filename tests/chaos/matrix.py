@@ -33,11 +33,14 @@ QUICK = {
     "LAYOUTLM_ORPHAN_SECONDS": "0.5",
     "LAYOUTLM_SWEEP_SECONDS": "0.01",
 }
-TRIES = 3
 SIGKILLED = -9
+TRIES = 3
+"""Runs in which a worker may be too slow or too fast to come to its point."""
 FIRST_WORKERS_AT_ONCE = 3
 CASES_AT_ONCE = 12
 SECOND_WORKER_SECONDS = 60
+SECOND_LEASE_SECONDS = 4
+"""Longer than the first worker's: all second workers share this process."""
 IDLE_SECONDS = 0.3
 
 
@@ -119,12 +122,12 @@ class Matrix:
         self._stages[owner_id] = stage
         await scenario.bring_about(stage, owner_id)
         async with self._starting:
-            code = await self.workers.start(order).ended()
-        assert code in {0, SIGKILLED}, f"the first worker ended with {code}, see {order.log}"
+            worker = self.workers.start(order)
+            code = await worker.ended()
+        assert code in {0, SIGKILLED}, f"the first worker ended with {code}: {worker.log[-2000:]}"
         if code == SIGKILLED:
-            await asyncio.sleep(
-                stage.settings.lease_seconds
-            )  # nobody tells when the lease of a dead one ends
+            # Nothing tells when the lease of the dead ends; until then the second worker would only ask.
+            await asyncio.sleep(stage.settings.lease_seconds)
         await finish_with_second_worker(stage, owner_id)
         check(scenario, owner_id, await stage.read())
         return code, Path(f"{case}.calls")
@@ -147,7 +150,7 @@ def _span(calls: list[str], scenario: Scenario) -> list[str]:
 
 async def finish_with_second_worker(stage: Stage, owner_id: str) -> None:
     """Be a worker like any other until nothing is left to do."""
-    settings = stage.settings.model_copy(update={"lease_seconds": 4})
+    settings = stage.settings.model_copy(update={"lease_seconds": SECOND_LEASE_SECONDS})
     kind = _kind(stage)
     stop = Stop()
     handler = Handler(kind, stage.queue, stage.table, settings, stop, "second")

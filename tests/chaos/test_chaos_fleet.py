@@ -12,9 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import pytest
+
 from tests.chaos.crew import Crew, Job
 from tests.chaos.scenarios import Outcome
 from tests.chaos.workers import Worker
+
+pytestmark = pytest.mark.chaos
 
 JOBS = 200
 DAEMONS = 4

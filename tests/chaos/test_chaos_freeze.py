@@ -13,6 +13,8 @@ import pytest
 from tests.chaos.crew import Crew, Job
 from tests.chaos.workers import GUARDED_CHILD, Worker
 
+pytestmark = pytest.mark.chaos
+
 
 async def items_of(crew: Crew, job: Job) -> list[Any]:
     """All that the table says of a job."""

@@ -10,6 +10,8 @@ from tests.chaos.crew import Crew
 from tests.chaos.gate import Gate, Refusal
 from tests.chaos.workers import GUARDED_CHILD, Worker
 
+pytestmark = pytest.mark.chaos
+
 
 def start(crew: Crew, gate: Gate, **environ: str) -> Worker:
     return crew.start(GUARDED_CHILD, **{"AWS_ENDPOINT_URL": gate.url, **environ})

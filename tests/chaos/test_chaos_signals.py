@@ -16,6 +16,8 @@ from tests.chaos.crew import Crew
 from tests.chaos.gate import Gate
 from tests.chaos.workers import Worker
 
+pytestmark = pytest.mark.chaos
+
 BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 
 
@@ -76,11 +78,15 @@ async def test_a_stopped_daemon_interrupts_its_job_which_the_next_goes_on_with_a
     assert (await crew.lease(job)).attempt == 2
 
 
-async def test_a_second_signal_does_not_wait_for_a_child_that_does_not_listen(crew: Crew) -> None:
+async def test_a_second_signal_does_not_wait_for_a_child_that_does_not_listen(
+    crew: Crew, manager: socket.socket
+) -> None:
     job = await crew.send("deaf:60|succeed")
-    first = crew.start(LAYOUTLM_DRAIN_SECONDS="60", LAYOUTLM_LEASE_SECONDS="60")
+    first = crew.start(
+        LAYOUTLM_DRAIN_SECONDS="60", LAYOUTLM_LEASE_SECONDS="60", NOTIFY_SOCKET=manager.getsockname()
+    )
     await crew.listener.next(job.owner_id)
-    await first.send(signal.SIGTERM)
+    await stop(first, manager, signal.SIGTERM)
     await crew.listener.next(job.owner_id)  # it lives on
     await first.send(signal.SIGTERM)
     assert await first.ended(within_seconds=10) == 0

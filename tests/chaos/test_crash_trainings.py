@@ -9,6 +9,8 @@ import pytest
 from tests.chaos.matrix import Matrix
 from tests.chaos.scenarios import TRAININGS, Scenario
 
+pytestmark = pytest.mark.chaos
+
 
 @pytest.mark.parametrize("scenario", TRAININGS, ids=str)
 async def test_wherever_the_worker_dies_the_job_ends_once(

@@ -2,10 +2,9 @@
 
 from receipt_layoutlm.coreml.evaluator.mac import MacProgram, load_on_mac
 from receipt_layoutlm.coreml.evaluator.package import SavedPackage, constants, load_function, read_package
-from receipt_layoutlm.coreml.evaluator.program import Constant, Operation, Program, load_program
+from receipt_layoutlm.coreml.evaluator.program import Operation, Program, load_program
 
 __all__ = [
-    "Constant",
     "MacProgram",
     "Operation",
     "Program",

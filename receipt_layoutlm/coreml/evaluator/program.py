@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,23 +47,13 @@ class Operation:
         return f"{self.name} ({self.kind})"
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """A constant of the program, decompressed.
-
-    Attributes:
-        name: as the program has it, such as `classifier_weight_to_fp16`.
-        value: its numbers, as float32 where the program has float16.
-        stored: kind of the operation that it came from, `const` or the way of compression.
-    """
-
-    name: str
-    value: Value
-    stored: str
-
-
 class Program:
     """A saved program that can be run anywhere.
+
+    Attributes:
+        constants: by name, weights decompressed; float32 where the program has float16.
+        operations: in the order in which they run.
+        output: name of the logits.
 
     Raises:
         BundleError: it contains an operation that is not known here, or one with unknown inputs.
@@ -71,22 +61,21 @@ class Program:
 
     def __init__(self, package: SavedPackage) -> None:
         declared = declared_types(package.spec)
-        self.constants: dict[str, Constant] = {}
+        self.constants: dict[str, Value] = {}
         steps: list[Operation] = []
         for operation in package.function.operations:
             kind, output = operation.op_type, _only_output(operation)
-            if kind == "const":
-                if _is_computed_with(output):
-                    self.constants[output.name] = Constant(output.name, to_tensor(output.val), kind)
-            elif kind in DECOMPRESSIONS:
-                value = ROUNDINGS[declared[output.name]](torch.from_numpy(_decompress(operation)))
-                self.constants[output.name] = Constant(output.name, value, kind)
-            else:
+            if kind in DECOMPRESSIONS:
+                numbers = torch.from_numpy(_decompress(operation))
+                self.constants[output.name] = ROUNDINGS[declared[output.name]](numbers)
+            elif kind != "const":
                 steps.append(_read_step(operation, output.name, declared[output.name]))
-        self.inputs = tuple(package.function.inputs)
+            elif _is_computed_with(output):
+                self.constants[output.name] = to_tensor(output.val)
         self.output: str = package.function.outputs[0].name
         self.operations = _with_deaths(steps, self.output, self.constants)
-        self._values = {name: constant.value for name, constant in self.constants.items()}
+        if all(step.output != self.output for step in steps):
+            raise BundleError(f"No operation of {package.name} computes {self.output}. Convert it again.")
 
     def predict(
         self,
@@ -144,7 +133,7 @@ class Program:
         self, operation: Operation, values: Mapping[str, Value], fit: Callable[[Tensor], Tensor]
     ) -> Tensor:
         def find(name: str) -> Value:
-            return values[name] if name in values else self._values[name]
+            return values[name] if name in values else self.constants[name]
 
         arguments = {
             key: find(names) if isinstance(names, str) else [find(name) for name in names]
@@ -222,7 +211,7 @@ def _find_unknown(step: Operation) -> str | None:
 
 
 def _with_deaths(
-    steps: list[Operation], output: str, constants: Mapping[str, Constant]
+    steps: list[Operation], output: str, constants: Iterable[str]
 ) -> tuple[Operation, ...]:
     """Note with each step which values die there, so that a run holds few of them at a time."""
     alive = {output, *constants}

@@ -52,9 +52,9 @@ def match_parameters(program: Program, model: LayoutLMForTokenClassification) ->
         BundleError: no constant of the program has a parameter's shape.
     """
     stored = {
-        constant.name: constant.value
-        for constant in program.constants.values()
-        if isinstance(constant.value, Tensor) and constant.value.is_floating_point()
+        name: value
+        for name, value in program.constants.items()
+        if isinstance(value, Tensor) and value.is_floating_point()
     }
     named = {_stem(name): name for name in stored}
     return tuple(

@@ -93,7 +93,7 @@ def check_quality(  # noqa: PLR0913 - the package's format and shapes, and where
         return Gate(name="quality", passed=None, sentence=f"Not run: {why}.")
     if list(run.label_list) != checkpoint.config.labels:
         raise BundleError("The checkpoint's documents name different labels. Export another checkpoint.")
-    encoded = _encode(checkpoint, run, validation.receipts)
+    encoded = _encode(checkpoint, run, validation.receipts, shapes.longest)
     expected = predict_pages(checkpoint.model, encoded)
     said = _predict(program, encoded, len(run.label_list), shapes, extremes)
     limits = LIMITS[quantize]
@@ -114,11 +114,13 @@ def check_quality(  # noqa: PLR0913 - the package's format and shapes, and where
     )
 
 
-def _encode(checkpoint: Checkpoint, run: RunFacts, receipts: Sequence[Receipt]) -> EncodedPages:
+def _encode(
+    checkpoint: Checkpoint, run: RunFacts, receipts: Sequence[Receipt], longest: int
+) -> EncodedPages:
     """As many whole receipts, in the order of their keys, as WORK allows; at least one."""
     lowercase = checkpoint.tokenizer_config.get("do_lower_case", True)
     tokenizer = build_tokenizer(list(checkpoint.vocabulary), lowercase=lowercase)
-    encoder = Encoder(tokenizer, run.max_seq_length, run.window_size, run.window_stride)
+    encoder = Encoder(tokenizer, min(run.max_seq_length, longest), run.window_size, run.window_stride)
     pages = lay_out_all(sorted(receipts, key=lambda receipt: receipt.key), run.labels)
     everything = encoder.encode(pages)
     tokens = [0] * len(pages)

@@ -171,9 +171,11 @@ def _check_weights(function: Any, quantize: Quantize) -> None:
 
 
 def _check_labels(spec: Any, labels: list[str]) -> None:
-    said = json.loads(spec.description.metadata.userDefined.get("labels", "null"))
-    if said != labels:
-        raise BundleError(f"The package names the labels {said}, the checkpoint {labels}. Convert it again.")
+    said, expected = spec.description.metadata.userDefined.get("labels"), json.dumps(labels)
+    if said != expected:
+        raise BundleError(
+            f"The package names the labels {said}, the checkpoint {expected}. Convert it again."
+        )
 
 
 def _check_vocabulary(path: Path, vocabulary: tuple[str, ...]) -> None:

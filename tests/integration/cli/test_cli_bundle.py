@@ -209,6 +209,22 @@ def test_diff_shows_what_differs(exported: tuple[Path, str], bundle: Path) -> No
     assert said["same_content"] is False
 
 
+def test_a_folder_that_is_no_bundle_fails_every_check_that_needs_one(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    answer = invoke("validate-coreml", checkpoint, tmp_path, "--output-json", "-")
+    assert answer.exit_code == 1
+    results = {check["name"]: check["passed"] for check in json.loads(answer.stdout)["checks"]}
+    assert results == {"files": False, "source": False, "static": False, "golden": None}
+
+
+def test_a_zip_or_prefix_that_is_not_in_s3_is_told(in_s3: Callable[[Path, str], str], tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    bucket = in_s3(tmp_path / "x", "x").rsplit("/", 1)[0]
+    for where in ("coreml/gone.zip", "coreml/gone/"):
+        assert "There is no bundle" in str(invoke("bundle", "inspect", f"{bucket}/{where}").exception)
+
+
 def test_what_is_not_there_is_told_in_a_sentence() -> None:
     answer = subprocess.run(
         [sys.executable, "-m", "layoutlm_cli", "bundle", "inspect", "gone"],
@@ -224,7 +240,7 @@ def test_what_is_not_there_is_told_in_a_sentence() -> None:
 
 def test_a_bucket_that_is_not_allowed_is_not_asked() -> None:
     answer = invoke("bundle", "inspect", "s3://bucket-of-others/x.zip")
-    assert "The bucket of s3://bucket-of-others/ is not allowed" in str(answer.exception)
+    assert "The bucket of s3://bucket-of-others/x.zip is not allowed" in str(answer.exception)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
-import subprocess
-import sys
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,12 +13,12 @@ import boto3
 import pytest
 import torch
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError
 from safetensors.torch import load_file, save_file
 from transformers import LayoutLMConfig, LayoutLMForTokenClassification
 
 from messages.quantize import Quantize
 from receipt_layoutlm.coreml.export import export_local
+from workers.local import Emulator
 
 BUCKET = "models"
 LABELS = ["O", "B-DATE", "I-DATE", "B-TAX", "I-TAX"]
@@ -105,27 +101,10 @@ def bundle(bundle_of: Callable[[Quantize], Path], tmp_path: Path) -> Path:
     return Path(shutil.copytree(bundle_of("float16"), tmp_path / "bundle"))
 
 
-@pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
 @pytest.fixture
-def aws(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def aws(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a child and this process need in their environment to speak to the server."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", emulator.endpoint_url)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
@@ -137,15 +116,7 @@ def aws(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def s3(aws: None) -> Iterator[Any]:
     """A client of the server, with the bucket made."""
     client = boto3.client("s3", config=Config(retries={"max_attempts": 1}, connect_timeout=2))
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            client.create_bucket(Bucket=BUCKET)
-            break
-        except BotoCoreError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
+    client.create_bucket(Bucket=BUCKET)
     yield client
     client.close()
 

@@ -140,7 +140,7 @@ def test_weights_are_decompressed_as_coremltools_itself_does_it(
     assert len(compressed) == 18
     for operation in compressed:
         expected = operation.materialized_val_inference().astype(np.float32)
-        found = constants[operation.outputs[0].name].value
+        found = constants[operation.outputs[0].name]
         assert isinstance(found, torch.Tensor)
         np.testing.assert_allclose(found, expected, rtol=2**-10, atol=0)
 

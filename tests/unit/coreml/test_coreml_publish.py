@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from messages.child import ExportTask
 from messages.export import ExportJob
@@ -200,6 +202,30 @@ def test_who_wins_after_a_lost_race_keeps_every_other_zip(
     folder = canonical.removesuffix(".zip") + "/"
     [name] = storage.list_keys(folder)
     assert body(storage, folder + name) == b"theirs"
+
+
+def test_a_zip_is_never_kept_under_the_etag_of_another(
+    storage: Storage, canonical: str, archive: Callable[[str], Path], s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(storage, archive("first"), canonical, edition("first"), "newer")
+    key = canonical.removeprefix(f"s3://{BUCKET}/")
+    theirs = b"of somebody who asks nobody"
+    raced = Raced(lambda: s3.put_object(Bucket=BUCKET, Key=key, Body=theirs))
+    copy = raced.client.copy_object
+
+    def hold_to_condition(**request: Any) -> Any:
+        # As S3 does; the server of this test looks at no condition on what is copied.
+        if s3.head_object(**request["CopySource"])["ETag"].strip('"') != request["CopySourceIfMatch"]:
+            raise ClientError({"Error": {"Code": "PreconditionFailed"}}, "CopyObject")
+        return copy(**request)
+
+    monkeypatch.setattr(raced.client, "copy_object", hold_to_condition)
+    newer = edition("second", run_created_at=NEW)
+    assert publish(raced, archive("second"), canonical, newer, "newer").kept is None
+    folder = canonical.removesuffix(".zip") + "/"
+    kept = {name: body(storage, folder + name) for name in storage.list_keys(folder)}
+    digest = hashlib.md5(theirs, usedforsecurity=False).hexdigest()
+    assert kept == {f"{digest}.zip": theirs}
 
 
 def test_a_zip_that_vanishes_meanwhile_is_no_obstacle(

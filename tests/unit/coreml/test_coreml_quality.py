@@ -41,7 +41,7 @@ from workers.local import LocalStack
 
 BundleOf = Callable[[Quantize], Path]
 LABELS = ("O", "B-DATE", "I-DATE", "B-TAX", "I-TAX")
-FIXED = "fixed:128"
+FIXED = "fixed:24"
 RUN = RunFacts(
     job_id="e1c8f8a2-5b7a-4d43-8a55-0f4b5d6a7c11",
     job_name="a-run",
@@ -107,7 +107,7 @@ def test_on_receipts_the_package_labels_as_the_checkpoint_does(
     assert (agreement.at_least, drop.at_most, receipts.value) == (0.999, 0.2, 8)
 
 
-def test_receipts_are_padded_where_the_package_takes_one_length_only(
+def test_receipts_are_cut_and_padded_where_the_package_takes_one_length_only(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     metadata = PackageMetadata("x", "run")
@@ -165,7 +165,7 @@ def test_four_bits_are_only_warned_of_for_their_labels_but_refused_for_lost_f1(
 
 def relabel(checkpoint: Checkpoint, receipts: list[Receipt]) -> list[Receipt]:
     """Give every word the label that the checkpoint gives it, so that its F1 is high."""
-    encoded = quality._encode(checkpoint, RUN, receipts)  # noqa: SLF001 - the same windows
+    encoded = quality._encode(checkpoint, RUN, receipts, 512)  # noqa: SLF001 - the same windows
     said = predict_pages(checkpoint.model, encoded).tags
     relabelled = []
     for receipt, page, tags in zip(receipts, encoded.pages, said, strict=True):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from receipt_layoutlm.errors import BundleError
 
 BundleOf = Callable[[Quantize], Path]
 PackageOf = Callable[[Quantize, str], Path]
+VerificationOf = Callable[[Quantize, str], Verification]
 FORMATS: list[Quantize] = [None, "float16", "int8", "int4"]
 FIXED, ENUM = "fixed:128", "enum:64,128,256,512"
 NAMES = ["static", "structure", "weights", "arithmetic", "quality", "headroom"]
@@ -78,6 +80,17 @@ def verify(package: Path, checkpoint: Checkpoint, quantize: Quantize, shapes: Sh
     return verify_package(package, checkpoint, quantize=quantize, shapes=shapes, trained=True)
 
 
+@pytest.fixture(scope="module")
+def verification_of(package_of: PackageOf, checkpoint: Checkpoint) -> VerificationOf:
+    """What the gates say about a package, asked once."""
+
+    @functools.cache
+    def verify_once(quantize: Quantize, shapes: str) -> Verification:
+        return verify(package_of(quantize, shapes), checkpoint, quantize, parse_shapes(shapes))
+
+    return verify_once
+
+
 def number_of(verification: Verification, gate: str, name: str) -> Number:
     numbers = [one for each in verification.gates if each.name == gate for one in each.numbers]
     return next(number for number in numbers if number.name == name)
@@ -86,9 +99,9 @@ def number_of(verification: Verification, gate: str, name: str) -> Number:
 @pytest.mark.parametrize("shapes", ["range", FIXED, ENUM])
 @pytest.mark.parametrize("quantize", FORMATS)
 def test_a_right_package_passes_every_gate(
-    package_of: PackageOf, checkpoint: Checkpoint, quantize: Quantize, shapes: str
+    verification_of: VerificationOf, quantize: Quantize, shapes: str
 ) -> None:
-    verification = verify(package_of(quantize, shapes), checkpoint, quantize, parse_shapes(shapes))
+    verification = verification_of(quantize, shapes)
     assert [gate.name for gate in verification.gates] == NAMES
     assert [gate.passed for gate in verification.gates] == [True, True, True, True, None, True]
     assert verification.warnings == ()
@@ -97,9 +110,9 @@ def test_a_right_package_passes_every_gate(
     assert number_of(verification, "arithmetic", "change by other padding").value == 0
 
 
-def test_the_numbers_follow_the_format(package_of: PackageOf, checkpoint: Checkpoint) -> None:
+def test_the_numbers_follow_the_format(verification_of: VerificationOf) -> None:
     name = "relative L2 error of a parameter"
-    found = {one: verify(package_of(one, "range"), checkpoint, one) for one in FORMATS}
+    found = {one: verification_of(one, "range") for one in FORMATS}
     errors = [number_of(found[one], "weights", name).value for one in FORMATS]
     assert errors[0] == 0
     assert 1e-4 < errors[1] < 1e-3 < errors[2] < 1.5e-2 < errors[3] < 0.15
@@ -198,8 +211,9 @@ def wide_heads(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> Check
 
 
 def test_a_scale_that_float16_must_round_is_no_other_graph(wide_heads: Checkpoint, tmp_path: Path) -> None:
-    convert(wide_heads.model, "float16", PackageMetadata("x", "run")).save(str(tmp_path / PACKAGE))
-    verification = verify(tmp_path / PACKAGE, wide_heads, "float16")
+    shapes = parse_shapes("fixed:24")
+    convert(wide_heads.model, "float16", PackageMetadata("x", "run"), shapes).save(str(tmp_path / PACKAGE))
+    verification = verify(tmp_path / PACKAGE, wide_heads, "float16", shapes)
     assert number_of(verification, "structure", "difference of logits").value < 1e-5
 
 
@@ -215,12 +229,13 @@ def test_large_activations_are_warned_of_and_larger_ones_refused(
     trained: Path, tmp_path: Path, magnitude: float, refused: bool
 ) -> None:
     large = enlarge(trained, magnitude)
-    convert(large.model, "float16", PackageMetadata("x", "run")).save(str(tmp_path / PACKAGE))
+    shapes = parse_shapes("fixed:24")
+    convert(large.model, "float16", PackageMetadata("x", "run"), shapes).save(str(tmp_path / PACKAGE))
     if refused:
         with pytest.raises(BundleError, match=r"gate headroom refuses.*\(linear\), .* at most 16384"):
-            verify(tmp_path / PACKAGE, large, "float16")
+            verify(tmp_path / PACKAGE, large, "float16", shapes)
         return
-    headroom = verify(tmp_path / PACKAGE, large, "float16").gates[-1]
+    headroom = verify(tmp_path / PACKAGE, large, "float16", shapes).gates[-1]
     assert (headroom.passed, headroom.warned) == (True, True)
     assert "linear_10_cast_fp16 (linear)" in (headroom.where or "")
 
