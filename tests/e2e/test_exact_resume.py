@@ -170,8 +170,9 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_been_left_alone(
         killer.worker = psutil.Process(worker.pid)
         results = [wait_for_result(one, "TRAIN_RESULTS_QUEUE_URL", 240) for one in (whole, broken)]
     assert [result["status"] for result in results] == ["succeeded", "succeeded"]
-    assert [result["attempt"] for result in results] == [1, 1 + len(moments)]
-    assert len(killer.killed) == len(moments)
+    # A slow machine may pass a moment by; each kill that came has cost one attempt.
+    assert killer.killed
+    assert [result["attempt"] for result in results] == [1, 1 + len(killer.killed)]
     left_alone, killed = outcome(whole), outcome(broken)
     assert [epoch["epoch"] for epoch in left_alone["epochs"]] == [1, 2, 3]
     for part, expected in left_alone.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -232,6 +233,7 @@ def test_recover_sends_a_lost_message_again_and_says_how_many(stack: LocalStack)
     soon = {"LAYOUTLM_ORPHAN_SECONDS": "0.01"}
     assert cli(stack, "submit", "train", "my-run", **soon).returncode == 0
     stack.client("sqs").purge_queue(QueueUrl=stack.environ["TRAIN_JOB_QUEUE_URL"])
+    time.sleep(1.5)  # an HTTP date tells the table's time to about a second
     answer = cli(stack, "recover", **soon)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout == "trainings brought back: 1, exports: 0\n"
