@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
 
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 _TRIES = 10
 _SUFFIX = ".zip"
+_PLAIN = " :+"  # beside letters, digits and -._~
 
 
 class Edition(Message):
@@ -49,14 +51,15 @@ class Edition(Message):
         return read_time(self.run_created_at), read_time(self.exported_at)
 
     def to_metadata(self) -> dict[str, str]:
-        """As S3 keeps it: names in lower case with hyphens, everything text."""
+        """As S3 keeps it: names in lower case with hyphens, values in ASCII."""
         fields = self.model_dump(exclude_none=True)
-        return {name.replace("_", "-"): str(value) for name, value in fields.items()}
+        return {name.replace("_", "-"): quote(str(value), safe=_PLAIN) for name, value in fields.items()}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Edition | None:
         """The edition of a zip, or None for one that says nothing of the kind."""
-        fields = {name: metadata.get(name.replace("_", "-")) for name in cls.model_fields}
+        given = {name: metadata.get(name.replace("_", "-")) for name in cls.model_fields}
+        fields = {name: unquote(value) for name, value in given.items() if value is not None}
         try:
             edition = cls.model_validate(fields)
             _ = edition.moment

@@ -210,9 +210,7 @@ def _find_unknown(step: Operation) -> str | None:
     return None
 
 
-def _with_deaths(
-    steps: list[Operation], output: str, constants: Iterable[str]
-) -> tuple[Operation, ...]:
+def _with_deaths(steps: list[Operation], output: str, constants: Iterable[str]) -> tuple[Operation, ...]:
     """Note with each step which values die there, so that a run holds few of them at a time."""
     alive = {output, *constants}
     noted: list[Operation] = []

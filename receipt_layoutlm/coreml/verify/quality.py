@@ -114,9 +114,7 @@ def check_quality(  # noqa: PLR0913 - the package's format and shapes, and where
     )
 
 
-def _encode(
-    checkpoint: Checkpoint, run: RunFacts, receipts: Sequence[Receipt], longest: int
-) -> EncodedPages:
+def _encode(checkpoint: Checkpoint, run: RunFacts, receipts: Sequence[Receipt], longest: int) -> EncodedPages:
     """As many whole receipts, in the order of their keys, as WORK allows; at least one."""
     lowercase = checkpoint.tokenizer_config.get("do_lower_case", True)
     tokenizer = build_tokenizer(list(checkpoint.vocabulary), lowercase=lowercase)

@@ -67,7 +67,7 @@ def body(storage: Storage, uri: str) -> bytes | None:
 def test_the_first_zip_goes_where_nothing_lies_and_says_which_export_it_is(
     storage: Storage, canonical: str, archive: Callable[[str], Path]
 ) -> None:
-    ours = edition()
+    ours = edition("a run of Zoë's, 100 %")  # older senders named runs as they liked
     done = publish(storage, archive("first"), canonical, ours, "newer")
     found = storage.head(canonical)
     assert found is not None

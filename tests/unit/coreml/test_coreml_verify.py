@@ -20,6 +20,7 @@ from receipt_layoutlm.coreml.graph import export_graph
 from receipt_layoutlm.coreml.stages import Stages
 from receipt_layoutlm.coreml.toolkit import ct, quiet
 from receipt_layoutlm.coreml.verify import Number, Verification, verify_package
+from receipt_layoutlm.coreml.verify.arithmetic import check_arithmetic
 from receipt_layoutlm.coreml.verify.cases import draw_cases, with_other_padding
 from receipt_layoutlm.coreml.verify.headroom import Extremes, check_headroom
 from receipt_layoutlm.coreml.verify.match import match_parameters, relative_error
@@ -198,6 +199,48 @@ def test_numbers_too_small_for_float16_are_no_error_of_a_weight() -> None:
     bias = torch.full((64,), 3e-7)
     assert relative_error(bias.half().float(), bias) < 1e-3
     assert relative_error(torch.zeros(64), torch.full((64,), 1e-3)) == pytest.approx(1)
+
+
+class Disturbed:
+    """A program some of whose results are off."""
+
+    def __init__(self, program: Program, off: Callable[[Operation, torch.Tensor], torch.Tensor]) -> None:
+        self.output = program.output
+        self._program = program
+        self._off = off
+
+    def steps(self, inputs: Any, *, rounded: bool = True) -> Iterator[tuple[Operation, torch.Tensor]]:
+        for step, result in self._program.steps(inputs, rounded=rounded):
+            yield step, self._off(step, result) if rounded else result
+
+
+def ask_arithmetic(program: Any, checkpoint: Checkpoint) -> Gate:
+    cases = [case for case in draw_cases(checkpoint.model, RANGE) if case.inputs[0].shape[1] == 7]
+    wanted = [case.reference(checkpoint.model) for case in cases]
+    return check_arithmetic(program, cases, wanted, "float16", Extremes())
+
+
+def test_logits_that_are_far_off_are_refused_with_the_operation_that_rounds_worst(
+    program: Program, checkpoint: Checkpoint
+) -> None:
+    def off(step: Operation, result: torch.Tensor) -> torch.Tensor:
+        return result + 0.5 if step.name == "linear_4_cast_fp16" or step.output == "logits" else result
+
+    assert ask_arithmetic(program, checkpoint).passed
+    with pytest.raises(
+        BundleError, match=r"difference of logits is 0\.5\d* at linear_4_cast_fp16 \(linear\), 7 tokens"
+    ):
+        ask_arithmetic(Disturbed(program, off), checkpoint)
+
+
+def test_logits_that_are_all_a_little_off_are_refused_for_their_noise(
+    program: Program, checkpoint: Checkpoint
+) -> None:
+    def off(step: Operation, result: torch.Tensor) -> torch.Tensor:
+        return result + 0.009 if step.output == "logits" else result
+
+    with pytest.raises(BundleError, match=r"PSNR in dB is 5\d\.?\d* at 7 tokens, allowed is at least 55"):
+        ask_arithmetic(Disturbed(program, off), checkpoint)
 
 
 @pytest.fixture(scope="module")

@@ -72,6 +72,13 @@ class WeakMask(Graph):
         return (1.0 - attention_mask[:, None, None, :].float()) * -4.0
 
 
+class FaintMask(Graph):
+    """Too strong for logits to show it beyond the noise, too weak to hide the padding."""
+
+    def mask(self, attention_mask: Tensor) -> Tensor:
+        return (1.0 - attention_mask[:, None, None, :].float()) * -15.0
+
+
 class XAndYSwapped(Graph):
     def boxes(self, bbox: Tensor) -> Tensor:
         return clamp_boxes(bbox)[:, :, [1, 0, 3, 2]]
@@ -212,6 +219,7 @@ def test_the_same_graph_in_steps_is_no_wrong_one(
         (Graph, swap_labels, SHORT, "weights", r"classifier\.weight"),
         (LabelsTurned, None, SHORT, "structure", "difference of logits"),
         (WeakMask, None, SHORT, "structure", "padded to"),
+        (FaintMask, None, SHORT, "arithmetic", "change by other padding is"),
         (BoxesAsTheyCome, None, SHORT, "structure", r"\(gather\) cannot be evaluated"),
         (BoxesOutOfOrder, None, SHORT, "structure", "out of range and order"),
         (TypesIgnored, None, SHORT, "structure", r"\(layer_norm\)"),
@@ -377,3 +385,11 @@ def test_a_package_of_another_checkpoint_is_refused_by_the_gate_weights(
     message = refusal(bundle_of(quantize) / PACKAGE, other, quantize)
     assert message.startswith("The gate weights refuses the package: ")
     assert "classifier.weight" in message
+
+
+def test_float32_weights_are_the_checkpoints_to_the_last_bit(bundle_of: BundleOf, trained: Path) -> None:
+    other = load_checkpoint(trained)
+    weight = other.model.classifier.weight.data
+    weight[0, 0] = torch.nextafter(weight[0, 0], torch.tensor(torch.inf))
+    message = refusal(bundle_of(None) / PACKAGE, other, None)
+    assert re.search(r"gate weights .* at classifier\.weight, stored as .*, allowed is at most 0\.", message)
