@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from receipt_layoutlm.coreml.evaluator import Operation, Program, load_program
 from receipt_layoutlm.coreml.graph import export_graph
 from receipt_layoutlm.coreml.stages import Stages
 from receipt_layoutlm.coreml.toolkit import ct, quiet
-from receipt_layoutlm.coreml.verify import Number, Verification, verify_package
+from receipt_layoutlm.coreml.verify import Gate, Number, Verification, verify_package
 from receipt_layoutlm.coreml.verify.arithmetic import check_arithmetic
 from receipt_layoutlm.coreml.verify.cases import draw_cases, with_other_padding
 from receipt_layoutlm.coreml.verify.headroom import Extremes, check_headroom

@@ -24,6 +24,7 @@ from receipt_layoutlm.coreml.convert import to_program
 from receipt_layoutlm.coreml.model import ExportableLayoutLM, clamp_boxes, make_inputs
 from receipt_layoutlm.coreml.toolkit import ct, quiet
 from receipt_layoutlm.coreml.verify import verify_package
+from receipt_layoutlm.coreml.verify.static import check_interface
 from receipt_layoutlm.errors import BundleError
 
 BundleOf = Callable[[Quantize], Path]
@@ -393,3 +394,11 @@ def test_float32_weights_are_the_checkpoints_to_the_last_bit(bundle_of: BundleOf
     weight[0, 0] = torch.nextafter(weight[0, 0], torch.tensor(torch.inf))
     message = refusal(bundle_of(None) / PACKAGE, other, None)
     assert re.search(r"gate weights .* at classifier\.weight, stored as .*, allowed is at most 0\.", message)
+
+
+def test_another_opset_is_refused(bundle_of: BundleOf) -> None:
+    spec = ct.utils.load_spec(str(bundle_of("float16") / PACKAGE))
+    check_interface(spec)
+    spec.mlProgram.functions["main"].opset = "CoreML7"
+    with pytest.raises(BundleError, match=r"opset is \['CoreML7'\]; asked for is CoreML6"):
+        check_interface(spec)
