@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from benchmarks import idle, importing, jitter, loading, overhead, startup, stopping
+from benchmarks import idle, importing, jitter, loading, loading_memory, overhead, startup, stopping
 from benchmarks.report import print_header
 
 
@@ -17,6 +17,18 @@ def _measure_inference() -> None:
     inference.measure()
 
 
+def _measure_exports() -> None:
+    from benchmarks import exports  # noqa: PLC0415
+
+    exports.measure()
+
+
+def _measure_training() -> None:
+    from benchmarks import training  # noqa: PLC0415
+
+    training.measure()
+
+
 ALL: dict[str, Callable[[], None]] = {
     "importing": importing.measure,
     "startup": startup.measure,
@@ -25,7 +37,10 @@ ALL: dict[str, Callable[[], None]] = {
     "stopping": stopping.measure,
     "idle": idle.measure,
     "loading": loading.measure,
+    "loading_memory": loading_memory.measure,
     "inference": _measure_inference,
+    "exports": _measure_exports,
+    "training": _measure_training,
 }
 
 

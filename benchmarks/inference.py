@@ -14,12 +14,12 @@ import torch
 from benchmarks.report import print_row
 from messages.shapes import MAX_TOKENS
 from receipt_layoutlm.data.drafted import receipt_of
-from receipt_layoutlm.data.examples import Collator, EncodedPages, Encoder, Example
+from receipt_layoutlm.data.encoder import Encoder
+from receipt_layoutlm.data.examples import Collator, EncodedPages, Example
 from receipt_layoutlm.data.importers.labelling import import_sroie
 from receipt_layoutlm.data.pages import lay_out_all
 from receipt_layoutlm.evaluation.decode import Probabilities
 from receipt_layoutlm.evaluation.predict import average_windows, fastest_arithmetic, predict_pages
-from receipt_layoutlm.inference.labellers import CLIENT_STRIDE, CLIENT_WINDOW
 from receipt_layoutlm.labels import LabelSet
 from receipt_layoutlm.training.config import use_all_cpus
 from receipt_layoutlm.training.scratch import SIZES, build_model, train_tokenizer
@@ -28,7 +28,7 @@ SROIE = Path(__file__).parent.parent.parent / "shared" / "data" / "sroie" / "tra
 LABELS = LabelSet(("MERCHANT_NAME", "ADDRESS_LINE", "DATE", "GRAND_TOTAL"), {})
 RECEIPTS = 24
 LEARNED_FROM = 32
-ROUNDS = 2
+ROUNDS = 3
 SPEED_UP = 5
 _RIDGE = 10.0
 _SHARPNESS = 10.0
@@ -40,7 +40,7 @@ def measure() -> None:
     drafts, _ = import_sroie(SROIE)
     pages = lay_out_all([receipt_of(draft) for draft in drafts[: RECEIPTS + LEARNED_FROM]], LABELS)
     tokenizer = train_tokenizer({text for page in pages for text in page.texts}, SIZES["base"])
-    encoder = Encoder(tokenizer, MAX_TOKENS, CLIENT_WINDOW, CLIENT_STRIDE)
+    encoder = Encoder.as_clients(tokenizer)
     model = build_model(SIZES["base"], len(tokenizer), 0, num_labels=len(LABELS.tags)).eval()
     _learn_head(model, encoder.encode(pages[RECEIPTS:]))
     encoded = encoder.encode(pages[:RECEIPTS])

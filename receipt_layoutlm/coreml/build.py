@@ -23,6 +23,7 @@ from receipt_layoutlm.coreml.manifest import BundleForm
 from receipt_layoutlm.coreml.stages import Stages
 from receipt_layoutlm.coreml.verify import Verification, verify_package
 from receipt_layoutlm.coreml.verify.quality import Validation
+from receipt_layoutlm.errors import CheckpointError
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,13 @@ def build_bundle(stages: Stages, source: Path, folder: Path, order: Order) -> Pa
     """Convert a checkpoint, hold the saved package to all gates, and write the bundle around it.
 
     Raises:
-        CheckpointError: it cannot be loaded.
+        CheckpointError: it cannot be loaded, or reads receipts as no client does.
         BundleError: a gate fails, or the bundle is not what clients expect.
     """
     form = order.form
     with stages.stage("converting"):
         checkpoint = load_checkpoint(source)
+        _refuse_other_inputs(checkpoint)
         mlmodel = convert(checkpoint.model, form.quantize, order.metadata, form.shapes)
         write_bundle(folder, mlmodel, checkpoint, order.identity)
         del mlmodel  # the gates go by what was saved, and need the memory
@@ -62,6 +64,15 @@ def build_bundle(stages: Stages, source: Path, folder: Path, order: Order) -> Pa
         complete_bundle(folder, checkpoint, form, verification)
         check_bundle(folder)
     return folder
+
+
+def _refuse_other_inputs(checkpoint: Checkpoint) -> None:
+    unlike = checkpoint.run.unlike_clients if checkpoint.run else []
+    if unlike:
+        raise CheckpointError(
+            f"The checkpoint was trained with {', '.join(unlike)}, and clients feed a model otherwise: "
+            "on the phone it would label other words. Train with the defaults of these options."
+        )
 
 
 def _verify(stages: Stages, folder: Path, checkpoint: Checkpoint, order: Order) -> Verification:

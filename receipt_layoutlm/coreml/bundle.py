@@ -9,6 +9,7 @@ from typing import Any
 
 from messages.fields import Message, Uuid
 from messages.quantize import Quantize
+from messages.shapes import RANGE
 from receipt_layoutlm.checkpoint import CONFIG, TOKENIZER_CONFIG, VOCABULARY
 from receipt_layoutlm.coreml.checkpoint import Checkpoint
 from receipt_layoutlm.coreml.checkpoint_config import read_object
@@ -30,6 +31,7 @@ from receipt_layoutlm.coreml.verify import Verification
 from receipt_layoutlm.coreml.verify.static import check_package
 from receipt_layoutlm.coreml.vocabulary import read_vocabulary
 from receipt_layoutlm.errors import BundleError
+from receipt_layoutlm.evaluation.decode import transitions
 
 PACKAGE = "LayoutLM.mlpackage"
 LABEL_MAP = "label_map.json"
@@ -38,6 +40,8 @@ CONTRACT_NAMES = frozenset({PACKAGE, VOCABULARY, CONFIG, LABEL_MAP, TOKENIZER_CO
 """What clients read; the other files are for the people and tests around them."""
 BUNDLE_NAMES = CONTRACT_NAMES | {MANIFEST, VERIFICATION, GOLDEN, README, VERIFY_ON_MAC}
 FORBIDDEN_NAME = "tokenizer.json"
+TRANSITIONS = "transitions"
+"""Key of the label map: which tag may follow which, for clients that decode as `infer` does."""
 
 _TOKENIZER_DEFAULTS: Mapping[str, Any] = {
     "tokenizer_class": "BertTokenizer",
@@ -78,7 +82,14 @@ def write_bundle(folder: Path, mlmodel: Any, checkpoint: Checkpoint, identity: M
             **labels,
         },
     )
-    _write_json(folder / LABEL_MAP, {**labels, "labels": checkpoint.config.labels})
+    _write_json(
+        folder / LABEL_MAP,
+        {
+            **labels,
+            "labels": checkpoint.config.labels,
+            TRANSITIONS: transitions(checkpoint.config.labels),
+        },
+    )
     _write_json(folder / TOKENIZER_CONFIG, _tokenizer_config(checkpoint))
     _write_json(folder / IDENTITY, identity.model_dump(mode="json"))
 
@@ -99,7 +110,25 @@ def check_bundle(folder: Path) -> None:
     Raises:
         BundleError: with the file and what is wrong with it.
     """
-    _check_names(folder)
+    _check_names(folder, BUNDLE_NAMES)
+    manifest = read_manifest(folder / MANIFEST)
+    _check_mode(read_identity(folder / IDENTITY), manifest)
+    check_clients_part(folder)
+    read_verification(folder / VERIFICATION)
+    read_golden(folder)
+    check_files(folder, manifest)
+
+
+def check_clients_part(folder: Path) -> BundleForm:
+    """Hold a bundle's folder to what clients expect of it, as those of older software are, too.
+
+    Returns:
+        Its weights and lengths.
+
+    Raises:
+        BundleError: with the file and what is wrong with it.
+    """
+    _check_names(folder, CONTRACT_NAMES)
     config = read_object(folder / CONFIG, BundleError)
     labels = _check_config(config)
     vocab_size = config.get("vocab_size")
@@ -108,13 +137,21 @@ def check_bundle(folder: Path) -> None:
     read_vocabulary(folder / VOCABULARY, vocab_size, BundleError)
     _check_label_map(read_object(folder / LABEL_MAP, BundleError), labels)
     read_object(folder / TOKENIZER_CONFIG, BundleError)
-    manifest = read_manifest(folder / MANIFEST)
-    _check_mode(read_identity(folder / IDENTITY), manifest)
-    form = BundleForm(None if manifest.mode == "none" else manifest.mode, manifest.shapes)
+    form = form_of(folder)
     check_package(folder / PACKAGE, num_labels=len(labels), quantize=form.quantize, shapes=form.shapes)
-    read_verification(folder / VERIFICATION)
-    read_golden(folder)
-    check_files(folder, manifest)
+    return form
+
+
+def form_of(folder: Path) -> BundleForm:
+    """Weights and lengths of a bundle; one of older days has no manifest and takes any length.
+
+    Raises:
+        BundleError: it does not say so in any form.
+    """
+    if not (folder / MANIFEST).is_file():
+        return BundleForm(read_identity(folder / IDENTITY).quantize, RANGE)
+    manifest = read_manifest(folder / MANIFEST)
+    return BundleForm(None if manifest.mode == "none" else manifest.mode, manifest.shapes)
 
 
 def read_identity(path: Path) -> ModelIdentity:
@@ -166,13 +203,13 @@ def _write_json(path: Path, data: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
 
 
-def _check_names(folder: Path) -> None:
+def _check_names(folder: Path, needed: frozenset[str]) -> None:
     names = {path.name for path in folder.iterdir()}
     if FORBIDDEN_NAME in names:
         raise BundleError(
             f"{FORBIDDEN_NAME} is in the bundle; with it clients pick another tokenizer. Remove it."
         )
-    missing, unknown = sorted(BUNDLE_NAMES - names), sorted(names - BUNDLE_NAMES)
+    missing, unknown = sorted(needed - names), sorted(names - BUNDLE_NAMES)
     if missing:
         raise BundleError(f"The bundle lacks {', '.join(missing)}. Export it again.")
     if unknown:
@@ -196,7 +233,10 @@ def _check_config(config: Mapping[str, Any]) -> list[str]:
 
 
 def _check_label_map(label_map: Mapping[str, Any], labels: list[str]) -> None:
-    for name, wanted in {**_label_maps(labels), "labels": labels}.items():
+    expected = {**_label_maps(labels), "labels": labels}
+    if TRANSITIONS in label_map:  # bundles of earlier versions have none
+        expected[TRANSITIONS] = transitions(labels)
+    for name, wanted in expected.items():
         if label_map.get(name) != wanted:
             raise BundleError(f"{LABEL_MAP}: {name} does not say the same as {CONFIG}.")
 

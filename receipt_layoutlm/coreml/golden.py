@@ -18,21 +18,18 @@ from receipt_layoutlm.checkpoint import build_tokenizer
 from receipt_layoutlm.coreml.checkpoint import Checkpoint
 from receipt_layoutlm.coreml.evaluator import Program
 from receipt_layoutlm.coreml.manifest import BundleForm, read_document
-from receipt_layoutlm.data.draft import DraftReceipt
-from receipt_layoutlm.data.examples import Encoder, Example
-from receipt_layoutlm.data.geometry import ModelBox, hull, normalise_boxes, reading_order
-from receipt_layoutlm.data.pages import Page
-from receipt_layoutlm.data.receipts import Receipt, Word
-from receipt_layoutlm.data.store import image_id_of, place
+from receipt_layoutlm.data.drafted import receipt_of
+from receipt_layoutlm.data.encoder import Encoder
+from receipt_layoutlm.data.examples import Example
+from receipt_layoutlm.data.geometry import ModelBox
+from receipt_layoutlm.data.pages import Page, lay_out
+from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.synthetic import generate
-from receipt_layoutlm.labels import OUTSIDE_ID
+from receipt_layoutlm.labels import NO_LABELS
 
 GOLDEN = "golden"
 CASES = 5
 PADDED = "padded"
-# What the clients do, whatever the training did.
-_WINDOW_WORDS = 200
-_WINDOW_STRIDE = 150
 _SEED = 5
 _EXACT = 1e-4
 _SHARE = 0.005
@@ -164,32 +161,14 @@ def _choose_windows(checkpoint: Checkpoint, longest: int, receipts: Sequence[Rec
     lowercase = bool(checkpoint.tokenizer_config.get("do_lower_case", True))
     tokenizer = build_tokenizer(list(checkpoint.vocabulary), lowercase=lowercase)
     real = sorted((receipt for receipt in receipts if receipt.words), key=lambda receipt: receipt.key)
-    pages = [_lay_out(receipt) for receipt in islice(chain(real, _make_up()), CASES)]
-    encoded = Encoder(tokenizer, longest, _WINDOW_WORDS, _WINDOW_STRIDE).encode(pages)
+    pages = [lay_out(receipt, NO_LABELS) for receipt in islice(chain(real, _make_up()), CASES)]
+    encoded = Encoder.as_clients(tokenizer, longest).encode(pages)
     first = {example.page: example for example in reversed(encoded.examples)}
     return [_Window(page, first[number]) for number, page in enumerate(encoded.pages)]
 
 
-def _lay_out(receipt: Receipt) -> Page:
-    boxes = normalise_boxes([word.box for word in receipt.words])
-    order = reading_order(receipt.words, boxes)
-    texts = tuple(receipt.words[index].text for index in order)
-    tags = (OUTSIDE_ID,) * len(order)  # what is true does not matter here, only what the model says
-    return Page(receipt.key, texts, tuple(boxes[index] for index in order), tags, tuple(order))
-
-
 def _make_up() -> Iterator[Receipt]:
-    return (_as_receipt(draft) for draft in generate(CASES, _SEED))
-
-
-def _as_receipt(draft: DraftReceipt) -> Receipt:
-    words = []
-    for line_id, line in enumerate(draft.lines, start=1):
-        for word_id, word in enumerate(line.words, start=1):
-            at = place(draft, word)
-            corners = (at["top_left"], at["top_right"], at["bottom_left"], at["bottom_right"])
-            words.append(Word(line_id, word_id, word.text, hull((one["x"], one["y"]) for one in corners)))
-    return Receipt(image_id_of(draft), 1, tuple(words))
+    return (receipt_of(draft) for draft in generate(CASES, _SEED))
 
 
 def _describe_case(  # noqa: PLR0913, PLR0917 - the parts of a case
@@ -201,11 +180,11 @@ def _describe_case(  # noqa: PLR0913, PLR0917 - the parts of a case
     form: BundleForm,
 ) -> GoldenCase:
     example, labels = window.example, checkpoint.config.labels
-    words = slice(example.start, example.start + len(example.firsts))
+    page = window.page
     return GoldenCase(
         name=name,
-        words=window.page.texts[words],
-        boxes=window.page.boxes[words],
+        words=tuple(page.texts[word] for word in example.words),
+        boxes=tuple(page.boxes[word] for word in example.words),
         **inputs,
         first_tokens=tuple(example.firsts),
         logits=Array.pack(logits),

@@ -9,13 +9,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from messages.fields import Message
-from messages.shapes import RANGE
-from receipt_layoutlm.coreml.bundle import PACKAGE, check_bundle, read_identity
+from receipt_layoutlm.coreml.bundle import PACKAGE, check_bundle, form_of
 from receipt_layoutlm.coreml.checkpoint import Checkpoint
 from receipt_layoutlm.coreml.evaluator import load_on_mac, load_program
 from receipt_layoutlm.coreml.evaluator.mac import COMPUTE_UNITS
 from receipt_layoutlm.coreml.golden import GoldenCase, read_golden
-from receipt_layoutlm.coreml.manifest import IDENTITY, MANIFEST, BundleForm, read_manifest
+from receipt_layoutlm.coreml.manifest import MANIFEST, read_manifest
 from receipt_layoutlm.coreml.model import INPUT_NAMES
 from receipt_layoutlm.coreml.verify import Number, Verification, verify_package
 from receipt_layoutlm.coreml.verify.quality import Validation
@@ -74,18 +73,6 @@ def validate_bundle(
     return ValidationReport(
         passed=all(check.passed is not False for check in checks), runtime=runtime, checks=tuple(checks)
     )
-
-
-def form_of(bundle: Path) -> BundleForm:
-    """Weights and lengths of a bundle; one of older days has no manifest and takes any length.
-
-    Raises:
-        BundleError: it does not say so in any form.
-    """
-    if not (bundle / MANIFEST).is_file():
-        return BundleForm(read_identity(bundle / IDENTITY).quantize, RANGE)
-    manifest = read_manifest(bundle / MANIFEST)
-    return BundleForm(None if manifest.mode == "none" else manifest.mode, manifest.shapes)
 
 
 def _attempt(name: str, check: Callable[[], object], success: str) -> Check:

@@ -11,13 +11,14 @@ from pydantic import BaseModel, ConfigDict
 
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.coreml.verify.quality import Validation
-from receipt_layoutlm.data.load import THREADS, LoadStatistics, build_receipt
+from receipt_layoutlm.data.build import LoadStatistics, build_receipt
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.storage import Storage
 
 RUN_JSON = "run.json"
 MAX_RECEIPTS = 64
 """More are not read: of a large model they are not evaluated, and of a small one they tell enough."""
+_THREADS = 8
 log = logging.getLogger(__name__)
 
 
@@ -55,7 +56,7 @@ def find_validation(storage: Storage, model_s3_uri: str, table_name: str | None)
         return Validation(why_none=f"the {RUN_JSON} above {model_s3_uri} names no validation receipts")
     if table_name is None:
         return Validation(total=len(keys), why_none="no table is named to read validation receipts from")
-    receipts = _read_receipts(DynamoClient(table_name, max_pool_connections=THREADS), keys[:MAX_RECEIPTS])
+    receipts = _read_receipts(DynamoClient(table_name, max_pool_connections=_THREADS), keys[:MAX_RECEIPTS])
     log.info("read %d of %d validation receipts", len(receipts), len(keys))
     why_none = f"none of the run's {len(keys)} validation receipts is in the table {table_name}"
     return Validation(receipts, len(keys), why_none)
@@ -81,7 +82,7 @@ def _read_run_json(storage: Storage, model_s3_uri: str) -> bytes | None:
 def _read_receipts(client: DynamoClient, keys: Sequence[str]) -> list[Receipt]:
     """The labelled receipts among those named, in the order of their keys."""
     images = sorted({key.partition("#")[0] for key in keys})
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(_THREADS) as pool:
         found = [
             build_receipt(details, LoadStatistics())
             for image in pool.map(client.get_image_receipts, images)

@@ -19,10 +19,7 @@ from receipt_layoutlm.evaluation.decode import (
 )
 from receipt_layoutlm.inference.labellers import Labeller
 from receipt_layoutlm.inference.results import Entity, LabelledReceipt, LabelledWord
-from receipt_layoutlm.labels import LabelSet
-
-# What the words are labelled as already is nothing that a model may see.
-_NO_LABELS = LabelSet((), {})
+from receipt_layoutlm.labels import NO_LABELS
 
 
 def label_receipts(
@@ -43,7 +40,7 @@ def label_receipts(
     Raises:
         CheckpointError: the model computes something that is no number.
     """
-    pages = lay_out_all(receipts, _NO_LABELS)
+    pages = lay_out_all(receipts, NO_LABELS)
     said = labeller.predict(labeller.encoder.encode(pages))
     return tuple(
         _label(receipt, page, probabilities, labeller.tags, decoding)

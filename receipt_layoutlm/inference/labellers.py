@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import torch
 
-from messages.shapes import MAX_TOKENS, Shapes
+from messages.shapes import Shapes
 from receipt_layoutlm.checkpoint import Arithmetic, load_model, load_tokenizer, read_run_facts
-from receipt_layoutlm.data.examples import Collator, EncodedPages, Encoder, Example
+from receipt_layoutlm.data.encoder import Encoder
+from receipt_layoutlm.data.examples import Collator, EncodedPages, Example
 from receipt_layoutlm.evaluation.predict import (
     Predictions,
     average_windows,
@@ -21,8 +22,6 @@ from receipt_layoutlm.evaluation.predict import (
     predict_pages,
 )
 
-CLIENT_WINDOW = 200
-CLIENT_STRIDE = 150
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "bbox")
 
 
@@ -66,13 +65,9 @@ class CheckpointLabeller:
             CheckpointError: the folder holds no model that can be loaded.
         """
         model, facts = load_model(folder), read_run_facts(folder)
-        windows = (
-            (facts.max_seq_length, facts.window_size, facts.window_stride)
-            if facts
-            else (MAX_TOKENS, CLIENT_WINDOW, CLIENT_STRIDE)
-        )
+        tokenizer = load_tokenizer(folder)
+        encoder = Encoder.of(tokenizer, facts) if facts else Encoder.as_clients(tokenizer)
         tags = tuple(model.config.id2label[number] for number in range(model.config.num_labels))
-        encoder = Encoder(load_tokenizer(folder), *windows)
         return cls(model, tags, encoder, precision or fastest_arithmetic())
 
     def predict(self, encoded: EncodedPages) -> Predictions:
@@ -97,15 +92,13 @@ class BundleLabeller:
             BundleError: it is not what clients expect of a bundle.
         """
         # Here, because loading coremltools takes seconds that a checkpoint does not need.
-        from receipt_layoutlm.coreml.bundle import LABEL_MAP, PACKAGE, check_bundle  # noqa: PLC0415
+        from receipt_layoutlm.coreml.bundle import LABEL_MAP, PACKAGE, check_clients_part  # noqa: PLC0415
         from receipt_layoutlm.coreml.evaluator import load_on_mac, load_program  # noqa: PLC0415
-        from receipt_layoutlm.coreml.manifest import MANIFEST, read_manifest  # noqa: PLC0415
 
-        check_bundle(folder)
-        shapes = read_manifest(folder / MANIFEST).shapes
+        shapes = check_clients_part(folder).shapes
         load = load_on_mac if sys.platform == "darwin" else load_program
         labels: list[str] = json.loads((folder / LABEL_MAP).read_bytes())["labels"]
-        encoder = Encoder(load_tokenizer(folder), shapes.longest, CLIENT_WINDOW, CLIENT_STRIDE)
+        encoder = Encoder.as_clients(load_tokenizer(folder), shapes.longest)
         return cls(load(folder / PACKAGE), tuple(labels), encoder, shapes)
 
     def predict(self, encoded: EncodedPages) -> Predictions:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from messages.fields import S3Place
 from receipt_dynamo.client import DynamoClient
 from receipt_layoutlm.checkpoint import download_model
-from receipt_layoutlm.data.load import LoadStatistics, build_receipt
+from receipt_layoutlm.data.build import LoadStatistics, build_receipt
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.store import NO_BUCKET
 from receipt_layoutlm.errors import DataError, LayoutLMError

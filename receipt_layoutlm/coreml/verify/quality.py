@@ -17,7 +17,8 @@ from receipt_layoutlm.coreml.model import INPUT_NAMES, ExportableLayoutLM
 from receipt_layoutlm.coreml.verify.arithmetic import run_finite
 from receipt_layoutlm.coreml.verify.headroom import Extremes
 from receipt_layoutlm.coreml.verify.record import Gate, Number, require
-from receipt_layoutlm.data.examples import Collator, EncodedPages, Encoder, Example
+from receipt_layoutlm.data.encoder import Encoder
+from receipt_layoutlm.data.examples import Collator, EncodedPages, Example
 from receipt_layoutlm.data.pages import lay_out_all
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.errors import BundleError
@@ -118,7 +119,7 @@ def _encode(checkpoint: Checkpoint, run: RunFacts, receipts: Sequence[Receipt], 
     """As many whole receipts, in the order of their keys, as WORK allows; at least one."""
     lowercase = checkpoint.tokenizer_config.get("do_lower_case", True)
     tokenizer = build_tokenizer(list(checkpoint.vocabulary), lowercase=lowercase)
-    encoder = Encoder(tokenizer, min(run.max_seq_length, longest), run.window_size, run.window_stride)
+    encoder = Encoder.of(tokenizer, run, longest)
     pages = lay_out_all(sorted(receipts, key=lambda receipt: receipt.key), run.labels)
     everything = encoder.encode(pages)
     tokens = [0] * len(pages)

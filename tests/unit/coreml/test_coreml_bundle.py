@@ -67,6 +67,13 @@ def test_labels_and_vocabulary_say_what_the_checkpoint_said(bundle_of: BundleOf,
         "id2label": id2label,
         "label2id": label2id,
         "labels": labels,
+        "transitions": [
+            [1, 1, 0, 1, 0],
+            [1, 1, 1, 1, 0],
+            [1, 1, 1, 1, 0],
+            [1, 1, 0, 1, 1],
+            [1, 1, 0, 1, 1],
+        ],
     }
     assert (bundle / "vocab.txt").read_bytes() == (trained / "vocab.txt").read_bytes()
 
@@ -106,6 +113,7 @@ def test_a_file_that_is_no_part_of_a_bundle_is_named(bundle: Path) -> None:
         ("config.json", {"vocab_size": None}, "no vocab_size"),
         ("label_map.json", {"labels": ["O"]}, "label_map.json: labels"),
         ("label_map.json", {"id2label": {}}, "label_map.json: id2label"),
+        ("label_map.json", {"transitions": [[1] * 5] * 5}, "label_map.json: transitions"),
         ("model_identity.json", {"quantize": "int8"}, "weights are int8, manifest.json that they are"),
         ("model_identity.json", {"export_id": "x"}, "model_identity.json: export_id"),
         ("model_identity.json", {"extra": 1}, "model_identity.json: extra"),

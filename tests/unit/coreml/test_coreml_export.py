@@ -18,6 +18,7 @@ import pytest
 from messages.child import ChildExit, Exported, ExportTask, Failure, Progress, parse_report
 from messages.export import ExportJob
 from receipt_dynamo.clock import steady_seconds
+from receipt_layoutlm.checkpoint import RUN_FACTS, RunFacts
 from receipt_layoutlm.child import Reporter, Stopped, StopRequested
 from receipt_layoutlm.coreml.bundle import check_bundle
 from receipt_layoutlm.coreml.export import export, export_local
@@ -26,6 +27,7 @@ from receipt_layoutlm.coreml.upload import check_destination, upload_bundle
 from receipt_layoutlm.errors import BundleError, CheckpointError, ConfigurationError, Forbidden
 from receipt_layoutlm.progress import Pulse
 from receipt_layoutlm.storage import Storage
+from tests.unit.coreml.conftest import LABELS
 
 BUCKET = "models"
 PutFolder = Callable[[Path, str], None]
@@ -280,3 +282,22 @@ def test_a_local_export_reads_a_checkpoint_in_s3(
 def test_a_local_export_of_s3_without_storage_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="lies in S3"):
         export_local("s3://models/best/", tmp_path / "out")
+
+
+def test_a_checkpoint_that_reads_receipts_as_no_client_does_is_not_exported(
+    checkpoint_folder: Path, tmp_path: Path
+) -> None:
+    facts = RunFacts(
+        job_id="a-job",
+        job_name="a-run",
+        label_list=tuple(LABELS),
+        label_merges={},
+        positions="line_local",
+        precision="float32",
+        step=1,
+        epoch=1,
+    )
+    (checkpoint_folder / RUN_FACTS).write_text(facts.model_dump_json())
+    with pytest.raises(CheckpointError, match="positions line_local"):
+        export_local(checkpoint_folder, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 import torch
 
 from messages.shapes import RANGE, Shapes, parse_shapes
+from receipt_layoutlm.coreml.bundle import CONTRACT_NAMES
 from receipt_layoutlm.coreml.export import export_local
-from receipt_layoutlm.data.examples import Encoder
+from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.pages import lay_out_all
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.errors import BundleError, CheckpointError, ConfigurationError
@@ -55,6 +57,19 @@ def test_a_bundle_off_a_mac_labels_as_its_checkpoint(
         assert [(entity.label, entity.text) for entity in one.entities] == [
             (entity.label, entity.text) for entity in other.entities
         ]
+
+
+def test_a_bundle_of_older_software_labels_too(bundle: Path, tmp_path: Path, unseen: list[Receipt]) -> None:
+    older = tmp_path / "older"
+    shutil.copytree(bundle, older)
+    for path in older.iterdir():
+        if path.name not in CONTRACT_NAMES:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with (
+        open_model("bundle", str(older), NOWHERE) as one,
+        open_model("bundle", str(bundle), NOWHERE) as other,
+    ):
+        assert label_receipts(one, unseen[:2]) == label_receipts(other, unseen[:2])
 
 
 class Recorded:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from receipt_layoutlm.checkpoint import build_tokenizer, load_tokenizer
 from receipt_layoutlm.data.drafted import receipt_of
-from receipt_layoutlm.data.examples import EncodedPages, Encoder, Example
+from receipt_layoutlm.data.encoder import Encoder
+from receipt_layoutlm.data.examples import EncodedPages, Example
 from receipt_layoutlm.data.importers.labelling import import_sroie
 from receipt_layoutlm.data.pages import lay_out_all
 from receipt_layoutlm.data.receipts import Receipt, Word
@@ -88,7 +89,9 @@ def test_every_word_of_every_real_receipt_has_the_clients_tokens(
 ) -> None:
     ids = {token: number for number, token in enumerate(vocabulary)}
     texts = [word.text for receipt in real for word in receipt.words]
-    ours = encoder._tokenise(set(texts))  # noqa: SLF001 - word by word, before windows hide where they differ
+    distinct = sorted(set(texts))
+    # Word by word, before windows hide where they differ.
+    ours = dict(zip(distinct, encoder.words.of(distinct), strict=True))
     theirs = {text: pieces(text, ids) for text in set(texts)}
     different = Counter(text for text in texts if ours[text] != theirs[text])
     assert not different
@@ -137,9 +140,7 @@ def test_of_a_window_with_too_many_tokens_the_clients_lose_words_and_this_packag
     assert len(window.input_ids) == MOST_TOKENS
     assert len(window.first) < 120
     examples = encoder.encode(lay_out_all([receipt], NO_LABELS)).examples
-    assert sorted(example.start + at for example in examples for at in range(len(example.firsts))) == list(
-        range(120)
-    )
+    assert sorted(word for example in examples for word in example.words) == list(range(120))
     assert examples[0].input_ids[:-1] == window.input_ids[: len(examples[0].input_ids) - 1]
 
 
@@ -200,7 +201,7 @@ def test_any_text_has_the_clients_tokens(text: str) -> None:
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[", "]", *letters]
     ids = {token: number for number, token in enumerate(vocabulary)}
     encoder = Encoder(build_tokenizer(vocabulary), MOST_TOKENS, WINDOW, STRIDE)
-    assert encoder._tokenise({text})[text] == (pieces(text, ids) or [ids["[UNK]"]])  # noqa: SLF001
+    assert encoder.words.of([text]) == [pieces(text, ids) or [ids["[UNK]"]]]
 
 
 @pytest.mark.parametrize("text", ["[SEP]", "[MASK]", "a[CLS]b", "[PAD]", "[UNK]"])
@@ -208,7 +209,7 @@ def test_the_name_of_a_special_token_on_a_receipt_is_text(
     text: str, encoder: Encoder, vocabulary: list[str]
 ) -> None:
     ids = {token: number for number, token in enumerate(vocabulary)}
-    ours = encoder._tokenise({text})[text]  # noqa: SLF001
+    (ours,) = encoder.words.of([text])
     assert ours == pieces(text, ids)
     assert not {ids[name] for name in ("[SEP]", "[MASK]", "[CLS]", "[PAD]")} & set(ours)
 

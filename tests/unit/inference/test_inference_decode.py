@@ -17,6 +17,7 @@ from receipt_layoutlm.evaluation.decode import (
     decode_plain,
     label_of,
     spans,
+    transitions,
 )
 
 TAGS = ("O", "B-DATE", "I-DATE", "B-TAX", "I-TAX")
@@ -53,6 +54,20 @@ def test_where_the_plain_tags_are_valid_the_constrained_ones_are_the_same(page: 
     assert plain == [int(row.argmax()) for row in page]
     assert not is_valid(plain) or decode_constrained(page, TAGS) == plain
     assert is_valid(decode_constrained(page, TAGS))
+
+
+@given(pages(most=12))
+def test_the_published_table_is_all_that_is_needed_to_decode_likewise(page: Probabilities) -> None:
+    allowed = np.array(transitions(TAGS), dtype=bool)
+    scores, steps = np.where(allowed[TAGS.index("O")], np.log(page[0]), -np.inf), []
+    for row in page[1:]:
+        candidates = np.where(allowed, scores[:, None], -np.inf)
+        steps.append(candidates.argmax(axis=0))
+        scores = candidates.max(axis=0) + np.log(row)
+    path = [int(scores.argmax())]
+    for step in reversed(steps):
+        path.append(int(step[path[-1]]))
+    assert path[::-1] == decode_constrained(page, TAGS)
 
 
 def test_an_end_without_a_beginning_is_mended_by_what_is_most_probable() -> None:
