@@ -54,7 +54,8 @@ def _check_uuid(value: str) -> str:
     return str(parsed)
 
 
-def _refuse_bool(value: Any) -> Any:
+def refuse_bool(value: Any) -> Any:
+    """A number that may come as text, but not as true or false."""
     # pydantic reads true as 1; a sender who wrote true for a number made a mistake.
     if isinstance(value, bool):
         raise ValueError("must be a number, not true or false")  # noqa: TRY004 - pydantic turns ValueError into a fault
@@ -96,8 +97,8 @@ S3Location = Annotated[
 ]
 S3Prefix = Annotated[S3Location, AfterValidator(_with_slash)]
 LabelName = Annotated[str, Field(pattern=LABEL_PATTERN)]
-Int = Annotated[int, BeforeValidator(_refuse_bool)]
-Float = Annotated[float, BeforeValidator(_refuse_bool)]
+Int = Annotated[int, BeforeValidator(refuse_bool)]
+Float = Annotated[float, BeforeValidator(refuse_bool)]
 
 
 class S3Place(Message):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -84,6 +84,16 @@ class TrainJob(Message):
             )
         rest = {name: value for name, value in inner.items() if name not in lifted}
         return {**data, **lifted, "hyperparameters": rest}
+
+    @model_validator(mode="after")
+    def _refuse_useless_export(self) -> Self:
+        unlike = self.hyperparameters.unlike_clients
+        if unlike and self.wants_export:
+            raise ValueError(
+                f"clients cannot feed a model that was trained with {', '.join(unlike)}, so nothing is "
+                "exported; set auto_export to false, or leave these options out"
+            )
+        return self
 
     @property
     def wants_export(self) -> bool:

@@ -255,3 +255,30 @@ def test_characters_that_sqs_refuses_are_written_as_escapes() -> None:
     body = encode(job)
     assert "\\ufffe and \\uffff" in body
     assert decode_train_job(body, message_id="m") == job
+
+
+UNLIKE_CLIENTS = {
+    "example_unit": "receipt,lines:5",
+    "positions": "line_local",
+    "boxes": "segment",
+    "line_separators": "true",
+}
+
+
+@pytest.mark.parametrize("name", sorted(UNLIKE_CLIENTS))
+def test_a_model_that_no_client_could_feed_is_trained_only_where_no_export_is_asked(name: str) -> None:
+    options = {name: UNLIKE_CLIENTS[name]}
+    with pytest.raises(InvalidMessage, match=f"{name} .*auto_export"):
+        decode({"job_name": "a", "hyperparameters": options})
+    assert not decode({"job_name": "a", "auto_export": False, "hyperparameters": options}).wants_export
+
+
+@pytest.mark.parametrize("size", ["0", 1025, True, "many"])
+def test_a_batch_size_is_a_number_in_bounds_or_auto(size: object) -> None:
+    assert (
+        decode({"job_name": "a", "hyperparameters": {"batch_size": "auto"}}).hyperparameters.batch_size
+        == "auto"
+    )
+    with pytest.raises(InvalidMessage, match="batch_size") as caught:
+        decode({"job_name": "a", "hyperparameters": {"batch_size": size}})
+    assert str(caught.value).count("batch_size") == 1, "one fault, not one of each kind"

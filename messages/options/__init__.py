@@ -1,0 +1,1 @@
+"""The options of a training by what they are about; together they are the hyperparameters of a message."""
