@@ -33,6 +33,7 @@ def _print_facts(overview: Any) -> None:
         ("epoch", overview.epoch),
         ("best F1", score(job.results.get("best_f1"))),
         ("best epoch", job.results.get("best_epoch")),
+        ("comparable", _comparability(job.results)),
         ("error", job.error_message),
         ("run", f"s3://{job.storage['bucket']}/{job.storage['run_root_prefix']}" if job.storage else None),
         ("best checkpoint", job.results.get("best_checkpoint_s3_path")),
@@ -40,6 +41,11 @@ def _print_facts(overview: Any) -> None:
     ]
     rows += [("export", f"{export.export_id} {export.status}") for export in overview.exports]
     table(job.name, ("", ""), [row for row in rows if row[1] is not None])
+
+
+def _comparability(results: dict[str, Any]) -> str | None:
+    comparable, reason = results.get("metrics_comparable"), results.get("comparability_reason")
+    return None if comparable is None else "yes" if comparable else f"no: {reason}"
 
 
 def _print_metrics(overview: Any) -> None:

@@ -30,6 +30,8 @@ def _train(job_name: str, options: dict[str, str]) -> None:
         typer.echo(f"error: {job_name} ended as {record.status}: {record.error_message or ending}", err=True)
         raise typer.Exit(_EX_FAILED)
     typer.echo(f"{job_name} succeeded: best F1 {record.results.get('best_f1')}")
+    if record.results.get("metrics_comparable") is False:
+        typer.echo(f"cannot be compared with other runs: {record.results.get('comparability_reason')}")
     typer.echo(f"best checkpoint: {record.results.get('best_checkpoint_s3_path')}")
 
 

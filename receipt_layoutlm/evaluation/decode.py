@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -11,8 +13,11 @@ import numpy.typing as npt
 Decoding = Literal["constrained", "plain"]
 Probabilities = npt.NDArray[np.float64]
 """[words, tags]: the averaged probabilities of a receipt's words in reading order."""
+Span = tuple[str, int, int]
+"""An entity: label, first word, and the one after the last."""
 
 _FORBIDDEN = -np.inf
+_NOTHING = -1
 _LEAST = 1e-300  # log(0) would forbid a tag that is only very unlikely
 
 
@@ -32,11 +37,14 @@ def decode_constrained(probabilities: Probabilities, tags: Sequence[str]) -> lis
         probabilities: one row a word.
         tags: names of the columns, such as B-DATE; any other form than B-X and I-X counts as O.
     """
-    if not len(probabilities):
-        return []
+    follows = _follows(tuple(tags))
+    plain = decode_plain(probabilities, tags)
+    # Of nearly all receipts, which spares them the search.
+    if all(follows[before][tag] for before, tag in pairwise([_NOTHING, *plain])):
+        return plain
     scores = np.log(np.maximum(probabilities, _LEAST))
-    allowed = _transitions(tags)
-    best = scores[0] + np.where(_continues(tags), _FORBIDDEN, 0)
+    penalties = np.where(follows, 0, _FORBIDDEN)
+    allowed, best = penalties[:_NOTHING], scores[0] + penalties[_NOTHING]
     came_from = np.zeros(scores.shape, dtype=np.int64)
     for word in range(1, len(scores)):
         candidates = best[:, None] + allowed
@@ -60,12 +68,22 @@ def label_of(tag: str) -> str | None:
     return name if prefix in {"B", "I"} and name else None
 
 
-def spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
-    """The entities of a sequence: label, first word, and the one after the last.
+def transitions(tags: Sequence[str]) -> list[list[int]]:
+    """[from, to]: 1 where the tag `to` may come right after the tag `from`, else 0.
 
-    As seqeval reads it in its default mode: an I-X that continues nothing begins an entity.
+    A receipt begins as after O. With this table and the probabilities, anyone can decode as
+    `decode_constrained` does.
     """
-    found: list[tuple[str, int, int]] = []
+    table: list[list[int]] = _follows(tuple(tags))[:_NOTHING].astype(int).tolist()
+    return table
+
+
+def spans(tags: Sequence[str]) -> list[Span]:
+    """The entities of a sequence as seqeval reads it in its default mode.
+
+    An I-X that continues nothing begins an entity.
+    """
+    found: list[Span] = []
     previous = None
     for word, tag in enumerate(tags):
         label = label_of(tag)
@@ -77,12 +95,15 @@ def spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
     return found
 
 
-def _continues(tags: Sequence[str]) -> npt.NDArray[np.bool_]:
-    return np.array([tag.startswith("I-") for tag in tags])
+def strict_spans(tags: Sequence[str]) -> list[Span]:
+    """The entities of a sequence as seqeval reads it in its strict mode with IOB2: none begins with I-X."""
+    return [span for span in spans(tags) if tags[span[1]].startswith("B-")]
 
 
-def _transitions(tags: Sequence[str]) -> npt.NDArray[np.float64]:
-    """[from, to]: 0 where `to` may follow `from`, minus infinity where not."""
+@lru_cache
+def _follows(tags: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+    """[from, to]: whether a tag may follow another; the last row is for the beginning."""
     labels = [label_of(tag) for tag in tags]
-    same = np.array([[one == other for other in labels] for one in labels])
-    return np.where(_continues(tags)[None, :] & ~same, _FORBIDDEN, 0.0)
+    same = np.array([[one == other for other in labels] for one in [*labels, None]])
+    follows: npt.NDArray[np.bool_] = same | ~np.array([tag.startswith("I-") for tag in tags])
+    return follows

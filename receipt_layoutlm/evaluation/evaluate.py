@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +11,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from messages.fields import Message
 from receipt_layoutlm.checkpoint import Arithmetic, load_model, load_tokenizer, read_run_facts
-from receipt_layoutlm.data.examples import EncodedPages, Encoder
+from receipt_layoutlm.data.encoder import Encoder
+from receipt_layoutlm.data.examples import EncodedPages
 from receipt_layoutlm.data.pages import lay_out_all
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.errors import CheckpointError
-from receipt_layoutlm.evaluation.predict import predict_pages
-from receipt_layoutlm.evaluation.scores import Scores, score_tags
+from receipt_layoutlm.evaluation.bootstrap import Interval, f1_interval
+from receipt_layoutlm.evaluation.counts import EntityCounts, count_entities
+from receipt_layoutlm.evaluation.decode import decode_constrained
+from receipt_layoutlm.evaluation.predict import Predictions, fastest_device, predict_pages
+from receipt_layoutlm.evaluation.scores import Confusion, Scores, confuse, score_counts, score_tags
 from receipt_layoutlm.labels import LabelSet
+
+Seen = Sequence[bool | None]
+"""For each receipt whether training has its merchant, None where nobody knows; empty: nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +35,58 @@ class HeldOut:
 
     labels: LabelSet
     encoded: EncodedPages
+    seen: Seen = ()
 
     @classmethod
-    def encode(cls, receipts: Sequence[Receipt], labels: LabelSet, encoder: Encoder) -> HeldOut:
+    def encode(
+        cls, receipts: Sequence[Receipt], labels: LabelSet, encoder: Encoder, seen: Seen = ()
+    ) -> HeldOut:
         """Lay out and encode receipts."""
-        return cls(labels, encoder.encode(lay_out_all(receipts, labels)))
+        return cls(labels, encoder.encode(lay_out_all(receipts, labels)), seen)
+
+    @property
+    def gold(self) -> list[tuple[int, ...]]:
+        """True tag ids, receipt by receipt."""
+        return [page.tags for page in self.encoded.pages]
+
+
+class MerchantScores(Message):
+    """Scores of the receipts whose merchants training has seen, or has not."""
+
+    receipts: int
+    f1: float
+    precision: float
+    recall: float
+    f1_constrained: float
+    support: int
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Scores of a model on receipts, its loss there, and per page the tag probabilities [words, tags]."""
+    """What a model is worth on receipts.
+
+    Attributes:
+        scores: of each word's own best tag, which is what the clients show.
+        constrained: of the best sequence of tags that BIO allows.
+        loss: mean cross-entropy, in nats.
+        interval: of `scores.f1`, over receipts.
+        by_merchant: scores of `seen` and `unseen` merchants; without those of whom there is no receipt.
+        confusion: which label words were given, by their true one.
+        counts, constrained_counts: what the scores come from, to compare models on the same receipts.
+        probabilities: per page [words, tags].
+        seconds: that the model took for all receipts.
+    """
 
     scores: Scores
+    constrained: Scores
     loss: float
+    interval: Interval
+    by_merchant: dict[str, MerchantScores]
+    confusion: Confusion
+    counts: EntityCounts
+    constrained_counts: EntityCounts
     probabilities: tuple[npt.NDArray[np.float64], ...]
+    seconds: float
 
 
 def evaluate(
@@ -49,13 +96,37 @@ def evaluate(
     on_batch: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Score a model on held-out receipts; arguments as for `predict_pages`."""
+    started = time.perf_counter()
     said = predict_pages(model, held_out.encoded, precision, on_batch)
-    scores = score_tags(held_out.labels, [page.tags for page in held_out.encoded.pages], said.tags)
-    return Evaluation(scores, said.loss, said.probabilities)
+    return assess(held_out, said, time.perf_counter() - started)
 
 
-def evaluate_checkpoint(folder: Path, receipts: Sequence[Receipt]) -> Evaluation:
-    """Score a checkpoint of this package on receipts, with the labels and windows that it was trained with.
+def assess(held_out: HeldOut, said: Predictions, seconds: float = 0.0) -> Evaluation:
+    """Score what a model said about held-out receipts, in so many seconds."""
+    labels, gold, plain = held_out.labels, held_out.gold, said.tags
+    constrained = [decode_constrained(page, labels.tags) for page in said.probabilities]
+    counts, constrained_counts = (count_entities(labels, gold, tags) for tags in (plain, constrained))
+    return Evaluation(
+        scores=score_tags(labels, gold, plain, counts),
+        constrained=score_tags(labels, gold, constrained, constrained_counts),
+        loss=said.loss,
+        interval=f1_interval(counts),
+        by_merchant=_score_merchants(held_out.seen, counts, constrained_counts),
+        confusion=confuse(labels, gold, plain),
+        counts=counts,
+        constrained_counts=constrained_counts,
+        probabilities=said.probabilities,
+        seconds=seconds,
+    )
+
+
+def evaluate_checkpoint(
+    folder: Path,
+    receipts: Sequence[Receipt],
+    seen: Seen = (),
+    on_batch: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Score a checkpoint of this package on receipts, with labels, examples and arithmetic of its training.
 
     Raises:
         CheckpointError: the folder is no whole checkpoint of this package.
@@ -63,6 +134,21 @@ def evaluate_checkpoint(folder: Path, receipts: Sequence[Receipt]) -> Evaluation
     facts = read_run_facts(folder)
     if facts is None:
         raise CheckpointError(f"{folder} does not say how it was trained. Use a checkpoint of this package.")
-    model, tokenizer = load_model(folder), load_tokenizer(folder)
-    encoder = Encoder(tokenizer, facts.max_seq_length, facts.window_size, facts.window_stride)
-    return evaluate(model, HeldOut.encode(receipts, facts.labels, encoder), facts.precision)
+    model, encoder = load_model(folder).to(fastest_device()), Encoder.of(load_tokenizer(folder), facts)
+    return evaluate(model, HeldOut.encode(receipts, facts.labels, encoder, seen), facts.precision, on_batch)
+
+
+def _score_merchants(
+    seen: Seen, counts: EntityCounts, constrained: EntityCounts
+) -> dict[str, MerchantScores]:
+    found = {}
+    for name, wanted in (("seen", True), ("unseen", False)):
+        receipts = [index for index, known in enumerate(seen) if known is wanted]
+        if receipts:
+            scores = score_counts(counts.of(receipts).total)
+            found[name] = MerchantScores(
+                receipts=len(receipts),
+                **scores.model_dump(),
+                f1_constrained=score_counts(constrained.of(receipts).total).f1,
+            )
+    return found

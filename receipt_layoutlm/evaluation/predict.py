@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -82,6 +82,8 @@ def average_windows(
 ) -> Predictions:
     """Softmax the first sub-token of each word and average it over the windows that show the word.
 
+    Where a model reads receipts in several units, over the windows of each unit, and then over the units.
+
     Args:
         forward: whatever computes logits: a torch model, or a saved program.
         encoded: what to read.
@@ -90,21 +92,23 @@ def average_windows(
         on_batch: told batches done and batches in all.
     """
     offsets = np.cumsum([0, *(len(page.texts) for page in encoded.pages)])
-    sums = np.zeros((offsets[-1], num_labels))
-    windows = np.zeros((offsets[-1], 1))
+    units = 1 + max((example.unit for example in encoded.examples), default=0)
+    sums = np.zeros((units, offsets[-1], num_labels))
+    windows = np.zeros((units, offsets[-1], 1))
     losses = 0.0
     for done, batch in enumerate(batches, start=1):
         log_probabilities = _at_first_tokens(forward(batch), batch)
-        words = np.concatenate([_word_indexes(example, offsets) for example in batch])
+        words = np.concatenate([offsets[example.page] + np.array(example.words) for example in batch])
+        unit = np.concatenate([np.full(len(example.words), example.unit) for example in batch])
         tags = np.concatenate([example.tags for example in batch])
         losses -= log_probabilities[np.arange(len(tags)), tags].sum()
         # Not `sums[words] +=`: a word may be in two windows of one batch.
-        np.add.at(sums, words, np.exp(log_probabilities))
-        np.add.at(windows, words, 1)
+        np.add.at(sums, (unit, words), np.exp(log_probabilities))
+        np.add.at(windows, (unit, words), 1)
         if on_batch:
             on_batch(done, len(batches))
     supervised = sum(len(example.tags) for example in encoded.examples)
-    means = sums / windows
+    means = (sums / windows).mean(axis=0)
     pages = tuple(means[start:end] for start, end in pairwise(offsets))
     return Predictions(pages, float(losses / max(supervised, 1)))
 
@@ -125,6 +129,13 @@ def batch_by_length(examples: Iterable[Example]) -> list[list[Example]]:
     return batches
 
 
+def fastest_device() -> Literal["cuda", "mps", "cpu"]:
+    """What the Trainer would compute on here, so that a checkpoint is scored as it was in training."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
 def fastest_arithmetic() -> Arithmetic:
     """What this machine computes a forward pass in most quickly: bf16 where it has units for it."""
     if torch.cuda.is_available():
@@ -141,8 +152,3 @@ def _at_first_tokens(logits: torch.Tensor, batch: Sequence[Example]) -> npt.NDAr
     # On the CPU, since Apple's GPUs have no float64.
     log_probabilities: npt.NDArray[np.float64] = chosen.cpu().double().log_softmax(-1).numpy()
     return log_probabilities
-
-
-def _word_indexes(example: Example, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    first = int(offsets[example.page]) + example.start
-    return np.arange(first, first + len(example.tags))

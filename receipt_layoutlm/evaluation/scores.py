@@ -1,17 +1,18 @@
-"""Entity-level scores by seqeval, overall and per label, and the rates that explain them."""
+"""Scores of tags against the true ones: of entities, as seqeval counts them, of words, and of labels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field
-from seqeval.metrics import classification_report
 
 from messages.fields import Message
-from receipt_layoutlm.labels import OUTSIDE_ID, LabelSet
+from receipt_layoutlm.evaluation.counts import Counts, EntityCounts, TagIds, count_entities, rate
+from receipt_layoutlm.evaluation.decode import label_of, strict_spans
+from receipt_layoutlm.labels import OUTSIDE, OUTSIDE_ID, LabelSet
 
-TagIds = Sequence[Sequence[int]]
-"""Tag ids of words in reading order, receipt by receipt."""
+Confusion = dict[str, dict[str, int]]
+"""True label to the label that words of it were given, to their count; `O` is none, zeros are left out."""
 
 
 class LabelScores(Message):
@@ -27,7 +28,8 @@ class Scores(Message):
     """Scores of predictions on receipts.
 
     Attributes:
-        f1, precision, recall: over all entities (micro average).
+        f1, precision, recall: over all entities (micro average), as seqeval's default mode counts them.
+        f1_strict: as its strict mode does with IOB2, which knows no entity that begins with I-.
         token_accuracy: share of words with the right tag.
         entity_prediction_rate, gold_entity_rate: share of words that were, and that should be, in an entity.
         per_label: one entry for each label of the run, zeros where it does not occur.
@@ -36,40 +38,52 @@ class Scores(Message):
     f1: float
     precision: float
     recall: float
+    f1_strict: float
     token_accuracy: float
     entity_prediction_rate: float
     gold_entity_rate: float
     per_label: dict[str, LabelScores] = Field(default_factory=dict)
 
 
-def score_tags(labels: LabelSet, gold: TagIds, predicted: TagIds) -> Scores:
-    """Score predicted tags against true ones with seqeval in its default mode."""
-    report = classification_report(
-        [[labels.tags[tag] for tag in page] for page in gold],
-        [[labels.tags[tag] for tag in page] for page in predicted],
-        output_dict=True,
-        zero_division=0,
-    )
-    overall = _label_scores(report.get("micro avg", {}))
-    pairs = [
-        pair for ours, theirs in zip(gold, predicted, strict=True) for pair in zip(ours, theirs, strict=True)
-    ]
-    words = max(len(pairs), 1)
+def score_tags(
+    labels: LabelSet, gold: TagIds, predicted: TagIds, counts: EntityCounts | None = None
+) -> Scores:
+    """Score predicted tags against true ones; `counts` of the same tags need not be counted again."""
+    counts = counts or count_entities(labels, gold, predicted)
+    strict = count_entities(labels, gold, predicted, strict_spans)
+    overall = score_counts(counts.total)
+    true, said = _flatten(gold), _flatten(predicted)
+    words = max(len(true), 1)
     return Scores(
         f1=overall.f1,
         precision=overall.precision,
         recall=overall.recall,
-        token_accuracy=sum(true == said for true, said in pairs) / words,
-        entity_prediction_rate=sum(said != OUTSIDE_ID for _, said in pairs) / words,
-        gold_entity_rate=sum(true != OUTSIDE_ID for true, _ in pairs) / words,
-        per_label={name: _label_scores(report.get(name, {})) for name in labels.names},
+        f1_strict=score_counts(strict.total).f1,
+        token_accuracy=int((true == said).sum()) / words,
+        entity_prediction_rate=int((said != OUTSIDE_ID).sum()) / words,
+        gold_entity_rate=int((true != OUTSIDE_ID).sum()) / words,
+        per_label={name: score_counts(row) for name, row in zip(counts.names, counts.by_label, strict=True)},
     )
 
 
-def _label_scores(entry: dict[str, float]) -> LabelScores:
-    return LabelScores(
-        f1=float(entry.get("f1-score", 0)),
-        precision=float(entry.get("precision", 0)),
-        recall=float(entry.get("recall", 0)),
-        support=int(entry.get("support", 0)),
-    )
+def score_counts(counts: Counts) -> LabelScores:
+    """The scores of counts [3]."""
+    f1, precision, recall = (float(value) for value in rate(counts))
+    return LabelScores(f1=f1, precision=precision, recall=recall, support=int(counts[2]))
+
+
+def confuse(labels: LabelSet, gold: TagIds, predicted: TagIds) -> Confusion:
+    """Which label words were given, by their true one; B- and I- of a label count as the same."""
+    names = [OUTSIDE, *labels.names]
+    columns = np.array([names.index(label_of(tag) or OUTSIDE) for tag in labels.tags])
+    table = np.zeros((len(names), len(names)), dtype=np.int64)
+    np.add.at(table, (columns[_flatten(gold)], columns[_flatten(predicted)]), 1)
+    return {
+        true: {said: int(count) for said, count in zip(names, row, strict=True) if count}
+        for true, row in zip(names, table, strict=True)
+        if row.any()
+    }
+
+
+def _flatten(tags: TagIds) -> npt.NDArray[np.int64]:
+    return np.array([tag for page in tags for tag in page], dtype=np.int64)

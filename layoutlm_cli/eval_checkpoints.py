@@ -1,0 +1,144 @@
+"""`eval-checkpoints`: every checkpoint of a run scored on the receipts that the run has held out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from receipt_layoutlm.evaluation.epochs_file import EpochScores, EpochsFile
+    from workers.settings import Settings
+
+
+def eval_checkpoints(
+    job: Annotated[str, typer.Argument(help="Id or name of a training, or s3:// of its run's folder.")],
+    checkpoint: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this one, such as checkpoint-120; may be repeated. epochs.json stays then."),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option(help="Also write the document to this file; - prints it instead.")
+    ] = None,
+) -> None:
+    """Score every checkpoint of a run on its validation receipts, and write epochs.json beside them."""
+    from layoutlm_cli.console import errors  # noqa: PLC0415
+    from receipt_layoutlm.evaluation.checkpoints import (  # noqa: PLC0415
+        evaluate_checkpoints,
+        list_checkpoints,
+    )
+    from receipt_layoutlm.evaluation.epochs_file import EPOCHS_JSON, describe_epochs  # noqa: PLC0415
+    from receipt_layoutlm.evaluation.frozen import find_frozen  # noqa: PLC0415
+    from receipt_layoutlm.evaluation.record import read_run_record  # noqa: PLC0415
+    from receipt_layoutlm.storage import Storage  # noqa: PLC0415
+    from workers.settings import Settings  # noqa: PLC0415
+
+    settings = Settings.from_environ()
+    storage = Storage(settings.allowed_buckets)
+    root = find_run(settings, job)
+    record = read_run_record(storage, root)
+    chosen = list_checkpoints(storage, root, checkpoint or ())
+    frozen = find_frozen(storage, lambda: open_table(settings), record)
+    with errors.status("evaluating") as status:
+
+        def show(name: str, done: int, in_all: int) -> None:
+            status.update(f"{name}: {done} of {in_all} batches")
+
+        epochs = list(evaluate_checkpoints(storage, chosen, record, frozen, show))
+    document = describe_epochs(record, root, epochs, frozen.hash, frozen.keys)
+    text = document.model_dump_json(indent=2)
+    if not checkpoint:
+        storage.write(f"{root}{EPOCHS_JSON}", text.encode())
+    if output == "-":
+        typer.echo(text)
+        return
+    if output is not None:
+        Path(output).write_text(text + "\n", encoding="utf-8")
+    _show(document)
+    if not checkpoint:
+        typer.echo(f"wrote {root}{EPOCHS_JSON}")
+
+
+def find_run(settings: Settings, job: str) -> str:
+    """The S3 folder of a run, with its slash."""
+    if job.startswith("s3://"):
+        return job if job.endswith("/") else f"{job}/"
+    return asyncio.run(_find_root(settings, job))
+
+
+def open_table(settings: Settings) -> Any:
+    """The table of the settings, which it has to name."""
+    from receipt_dynamo.client import DynamoClient  # noqa: PLC0415
+
+    settings.require("table_name")
+    return DynamoClient(str(settings.table_name), region=settings.region, endpoint_url=settings.endpoint_url)
+
+
+async def _find_root(settings: Settings, name: str) -> str:
+    from receipt_layoutlm.errors import ConfigurationError  # noqa: PLC0415
+    from workers.aws import open_aws  # noqa: PLC0415
+    from workers.find import find_job  # noqa: PLC0415
+
+    async with open_aws(settings) as aws:
+        job = await find_job(aws.table, name, prefer_succeeded=True)
+    if not job.storage:
+        raise ConfigurationError(
+            f"Job {job.name} ({job.status}) does not say where its run lies. Name the s3:// folder instead."
+        )
+    return f"s3://{job.storage['bucket']}/{job.storage['run_root_prefix']}"
+
+
+def _show(document: EpochsFile) -> None:
+    from layoutlm_cli.console import table  # noqa: PLC0415
+
+    table(
+        f"{document.job_name}: {document.num_val_receipts} validation receipts",
+        (
+            "checkpoint",
+            "epoch",
+            "F1",
+            "95 %",
+            "constrained",
+            "precision",
+            "recall",
+            "words",
+            "in training",
+            "seconds",
+        ),
+        _rows(document.epochs),
+    )
+    typer.echo(f"best: {document.best_checkpoint_heldout} of epoch {document.best_epoch_heldout:g}")
+    if not document.val_receipts_hash_verified:
+        typer.echo(
+            "warning: these are not the receipts that the run was scored on "
+            f"(hash {document.val_receipts_hash}, recorded {document.val_receipts_hash_recorded})",
+            err=True,
+        )
+    if not document.metrics_comparable:
+        typer.echo(f"cannot be compared with other runs: {document.comparability_reason}")
+
+
+def _rows(epochs: Iterable[EpochScores]) -> list[tuple[Any, ...]]:
+    from layoutlm_cli.console import score  # noqa: PLC0415
+
+    rows = []
+    for one in epochs:
+        interval = one.diagnostics["f1_interval"]
+        rows.append(
+            (
+                one.checkpoint,
+                f"{one.epoch:g}",
+                score(one.heldout_f1),
+                f"{interval['low']:.3f}-{interval['high']:.3f}",
+                score(one.diagnostics["f1_constrained"]),
+                score(one.heldout_precision),
+                score(one.heldout_recall),
+                score(one.token_accuracy),
+                score(one.training_reported_f1),
+                f"{(one.total_inference_ms or 0) / 1000:.1f}",
+            )
+        )
+    return rows

@@ -1,0 +1,109 @@
+"""Every checkpoint of a run scored again, on the receipts that the run has held out."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from receipt_layoutlm.checkpoint import (
+    MANIFEST,
+    MODEL_FILES,
+    Manifest,
+    download_model,
+    parse_manifest,
+)
+from receipt_layoutlm.errors import CheckpointError
+from receipt_layoutlm.evaluation.epochs_file import EpochScores, describe_checkpoint
+from receipt_layoutlm.evaluation.evaluate import evaluate_checkpoint
+from receipt_layoutlm.evaluation.frozen import FrozenReceipts
+from receipt_layoutlm.evaluation.record import RunRecord
+from receipt_layoutlm.storage import Storage
+
+log = logging.getLogger(__name__)
+
+CHECKPOINTS = "checkpoints/"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCheckpoint:
+    """A whole checkpoint in S3."""
+
+    name: str
+    uri: str
+    manifest: Manifest
+
+
+def list_checkpoints(storage: Storage, root: str, names: Sequence[str] = ()) -> list[StoredCheckpoint]:
+    """The whole checkpoints of a run in the order of their steps, or those of them that are named.
+
+    Raises:
+        CheckpointError: there is none, or a named one is not there.
+    """
+    folders = {name.split("/")[0] for name in storage.list_keys(f"{root}{CHECKPOINTS}")}
+    found = sorted(_read_manifests(storage, root, folders), key=lambda one: one.manifest.step)
+    present = {one.name for one in found}
+    missing = [name for name in names if name not in present]
+    if missing or not found:
+        there = f"It has {', '.join(one.name for one in found)}." if found else "Wait for its first epoch."
+        raise CheckpointError(f"{root} has no whole {', '.join(missing) or 'checkpoint'}. {there}")
+    return [one for one in found if not names or one.name in names]
+
+
+def evaluate_checkpoints(
+    storage: Storage,
+    checkpoints: Sequence[StoredCheckpoint],
+    record: RunRecord,
+    frozen: FrozenReceipts,
+    on_batch: Callable[[str, int, int], None] = lambda *_: None,
+) -> Iterator[EpochScores]:
+    """Score checkpoints one by one; `on_batch` is told a checkpoint, its batches done and in all.
+
+    Raises:
+        CheckpointError: a file is not what its manifest says.
+    """
+    for one in checkpoints:
+        with tempfile.TemporaryDirectory(prefix="checkpoint-") as name:
+            folder = Path(name)
+            fetch_checkpoint(storage, one, folder)
+            evaluation = evaluate_checkpoint(
+                folder,
+                frozen.receipts,
+                frozen.seen,
+                partial(on_batch, one.name),
+            )
+            yield describe_checkpoint(
+                one.name,
+                evaluation,
+                step=one.manifest.step,
+                epoch=one.manifest.epoch,
+                reported_f1=record.reported.get(one.manifest.step),
+            )
+
+
+def fetch_checkpoint(storage: Storage, checkpoint: StoredCheckpoint, folder: Path) -> None:
+    """Download a checkpoint's model and hold it to its manifest.
+
+    Raises:
+        CheckpointError: a file is not what the manifest says.
+    """
+    download_model(storage, checkpoint.uri, folder)
+    faults = [name for name in checkpoint.manifest.faults(folder) if name in MODEL_FILES]
+    if faults:
+        raise CheckpointError(
+            f"{checkpoint.uri} is damaged: {', '.join(faults)} is not what the manifest says. "
+            "Leave it out with --checkpoint."
+        )
+
+
+def _read_manifests(storage: Storage, root: str, folders: set[str]) -> Iterator[StoredCheckpoint]:
+    for name in sorted(folders):
+        uri = f"{root}{CHECKPOINTS}{name}/"
+        manifest = parse_manifest(storage.read(f"{uri}{MANIFEST}"))
+        if manifest is None:
+            log.warning("%s has no manifest, so its upload was cut short; it is left out", uri)
+        else:
+            yield StoredCheckpoint(name, uri, manifest)
