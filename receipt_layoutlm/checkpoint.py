@@ -14,6 +14,7 @@ from transformers import BertTokenizer, LayoutLMForTokenClassification
 from transformers.utils import logging as transformers_logging
 
 from messages.fields import Message
+from messages.options.encoding import EncodingOptions
 from receipt_layoutlm.data.geometry import BOX_RULE, READING_ORDER
 from receipt_layoutlm.errors import CheckpointError
 from receipt_layoutlm.labels import LabelSet, label_set_of_tags
@@ -33,7 +34,7 @@ _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 Arithmetic = Literal["float32", "bf16", "fp16"]
 
 
-class RunFacts(Message):
+class RunFacts(EncodingOptions):
     """`layoutlm_run.json`: what has to be known beside the weights to use them as they were trained."""
 
     schema_version: Literal[1] = 1
@@ -41,9 +42,6 @@ class RunFacts(Message):
     job_name: str
     label_list: tuple[str, ...]
     label_merges: dict[str, tuple[str, ...]]
-    max_seq_length: int
-    window_size: int
-    window_stride: int
     box_rule: Literal["clients-1000-bottom-up"] = BOX_RULE
     reading_order: Literal["y0-x0"] = READING_ORDER
     precision: Arithmetic

@@ -96,6 +96,10 @@ class LabelSet:
         return {name: 1 + 2 * index for index, name in enumerate(self.names)}
 
 
+NO_LABELS = LabelSet((), MappingProxyType({}))
+"""Of a model that is to label words: what these are labelled as already is nothing that it may see."""
+
+
 def resolve_labels(hyperparameters: Hyperparameters) -> LabelSet:
     """The label set that a request asks for; `label_merges` wins over `merge_preset`, that over the flags.
 

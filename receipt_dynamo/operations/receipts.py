@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import NamedTuple, get_args
 
 from receipt_dynamo import keys
 from receipt_dynamo.entities import Receipt, ReceiptLine, ReceiptWord, ReceiptWordLabel
 from receipt_dynamo.entities.fields import ValidationStatus
-from receipt_dynamo.errors import NotFound
+from receipt_dynamo.errors import InvalidItem, NotFound
 from receipt_dynamo.operations.paging import count_all, read_all, read_pages
 from receipt_dynamo.requests import queries
 from receipt_dynamo.steps import Page, Steps
@@ -23,18 +24,23 @@ class ReceiptKey(NamedTuple):
 
 
 class ReceiptDetails(NamedTuple):
-    """A receipt with everything on it, each list in the order of its ids."""
+    """A receipt with everything on it, each list in the order of its ids.
+
+    `unreadable` says what is wrong with items that no line, word or label can be made of. One word that other
+    software wrote without its corners is no reason to lose the receipt.
+    """
 
     receipt: Receipt
     lines: list[ReceiptLine]
     words: list[ReceiptWord]
     labels: list[ReceiptWordLabel]
+    unreadable: list[InvalidItem]
 
 
 def get_receipt_details(table: str, image_id: str, receipt_id: int) -> Steps[ReceiptDetails]:
     """Return a receipt with its lines, words and labels, read in one query; raise `NotFound`."""
     found = yield from read_all(queries.receipt_contents(table, image_id, receipt_id), _as_is)
-    details = _gather(found)
+    details = gather_receipts(found)
     if not details:
         raise NotFound(f"Receipt {receipt_id} of image {image_id} does not exist in {table}. Check both ids.")
     return details[0]
@@ -42,7 +48,7 @@ def get_receipt_details(table: str, image_id: str, receipt_id: int) -> Steps[Rec
 
 def get_image_receipts(table: str, image_id: str) -> Steps[list[ReceiptDetails]]:
     """Return every receipt of an image, read in one query; lines and words without a receipt are left out."""
-    return _gather((yield from read_all(queries.image_contents(table, image_id), _as_is)))
+    return gather_receipts((yield from read_all(queries.image_contents(table, image_id), _as_is)))
 
 
 def list_receipt_words_from_receipt(table: str, image_id: str, receipt_id: int) -> Steps[list[ReceiptWord]]:
@@ -91,34 +97,48 @@ def count_labels_by_category_and_status(table: str) -> Steps[dict[str, dict[Vali
     return counts
 
 
-def _gather(items: list[Item]) -> list[ReceiptDetails]:
+def gather_receipts(items: Iterable[Item]) -> list[ReceiptDetails]:
+    """The receipts of one image from its items, in whatever order; what belongs to no receipt is left out.
+
+    Raises:
+        InvalidItem: an item that is said to be a receipt is none.
+    """
     # The partition also holds kinds that are not ours (letters, metadata): they are passed over unread.
+    ordered = sorted(items, key=lambda item: item["SK"]["S"])
     receipts: dict[int, ReceiptDetails] = {}
-    for item in items:
+    for item in ordered:
         if item["TYPE"]["S"] == Receipt.TYPE:
             receipt = Receipt.from_item(item)
-            receipts[receipt.receipt_id] = ReceiptDetails(receipt, [], [], [])
-    for item in items:
-        _file(item, receipts)
+            receipts[receipt.receipt_id] = ReceiptDetails(receipt, [], [], [], [])
+    for item in ordered:
+        if item["TYPE"]["S"] in _PARTS:
+            _file(item, receipts)
     return list(receipts.values())
 
 
+_PARTS: dict[str, tuple[type[ReceiptLine | ReceiptWord | ReceiptWordLabel], str]] = {
+    ReceiptLine.TYPE: (ReceiptLine, "lines"),
+    ReceiptWord.TYPE: (ReceiptWord, "words"),
+    ReceiptWordLabel.TYPE: (ReceiptWordLabel, "labels"),
+}
+
+
 def _file(item: Item, receipts: dict[int, ReceiptDetails]) -> None:
-    part: ReceiptLine | ReceiptWord | ReceiptWordLabel
-    match item["TYPE"]["S"]:
-        case ReceiptLine.TYPE:
-            part = ReceiptLine.from_item(item)
-            chosen = "lines"
-        case ReceiptWord.TYPE:
-            part = ReceiptWord.from_item(item)
-            chosen = "words"
-        case ReceiptWordLabel.TYPE:
-            part = ReceiptWordLabel.from_item(item)
-            chosen = "labels"
-        case _:
-            return
-    if part.receipt_id in receipts:
-        getattr(receipts[part.receipt_id], chosen).append(part)
+    details = receipts.get(_receipt_id(item))
+    if details is None:
+        return
+    kind, chosen = _PARTS[item["TYPE"]["S"]]
+    try:
+        getattr(details, chosen).append(kind.from_item(item))
+    except InvalidItem as error:
+        details.unreadable.append(error)
+
+
+def _receipt_id(item: Item) -> int:
+    """Of which receipt an item of whatever faults is; -1 where even that cannot be told."""
+    _, _, rest = item["SK"]["S"].partition("#")
+    number = rest.partition("#")[0]
+    return int(number) if number.isdecimal() else -1
 
 
 def _receipt_key(item: Item) -> ReceiptKey:

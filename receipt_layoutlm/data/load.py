@@ -1,142 +1,209 @@
-"""Reads the labelled receipts of the table: one partition query an image, many at a time."""
+"""Reads the labelled receipts of the table: one partition query an image, several at a time, into a file."""
 
 from __future__ import annotations
 
 import logging
-import math
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from bisect import bisect_right
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
 
-from receipt_dynamo import DynamoClient, ReceiptDetails
-from receipt_dynamo.entities import ReceiptWord, ReceiptWordLabel
-from receipt_dynamo.times import read_time
-from receipt_layoutlm.data.geometry import hull
-from receipt_layoutlm.data.receipts import Receipt, Word
+from receipt_dynamo import DynamoClient
+from receipt_layoutlm.data.arrow import receipt_keys, store_receipts, take
+from receipt_layoutlm.data.build import LoadStatistics, build_receipt
+from receipt_layoutlm.data.fingerprint import count_labels, count_words
+from receipt_layoutlm.data.parts import Parts
+from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.errors import DataError
 
 log = logging.getLogger(__name__)
 
 THREADS = 8
-VALID = "VALID"
+_AHEAD = 4
+"""Tasks for each thread that may be done or under way before their turn: bounds what is in memory."""
+IMAGES_PER_PART = 2000
 
-
-@dataclass(slots=True)
-class LoadStatistics:
-    """What was read and what was left out.
-
-    Attributes:
-        requests: requests to the table, retries included; 0 for a snapshot.
-        receipts: receipts that training may use.
-        receipts_without_valid_label: left out: one without labels would teach that all is O.
-        words: words of the receipts that were kept.
-        words_skipped: words without text or without a finite box.
-        words_with_several_valid_labels: the newest label counts, of equally new ones the first by name.
-        labels_without_word: VALID labels whose word is not there or was skipped.
-    """
-
-    requests: int = 0
-    receipts: int = 0
-    receipts_without_valid_label: int = 0
-    words: int = 0
-    words_skipped: int = 0
-    words_with_several_valid_labels: int = 0
-    labels_without_word: int = 0
-
-    def to_dict(self) -> dict[str, int]:
-        """The counts by name."""
-        return asdict(self)
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedReceipts:
     """Receipts with at least one VALID label, sorted by key, and how they were come by."""
 
-    receipts: tuple[Receipt, ...]
+    receipts: Sequence[Receipt]
     statistics: LoadStatistics = field(default_factory=LoadStatistics)
 
 
-def load_receipts(
-    client: DynamoClient, on_image: Callable[[int, int], None] | None = None, threads: int = THREADS
+def load_receipts(  # noqa: PLR0913 - what is read, and where it lies meanwhile
+    client: DynamoClient,
+    on_image: Callable[[int, int], None] | None = None,
+    threads: int = THREADS,
+    *,
+    keys: Collection[str] | None = None,
+    folder: Path | None = None,
+    parts: Parts | None = None,
 ) -> LoadedReceipts:
-    """Read every receipt of the table that has a VALID label.
+    """Read the receipts of the table that have a VALID label.
 
     Args:
         client: the table.
         on_image: told images read and images in all.
         threads: images read at a time.
+        keys: the only receipts to use; other images are not read.
+        folder: where the receipts lie while they are used; by default the system's.
+        parts: where an earlier attempt has left what it read, and this one leaves it for the next.
 
     Raises:
-        DataError: no receipt has a VALID label.
+        DataError: no receipt has a VALID label, or none of `keys` is there.
     """
     requests_before = client.request_count
-    statistics = LoadStatistics()
-    images = sorted({key.image_id for key in client.list_receipt_keys().items})
-    receipts: list[Receipt] = []
-    with ThreadPoolExecutor(threads) as pool:
-        for done, details in enumerate(pool.map(client.get_image_receipts, images), start=1):
-            receipts += [build_receipt(one, statistics) for one in details]
-            if on_image:
-                on_image(done, len(images))
-    kept = keep_labelled(receipts, statistics)
-    statistics.requests = client.request_count - requests_before
-    log.info("read %d receipts with %d requests: %s", len(receipts), statistics.requests, statistics)
-    return LoadedReceipts(kept, statistics)
+    reading = _Reading(client, _list_images(client, keys), threads, on_image, folder)
+    receipts = reading.all() if parts is None else reading.all_in_parts(parts)
+    loaded = keep_labelled(receipts, reading.statistics, keys=keys, folder=folder)
+    loaded.statistics.requests = client.request_count - requests_before
+    log.info("read the table with %d requests: %s", loaded.statistics.requests, loaded.statistics)
+    return loaded
 
 
-def build_receipt(details: ReceiptDetails, statistics: LoadStatistics) -> Receipt:
-    """One receipt of the table's records; what is left out is counted in `statistics`."""
-    names = _valid_names(details.labels, statistics)
-    built = [word for record in details.words if (word := _build_word(record, names)) is not None]
-    statistics.words_skipped += len(details.words) - len(built)
-    statistics.labels_without_word += len(names.keys() - {(word.line_id, word.word_id) for word in built})
-    ordered = sorted(built, key=lambda word: (word.line_id, word.word_id))
-    return Receipt(details.receipt.image_id, details.receipt.receipt_id, tuple(ordered))
+@dataclass(slots=True)
+class _Reading:
+    """Images in the order of their ids, which is that of their receipts' keys."""
+
+    client: DynamoClient
+    images: Sequence[str]
+    threads: int
+    on_image: Callable[[int, int], None] | None
+    folder: Path | None
+    statistics: LoadStatistics = field(default_factory=LoadStatistics)
+    done: int = 0
+
+    def all(self) -> Iterator[Receipt]:
+        """The receipts of all images."""
+        return self._read(self.images)
+
+    def all_in_parts(self, parts: Parts) -> Iterator[Receipt]:
+        """What the parts have, then the receipts of the images after them; these become parts, too."""
+        for part in parts.load(self.folder):
+            self.statistics.become(part.statistics)
+            self.done = bisect_right(self.images, part.last_image)
+            yield from part.receipts
+        while len(images := self.images[self.done : self.done + IMAGES_PER_PART]) == IMAGES_PER_PART:
+            receipts = store_receipts(self._read(images), self.folder)
+            parts.save(receipts, images[-1], self.statistics)
+            yield from receipts
+        yield from self._read(images)
+
+    def _read(self, images: Sequence[str]) -> Iterator[Receipt]:
+        for found in map_ahead(self.client.get_image_receipts, images, self.threads):
+            yield from [build_receipt(details, self.statistics) for details in found]
+            self.done += 1
+            if self.on_image:
+                self.on_image(self.done, len(self.images))
 
 
-def keep_labelled(receipts: Iterable[Receipt], statistics: LoadStatistics) -> tuple[Receipt, ...]:
-    """The receipts with at least one VALID label, sorted by key.
+def keep_labelled(
+    receipts: Iterable[Receipt],
+    statistics: LoadStatistics,
+    *,
+    keys: Collection[str] | None = None,
+    folder: Path | None = None,
+) -> LoadedReceipts:
+    """Put the receipts with at least one VALID label into a file as they come.
+
+    Args:
+        receipts: in the order of their keys.
+        statistics: what becomes of them is counted there.
+        keys: the only receipts to use.
+        folder: where the file is made.
 
     Raises:
-        DataError: there is none.
+        DataError: there is none, or one comes twice.
     """
-    found = sorted(receipts, key=lambda receipt: receipt.key)
-    kept = tuple(receipt for receipt in found if any(word.label for word in receipt.words))
-    if not kept:
+    wanted = None if keys is None else frozenset(keys)
+    found: set[str] = set()
+
+    def choose() -> Iterator[Receipt]:
+        for receipt in receipts:
+            if wanted is not None and receipt.key not in wanted:
+                continue
+            if receipt.key in found:
+                raise _twice(receipt.key)
+            found.add(receipt.key)
+            if any(word.label for word in receipt.words):
+                yield receipt
+
+    kept = store_receipts(choose(), folder)
+    statistics.receipts_without_valid_label = len(found) - len(kept)
+    return _finish(kept, statistics, found, wanted)
+
+
+def keep_listed(receipts: Sequence[Receipt], keys: Collection[str] | None = None) -> LoadedReceipts:
+    """Receipts of a snapshot, which are labelled, or those of them that are listed.
+
+    Args:
+        receipts: in any order.
+        keys: the only receipts to use.
+
+    Raises:
+        DataError: there is none, or one comes twice.
+    """
+    wanted = None if keys is None else frozenset(keys)
+    places = {key: place for place, key in enumerate(receipt_keys(receipts))}
+    if len(places) < len(receipts):
+        counts = Counter(receipt_keys(receipts))
+        raise _twice(next(key for key, count in counts.items() if count > 1))
+    chosen = sorted(key for key in places if wanted is None or key in wanted)
+    kept = take(receipts, [places[key] for key in chosen])
+    return _finish(kept, LoadStatistics(), set(chosen), wanted)
+
+
+def map_ahead(call: Callable[[A], B], values: Iterable[A], threads: int) -> Iterator[B]:
+    """Results of calls in threads, in the order of the values; only few are begun ahead of their turn."""
+    remaining = iter(values)
+    pending: deque[Future[B]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            pending.extend(pool.submit(call, value) for value in islice(remaining, threads * _AHEAD))
+            while pending:
+                yield pending.popleft().result()
+                pending.extend(pool.submit(call, value) for value in islice(remaining, 1))
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _list_images(client: DynamoClient, keys: Collection[str] | None) -> list[str]:
+    if keys is not None:
+        return sorted({key.partition("#")[0] for key in keys})
+    return sorted({key.image_id for key in client.list_receipt_keys().items})
+
+
+def _finish(
+    kept: Sequence[Receipt], statistics: LoadStatistics, found: set[str], wanted: frozenset[str] | None
+) -> LoadedReceipts:
+    if wanted is not None:
+        statistics.receipts_not_found = len(wanted - found)
+        if not found:
+            raise DataError(
+                f"None of the {len(wanted)} listed receipts is there. Correct their keys, or read them from "
+                "where they are."
+            )
+        if wanted - found:
+            log.warning("%d of %d listed receipts are not there", len(wanted - found), len(wanted))
+    if not count_labels(kept):
         raise DataError(
             f"None of {len(found)} receipts has a word label of status VALID. Validate labels in the table, "
             "or import labelled receipts."
         )
     statistics.receipts = len(kept)
-    statistics.receipts_without_valid_label = len(found) - len(kept)
-    statistics.words = sum(len(receipt.words) for receipt in kept)
-    return kept
+    statistics.words = count_words(kept)
+    return LoadedReceipts(kept, statistics)
 
 
-def _valid_names(
-    labels: Sequence[ReceiptWordLabel], statistics: LoadStatistics
-) -> dict[tuple[int, int], str]:
-    by_word: dict[tuple[int, int], list[ReceiptWordLabel]] = defaultdict(list)
-    for label in labels:
-        if label.validation_status == VALID:
-            by_word[label.line_id, label.word_id].append(label)
-    statistics.words_with_several_valid_labels += sum(len(found) > 1 for found in by_word.values())
-    return {place: _newest(found).label for place, found in by_word.items()}
-
-
-def _newest(labels: Sequence[ReceiptWordLabel]) -> ReceiptWordLabel:
-    newest = max(read_time(label.timestamp_added) for label in labels)
-    return min(
-        (label for label in labels if read_time(label.timestamp_added) == newest),
-        key=lambda label: label.label,
-    )
-
-
-def _build_word(record: ReceiptWord, names: dict[tuple[int, int], str]) -> Word | None:
-    points = (record.top_left, record.top_right, record.bottom_left, record.bottom_right)
-    box = hull((point["x"], point["y"]) for point in points)
-    if not record.text.strip() or not all(math.isfinite(edge) for edge in box):
-        return None
-    label = names.get((record.line_id, record.word_id))
-    return Word(record.line_id, record.word_id, record.text, box, label)
+def _twice(key: str) -> DataError:
+    return DataError(f"The receipt {key} is there twice. Keep one of both where the receipts are read from.")

@@ -6,19 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from receipt_layoutlm.data.geometry import ModelBox, normalise_boxes, reading_order
+from receipt_layoutlm.data.lines import number_lines
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.labels import OUTSIDE_ID, LabelSet
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`texts`, `boxes`, `tags` (ids) and `order` (index into the receipt's words) have one entry a word."""
+    """One entry a word: `texts`, `boxes`, `tags` (ids), `order` (index into the receipt's words), `lines`.
+
+    `lines` counts the printed lines; words of one line have the same number.
+    """
 
     key: str
     texts: tuple[str, ...]
     boxes: tuple[ModelBox, ...]
     tags: tuple[int, ...]
     order: tuple[int, ...]
+    lines: tuple[int, ...] = ()
 
     @property
     def entity_words(self) -> int:
@@ -30,12 +35,14 @@ def lay_out(receipt: Receipt, labels: LabelSet) -> Page:
     """Put a receipt into reading order; BIO comes after merging and ordering, over the words as read."""
     boxes = normalise_boxes([word.box for word in receipt.words])
     order = reading_order(receipt.words, boxes)
+    lines = number_lines(receipt.words, boxes)
     return Page(
         key=receipt.key,
         texts=tuple(receipt.words[index].text for index in order),
         boxes=tuple(boxes[index] for index in order),
         tags=tuple(labels.tag_ids(receipt.words[index].label for index in order)),
         order=tuple(order),
+        lines=tuple(lines[index] for index in order),
     )
 
 

@@ -1,16 +1,21 @@
-"""Divides receipts into training and validation so that no receipt is on both sides."""
+"""Divides receipts into training and validation so that no receipt, or no merchant, is on both sides."""
 
 from __future__ import annotations
 
-import json
+import logging
 import random
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
+from receipt_layoutlm.data.arrow import receipt_keys, take
+from receipt_layoutlm.data.merchants import merchant_of
 from receipt_layoutlm.data.receipts import Receipt, hash_keys
 from receipt_layoutlm.errors import DataError
-from receipt_layoutlm.storage import Storage
+
+log = logging.getLogger(__name__)
 
 VALIDATION_SHARE = 0.1
 _MIN_RECEIPTS = 2
@@ -22,15 +27,15 @@ SplitSource = Literal["persisted_val_receipt_keys", "seeded"]
 class Split:
     """Both sides, each sorted by key; `missing` counts pinned keys that are not in the data."""
 
-    train: tuple[Receipt, ...]
-    validation: tuple[Receipt, ...]
+    train: Sequence[Receipt]
+    validation: Sequence[Receipt]
     source: SplitSource
     missing: int = 0
 
     @property
     def val_keys(self) -> tuple[str, ...]:
         """Keys of the validation receipts, sorted."""
-        return tuple(receipt.key for receipt in self.validation)
+        return tuple(receipt_keys(self.validation))
 
     @property
     def val_hash(self) -> str:
@@ -44,14 +49,38 @@ def draw_split(receipts: Sequence[Receipt], seed: int) -> Split:
     Raises:
         DataError: fewer than two receipts.
     """
-    if len(receipts) < _MIN_RECEIPTS:
-        raise DataError(
-            f"{len(receipts)} receipt has VALID labels, and a split needs two: one to learn from and one to "
-            "score on. Validate the labels of more receipts."
-        )
-    keys = sorted(receipt.key for receipt in receipts)
+    keys = sorted(receipt_keys(receipts))
+    _check_enough(len(keys))
     random.Random(seed).shuffle(keys)  # noqa: S311 - a seeded draw, not a secret
-    return _divide(receipts, keys[: max(1, round(len(keys) * VALIDATION_SHARE))], "seeded")
+    return _divide(receipts, keys[: _validation_size(len(keys))], "seeded")
+
+
+def draw_merchant_split(receipts: Sequence[Receipt], seed: int) -> Split:
+    """Draw whole merchants for validation, up to a tenth of the receipts.
+
+    The same for the same keys, merchants and seed.
+
+    A merchant with more than a tenth of the receipts is trained on, unless all have more. A receipt whose
+    merchant nobody knows counts as one of its own.
+
+    Raises:
+        DataError: fewer than two receipts, or no two merchants.
+    """
+    groups = _group_by_merchant(receipts)
+    _check_enough(len(receipts))
+    if len(groups) < _MIN_RECEIPTS:
+        raise DataError(
+            f"All {len(receipts)} labelled receipts are of one merchant, and a split by merchant needs two. "
+            "Validate labels on receipts of others, or pass split_by receipt."
+        )
+    random.Random(seed).shuffle(groups)  # noqa: S311 - a seeded draw, not a secret
+    return _divide(receipts, _fill(groups, _validation_size(len(receipts))), "seeded")
+
+
+DRAWS: Mapping[str, Callable[[Sequence[Receipt], int], Split]] = MappingProxyType(
+    {"receipt": draw_split, "merchant": draw_merchant_split}
+)
+"""By the option split_by."""
 
 
 def pin_split(
@@ -76,31 +105,47 @@ def pin_split(
     return split
 
 
-def read_val_keys(storage: Storage, uri: str) -> list[str]:
-    """Read `{"val_receipt_keys": […]}` or the bare list from S3.
-
-    Raises:
-        DataError: the object is missing or is neither.
-    """
-    body = storage.read(uri)
-    if body is None:
-        raise DataError(f"There is no {uri}. Write the validation keys there, or correct val_keys_s3.")
-    try:
-        data = json.loads(body)
-    except ValueError as error:
-        raise DataError(f"{uri} is not JSON ({error}). Write the validation keys as JSON.") from error
-    keys = data.get("val_receipt_keys") if isinstance(data, dict) else data
-    if not isinstance(keys, list) or not keys or not all(isinstance(key, str) for key in keys):
+def _group_by_merchant(receipts: Sequence[Receipt]) -> list[list[str]]:
+    """Keys of each merchant's receipts, in an order that does not depend on how the receipts are ordered."""
+    by_merchant: defaultdict[str, list[str]] = defaultdict(list)
+    unknown: list[str] = []
+    for receipt in receipts:
+        merchant = merchant_of(receipt)
+        (unknown if merchant is None else by_merchant[merchant]).append(receipt.key)
+    if not by_merchant:
         raise DataError(
-            f'{uri} must hold {{"val_receipt_keys": ["<image_id>#<receipt_id, five digits>", …]}} '
-            "or that list alone. Write it so."
+            f"No merchant is known of any of the {len(receipts)} labelled receipts. Validate MERCHANT_NAME "
+            "labels, or pass split_by receipt."
         )
-    return sorted(set(keys))
+    if unknown:
+        log.warning("%d of %d receipts have no known merchant", len(unknown), len(receipts))
+    return sorted([*map(sorted, by_merchant.values()), *([key] for key in unknown)])
 
 
-def _divide(receipts: Sequence[Receipt], val_keys: Sequence[str], source: SplitSource) -> Split:
+def _fill(groups: Iterable[list[str]], size: int) -> list[str]:
+    chosen: list[str] = []
+    for group in groups:
+        if len(chosen) + len(group) <= size:
+            chosen += group
+    return chosen or min(groups, key=len)
+
+
+def _validation_size(receipts: int) -> int:
+    return max(1, round(receipts * VALIDATION_SHARE))
+
+
+def _check_enough(receipts: int) -> None:
+    if receipts < _MIN_RECEIPTS:
+        raise DataError(
+            f"{receipts} receipt has VALID labels, and a split needs two: one to learn from and one to "
+            "score on. Validate the labels of more receipts."
+        )
+
+
+def _divide(receipts: Sequence[Receipt], val_keys: Iterable[str], source: SplitSource) -> Split:
     wanted = set(val_keys)
-    ordered = sorted(receipts, key=lambda receipt: receipt.key)
-    validation = tuple(receipt for receipt in ordered if receipt.key in wanted)
-    train = tuple(receipt for receipt in ordered if receipt.key not in wanted)
+    keys = receipt_keys(receipts)
+    ordered = sorted(range(len(keys)), key=keys.__getitem__)
+    validation = take(receipts, [index for index in ordered if keys[index] in wanted])
+    train = take(receipts, [index for index in ordered if keys[index] not in wanted])
     return Split(train, validation, source, missing=len(wanted) - len(validation))

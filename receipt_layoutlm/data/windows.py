@@ -21,7 +21,7 @@ def cut_windows(token_counts: Sequence[int], *, size: int, stride: int, max_toke
     return [
         piece
         for start, end in _slide(len(token_counts), size, stride)
-        for piece in _cut(token_counts, start, end, max_tokens)
+        for piece in cut_to_fit(token_counts, start, end, max_tokens)
     ]
 
 
@@ -32,7 +32,8 @@ def _slide(words: int, size: int, stride: int) -> Iterator[Window]:
             return
 
 
-def _cut(token_counts: Sequence[int], start: int, end: int, max_tokens: int) -> Iterator[Window]:
+def cut_to_fit(token_counts: Sequence[int], start: int, end: int, max_tokens: int) -> Iterator[Window]:
+    """The window of these words, or several where it has more tokens; a longer word is alone in its own."""
     used = 0
     for word in range(start, end):
         needed = min(token_counts[word], max_tokens)

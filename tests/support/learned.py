@@ -9,8 +9,10 @@ from typing import Any
 import torch
 
 from messages.hyperparameters import Hyperparameters
+from messages.options.encoding import EncodingOptions
 from receipt_layoutlm.checkpoint import RUN_FACTS, RunFacts, save_tokenizer
-from receipt_layoutlm.data.examples import Collator, EncodedPages, Encoder
+from receipt_layoutlm.data.encoder import Encoder
+from receipt_layoutlm.data.examples import Collator, EncodedPages
 from receipt_layoutlm.data.pages import lay_out_all
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.labels import resolve_labels
@@ -37,7 +39,7 @@ def make_checkpoint(folder: Path, receipts: Sequence[Receipt], steps: int = 0) -
         id2label=dict(enumerate(LABELS.tags)),
         label2id={tag: number for number, tag in enumerate(LABELS.tags)},
     )
-    _learn(model, Encoder(tokenizer, **WINDOWS).encode(pages), steps)
+    _learn(model, Encoder.of(tokenizer, EncodingOptions(**WINDOWS)).encode(pages), steps)
     model.save_pretrained(folder)
     save_tokenizer(tokenizer, folder)
     facts = RunFacts(

@@ -84,7 +84,7 @@ def client(aws: LocalStack) -> DynamoClient:
 @pytest.fixture
 def snapshot(storage: Storage, bucket: str) -> str:
     """Twenty receipts in S3."""
-    uri = f"s3://{bucket}/snapshots/small.gz"
+    uri = f"s3://{bucket}/snapshots/small.parquet"
     save_snapshot(storage, uri, make_receipts(20), "test")
     return uri
 

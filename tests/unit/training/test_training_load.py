@@ -7,11 +7,14 @@ from dataclasses import replace
 import pytest
 
 from receipt_dynamo import DynamoClient, ReceiptDetails, ReceiptWordLabel
-from receipt_layoutlm.data.load import LoadStatistics, build_receipt, keep_labelled, load_receipts
+from receipt_layoutlm.data.arrow import store_receipts
+from receipt_layoutlm.data.build import LoadStatistics, build_receipt
+from receipt_layoutlm.data.fingerprint import count_labels
+from receipt_layoutlm.data.load import keep_labelled, keep_listed, load_receipts, map_ahead
 from receipt_layoutlm.data.store import write_records
 from receipt_layoutlm.data.synthetic import generate
 from receipt_layoutlm.errors import DataError
-from tests.unit.training.conftest import keys_of
+from tests.unit.training.conftest import keys_of, make_receipts
 from workers.local import LocalStack
 
 
@@ -98,3 +101,83 @@ def test_a_table_without_valid_labels_says_what_to_do(client: DynamoClient) -> N
         load_receipts(client)
     with pytest.raises(DataError, match="None of 0"):
         keep_labelled([], LoadStatistics())
+
+
+def test_only_the_images_of_listed_receipts_are_asked_for(client: DynamoClient) -> None:
+    _fill(client, 4)
+    keys = sorted(f"{key.image_id}#{key.receipt_id:05d}" for key in client.list_receipt_keys().items)
+    loaded = load_receipts(client, keys=[keys[2], keys[1], "gone#00001"])
+    assert keys_of(loaded.receipts) == keys[1:3]
+    assert loaded.statistics.requests == 3
+    assert loaded.statistics.receipts_not_found == 1
+    with pytest.raises(DataError, match="None of the 1 listed receipts is there"):
+        load_receipts(client, keys=[keys[0].replace("#00001", "#00002")])
+
+
+def test_a_word_and_a_label_that_are_no_whole_records_are_counted_and_do_not_end_the_loading(
+    client: DynamoClient, stack: LocalStack
+) -> None:
+    _fill(client, 1)
+    details = _one(client)
+    word, label = details.words[0].to_item(), details.labels[-1].to_item()
+    word["bottom_left"] = {"M": {"x": {"N": "0.5"}}}
+    label["validation_status"] = {"S": "PERHAPS"}
+    table, dynamodb = stack.environ["DYNAMO_TABLE_NAME"], stack.client("dynamodb")
+    puts = [{"PutRequest": {"Item": item}} for item in (word, label)]
+    dynamodb.batch_write_item(RequestItems={table: puts})
+    loaded = load_receipts(client)
+    assert loaded.statistics.records_unreadable == 2
+    assert len(loaded.receipts[0].words) == len(details.words) - 1
+    assert sum(count_labels(loaded.receipts).values()) <= len(details.labels) - 1
+
+
+def test_few_images_are_read_ahead_of_their_turn() -> None:
+    begun: list[int] = []
+
+    def call(value: int) -> int:
+        begun.append(value)
+        return value
+
+    results = map_ahead(call, iter(range(1000)), 2)
+    assert next(results) == 0
+    assert len(begun) <= 9
+    assert [next(results) for _ in range(50)] == list(range(1, 51))
+    assert len(begun) <= 59
+    results.close()  # type: ignore[attr-defined]
+    assert len(begun) <= 59
+
+
+def test_an_image_that_cannot_be_read_ends_the_reading() -> None:
+    begun: list[int] = []
+
+    def call(value: int) -> int:
+        begun.append(value)
+        if value == 3:
+            raise DataError("no")
+        return value
+
+    with pytest.raises(DataError, match="no"):
+        list(map_ahead(call, range(1000), 2))
+    assert len(begun) <= 12
+
+
+def test_a_receipt_that_comes_twice_is_named() -> None:
+    receipts = make_receipts(3)
+    with pytest.raises(DataError, match=f"The receipt {receipts[1].key} is there twice"):
+        keep_labelled([*receipts, receipts[1]], LoadStatistics())
+    with pytest.raises(DataError, match=f"The receipt {receipts[1].key} is there twice"):
+        keep_listed([*receipts, receipts[1]])
+
+
+def test_a_snapshots_receipts_come_in_the_order_of_their_keys_and_those_that_are_listed_alone() -> None:
+    receipts = make_receipts(4)
+    shuffled = [receipts[place] for place in (2, 0, 3, 1)]
+    loaded = keep_listed(shuffled)
+    assert list(loaded.receipts) == receipts
+    assert loaded.statistics.receipts == 4
+    assert loaded.statistics.words == sum(len(receipt.words) for receipt in receipts)
+    listed = keep_listed(store_receipts(shuffled), [receipts[3].key, receipts[1].key, "gone#00001"])
+    assert list(listed.receipts) == [receipts[1], receipts[3]]
+    assert listed.statistics.receipts_not_found == 1
+    with pytest.raises(DataError, match="None of the 1 listed receipts"):
+        keep_listed(receipts, ["gone#00001"])

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from messages.hyperparameters import Hyperparameters
+from messages.options.encoding import EncodingOptions
 from receipt_layoutlm.checkpoint import build_tokenizer
-from receipt_layoutlm.data.examples import (
-    IGNORED,
-    Collator,
-    Encoder,
-    drop_empty_windows,
-    outside_ratio,
-)
+from receipt_layoutlm.data.encoder import Encoder
+from receipt_layoutlm.data.examples import IGNORED, Collator, drop_empty_windows, outside_ratio
 from receipt_layoutlm.data.pages import lay_out
 from receipt_layoutlm.data.receipts import Receipt, Word
 from receipt_layoutlm.data.windows import cut_windows
@@ -46,9 +44,9 @@ def test_a_window_with_too_many_tokens_becomes_several() -> None:
     assert cut_windows([4, 4, 4, 4, 4], size=5, stride=5, max_tokens=10) == [(0, 2), (2, 4), (4, 5)]
 
 
-def _encoder(**options: int) -> Encoder:
+def _encoder(**options: Any) -> Encoder:
     settings = {"max_seq_length": 16, "window_size": 4, "window_stride": 3, **options}
-    return Encoder(build_tokenizer(_VOCABULARY), **settings)
+    return Encoder.of(build_tokenizer(_VOCABULARY), EncodingOptions(**settings))
 
 
 @given(st.lists(st.text("abcd", min_size=1, max_size=30), min_size=1, max_size=20))
@@ -62,8 +60,7 @@ def test_each_word_of_each_window_has_one_supervised_token_and_it_is_its_first(t
         batch = Collator(encoded.pad_token_id)([example])
         supervised = (batch["labels"][0] != IGNORED).nonzero().flatten().tolist()
         assert supervised == example.firsts
-        for offset, position in enumerate(supervised):
-            word = example.start + offset
+        for word, position in zip(example.words, supervised, strict=True):
             seen.add(word)
             token = encoder.tokenizer.convert_ids_to_tokens(example.input_ids[position])
             assert token == encoded.pages[0].texts[word][0]

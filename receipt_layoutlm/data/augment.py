@@ -1,0 +1,137 @@
+"""Changes training examples in ways that leave their meaning, so that a model learns what that rests on.
+
+Numbers that are read by heart, coordinates of one shop's paper, and words that OCR read well would otherwise
+be what it goes by. Held-out receipts are never changed.
+"""
+
+from __future__ import annotations
+
+import math
+import string
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from messages.options.augmentation import AugmentationOptions
+from receipt_layoutlm.data.encoder import Passage
+from receipt_layoutlm.data.examples import Example
+from receipt_layoutlm.data.geometry import BOX_SCALE, ModelBox
+from receipt_layoutlm.data.mentions import Mentions
+from receipt_layoutlm.labels import OUTSIDE_ID
+
+MOST_SHIFT = 50
+"""Of the 1000 that a receipt is wide and high."""
+MOST_SCALE = 0.1
+MOST_SKEW_DEGREES = 2.0
+
+# Pairs that scanners take for each other; another character becomes any letter.
+_ALIKE = dict(zip("0O1I5S8B2Z6G", "O0I1S5B8Z2G6", strict=True))
+
+Affine = Callable[[float, float], tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How often training examples are changed in which way.
+
+    Attributes:
+        options: the probabilities.
+        mask_token_id: id of [MASK].
+        mentions: words that may stand in each other's place.
+    """
+
+    options: AugmentationOptions
+    mask_token_id: int
+    mentions: Mentions
+
+    @property
+    def is_off(self) -> bool:
+        """Whether nothing is ever changed."""
+        return not any(getattr(self.options, name) for name in AugmentationOptions.model_fields)
+
+    def change(self, passage: Passage, random: Random) -> tuple[Passage, list[int]]:
+        """Another version of some words, and which of them it still has."""
+        kept = self._keep(passage, random)
+        named = self.mentions.replace(passage.texts, passage.tags, self.options.augment_names, random)
+        texts = [self._misread(named[index], random) for index in kept]
+        boxes = self._move([passage.boxes[index] for index in kept], random)
+        tags, lines = ([values[index] for index in kept] for values in (passage.tags, passage.lines))
+        return Passage(texts, boxes, tags, lines), kept
+
+    def mask(self, example: Example, random: Random) -> Example:
+        """The example with some of its words' tokens hidden behind [MASK]."""
+        share = self.options.augment_mask_tokens
+        if not share:
+            return example
+        # [CLS] and each [SEP] carry boxes of zeros, and keep their ids.
+        ids = [
+            self.mask_token_id if any(box) and random.random() < share else token
+            for token, box in zip(example.input_ids, example.boxes, strict=True)
+        ]
+        return replace(example, input_ids=ids)
+
+    def _keep(self, passage: Passage, random: Random) -> list[int]:
+        share = self.options.augment_drop_lines
+        everything = list(range(len(passage.texts)))
+        if not share:
+            return everything
+        labelled = {line for line, tag in zip(passage.lines, passage.tags, strict=True) if tag != OUTSIDE_ID}
+        others = sorted(set(passage.lines) - labelled)
+        dropped = {line for line in others if random.random() < share}
+        kept = [index for index, line in enumerate(passage.lines) if line not in dropped]
+        return kept or everything
+
+    def _misread(self, text: str, random: Random) -> str:
+        if random.random() < self.options.augment_digits:
+            text = "".join(random.choice(string.digits) if one.isdigit() else one for one in text)
+        if random.random() < self.options.augment_characters:
+            text = _misread_one(text, random)
+        return text
+
+    def _move(self, boxes: list[ModelBox], random: Random) -> Sequence[ModelBox]:
+        shift_x, shift_y = _draw(self.options.augment_shift, MOST_SHIFT, random)
+        scale_x, scale_y = _draw(self.options.augment_scale, MOST_SCALE, random)
+        skew, _ = _draw(self.options.augment_skew, MOST_SKEW_DEGREES, random)
+        if not any((shift_x, shift_y, scale_x, scale_y, skew)):
+            return boxes
+        slope, middle = math.tan(math.radians(skew)), BOX_SCALE / 2
+
+        def move(x: float, y: float) -> tuple[float, float]:
+            return (
+                middle + (x - middle) * (1 + scale_x) + shift_x,
+                middle + (y - middle) * (1 + scale_y) + shift_y + slope * (x - middle),
+            )
+
+        return [_moved(box, move) for box in boxes]
+
+
+def _draw(probability: float, most: float, random: Random) -> tuple[float, float]:
+    """Two amounts of at most `most` to either side, or none."""
+    if random.random() >= probability:
+        return 0.0, 0.0
+    return random.uniform(-most, most), random.uniform(-most, most)
+
+
+def _moved(box: ModelBox, move: Affine) -> ModelBox:
+    # Words stay upright: the middle moves as the paper does, and the box keeps its corners in order.
+    x0, y0, x1, y1 = box
+    left, low = move(x0, y0)
+    right, high = move(x1, y0)
+    rise = move(x0, y1)[1] - low
+    bottom = (low + high) / 2
+    return _place(left), _place(bottom), max(_place(right), _place(left)), _place(bottom + max(rise, 0))
+
+
+def _place(coordinate: float) -> int:
+    return min(max(round(coordinate), 0), BOX_SCALE)
+
+
+def _misread_one(text: str, random: Random) -> str:
+    at = random.randrange(len(text))
+    one = text[at]
+    what = random.random()
+    if what < 0.2 and len(text) > 1:  # noqa: PLR2004 - a fifth is lost
+        return text[:at] + text[at + 1 :]
+    if what < 0.4:  # noqa: PLR2004 - a fifth is doubled
+        return text[:at] + one + text[at:]
+    return text[:at] + _ALIKE.get(one, random.choice(string.ascii_letters)) + text[at + 1 :]

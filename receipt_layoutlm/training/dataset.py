@@ -1,0 +1,62 @@
+"""Finds the receipts of a run where the request says: in the table, in an export of it, or in a snapshot."""
+
+from __future__ import annotations
+
+from receipt_dynamo import DynamoClient
+from receipt_layoutlm.data.export import load_export
+from receipt_layoutlm.data.fingerprint import hash_receipts
+from receipt_layoutlm.data.keys import read_receipt_keys
+from receipt_layoutlm.data.load import LoadedReceipts, keep_listed, load_receipts
+from receipt_layoutlm.data.parts import Parts
+from receipt_layoutlm.data.snapshot import load_snapshot, save_snapshot
+from receipt_layoutlm.errors import ConfigurationError
+from receipt_layoutlm.progress import Pulse
+from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.training.config import RunConfig
+from receipt_layoutlm.training.describe import Dataset
+
+
+def load_dataset(
+    config: RunConfig, client: DynamoClient, storage: Storage, pulse: Pulse
+) -> tuple[LoadedReceipts, Dataset]:
+    """The receipts of a run, and what to record about them; writes the snapshot that was asked for.
+
+    Raises:
+        ConfigurationError: two sources are named.
+        DataError: there are no labelled receipts where the request says.
+    """
+    options = config.hyperparameters
+    uri = options.receipt_keys_s3
+    keys = None if uri is None else read_receipt_keys(storage, uri)
+    source, loaded = _read(config, client, storage, pulse, keys)
+    content_hash = hash_receipts(loaded.receipts)
+    if options.dataset_snapshot_save is not None:
+        query = f"{source}; labels of status VALID" + ("" if uri is None else f"; receipts listed in {uri}")
+        save_snapshot(storage, options.dataset_snapshot_save, loaded.receipts, query)
+    return loaded, Dataset(source, content_hash, loaded.statistics)
+
+
+def _read(
+    config: RunConfig, client: DynamoClient, storage: Storage, pulse: Pulse, keys: list[str] | None
+) -> tuple[str, LoadedReceipts]:
+    snapshot, export = config.hyperparameters.dataset_snapshot_load, config.hyperparameters.dataset_export_s3
+    folder = config.work_dir
+    if snapshot is not None and export is not None:
+        raise ConfigurationError(
+            "dataset_snapshot_load and dataset_export_s3 name two sources of receipts. Give one of them."
+        )
+    if snapshot is not None:
+        receipts, _ = load_snapshot(storage, snapshot, folder)
+        return snapshot, keep_listed(receipts, keys)
+
+    def say(unit: str, done: int, total: int) -> None:
+        pulse.beat("loading", f"{done} of {total} {unit}")
+
+    if export is not None:
+        return f"export {export}", load_export(
+            storage, export, folder, lambda done, total: say("files", done, total), keys=keys
+        )
+    parts = Parts(storage, f"{config.root}loading/", go_on=config.task.attempt > 1)
+    return f"table {config.task.table_name}", load_receipts(
+        client, lambda done, total: say("images", done, total), keys=keys, folder=folder, parts=parts
+    )

@@ -1,0 +1,68 @@
+"""An image's items become its receipts, whatever lies between them."""
+
+from __future__ import annotations
+
+import pytest
+
+from receipt_dynamo.entities import ReceiptWord
+from receipt_dynamo.errors import InvalidItem
+from receipt_dynamo.operations.receipts import gather_receipts
+from receipt_dynamo.values import Item
+from tests.integration.dynamo.test_dynamo_receipts import a_label, a_line, a_receipt, a_word
+
+
+def items() -> list[Item]:
+    records = [
+        a_label(2, "TAX", "VALID"),
+        a_word(1, 1, 2),
+        a_word(1, 1, 1),
+        a_line(),
+        a_receipt(2),
+        a_receipt(1),
+    ]
+    return [record.to_item() for record in records]
+
+
+def test_the_order_of_the_items_does_not_matter() -> None:
+    found = gather_receipts(items())
+    assert found == gather_receipts(items()[::-1])
+    assert [details.receipt.receipt_id for details in found] == [1, 2]
+    assert [word.word_id for word in found[0].words] == [1, 2]
+    assert (len(found[0].lines), len(found[0].labels), len(found[0].unreadable)) == (1, 1, 0)
+
+
+def test_items_of_no_receipt_and_of_other_kinds_are_left_out() -> None:
+    orphan = a_word(7).to_item()
+    note: Item = {**orphan, "SK": {"S": "RECEIPT#00001#NOTE"}, "TYPE": {"S": "NOTE"}}
+    lost: Item = {**orphan, "SK": {"S": "RECEIPT#some"}}
+    assert gather_receipts([*items(), orphan, note, lost]) == gather_receipts(items())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"top_left": {"NULL": True}},
+        {"text": {"N": "1"}},
+        {"confidence": {"N": "NaN"}},
+        {"angle_degrees": {"S": "0"}},
+    ],
+)
+def test_a_word_that_is_no_whole_record_is_named_and_the_rest_is_read(change: Item) -> None:
+    [attribute] = change
+    broken: Item = {**a_word(1, 1, 3).to_item(), **change}
+    [first, _] = gather_receipts([*items(), broken])
+    assert [word.word_id for word in first.words] == [1, 2]
+    [error] = first.unreadable
+    assert (error.record_type, error.attribute.partition(".")[0]) == (ReceiptWord.TYPE, attribute)
+
+
+def test_a_word_under_the_key_of_another_one_is_no_whole_record() -> None:
+    moved: Item = {**a_word(1, 1, 3).to_item(), "SK": {"S": "RECEIPT#00001#LINE#00009#WORD#3"}}
+    [first, _] = gather_receipts([*items(), moved])
+    assert len(first.unreadable) == 1
+
+
+def test_a_receipt_that_is_no_whole_record_ends_the_reading() -> None:
+    broken: Item = {**a_receipt(3).to_item(), "width": {"S": "wide"}}
+    with pytest.raises(InvalidItem, match=r"RECEIPT .*'width'"):
+        gather_receipts([*items(), broken])
