@@ -24,7 +24,7 @@ demo: $(STAMP)
 	$(BIN)/layoutlm-cli demo $(if $(DATA),--data $(DATA))
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report= $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report= $(ARGS)
 	$(BIN)/python -m coverage report --fail-under=95
 
 chaos: $(STAMP)

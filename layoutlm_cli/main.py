@@ -7,10 +7,13 @@ import sys
 import typer
 
 from layoutlm_cli import (
+    bench,
     bundle,
     cancel,
     demo,
+    diagnose_run,
     dlq,
+    eval_checkpoints,
     export_coreml,
     generate,
     importing,
@@ -39,6 +42,8 @@ app.command("train")(train.train)
 app.command("export-coreml")(export_coreml.export_coreml)
 app.command("validate-coreml")(validate_coreml.validate_coreml)
 app.command("infer")(infer.infer)
+app.command("eval-checkpoints")(eval_checkpoints.eval_checkpoints)
+app.command("diagnose-run")(diagnose_run.diagnose_run)
 app.command("train-worker")(work.train_worker)
 app.command("export-worker")(work.export_worker)
 app.command("worker-status")(worker_status.worker_status)
@@ -50,6 +55,7 @@ app.command("results")(results.results)
 app.command("generate")(generate.generate)
 app.command("demo")(demo.demo)
 app.add_typer(submit.app, name="submit")
+app.add_typer(bench.app, name="bench")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(importing.app, name="import")
 app.add_typer(dlq.app, name="dlq")

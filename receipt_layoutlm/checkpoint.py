@@ -17,6 +17,7 @@ from messages.fields import Message
 from messages.options.encoding import EncodingOptions
 from receipt_layoutlm.data.geometry import BOX_RULE, READING_ORDER
 from receipt_layoutlm.errors import CheckpointError
+from receipt_layoutlm.evaluation.transitions import Transitions
 from receipt_layoutlm.labels import LabelSet, label_set_of_tags
 from receipt_layoutlm.storage import Storage, hash_file
 
@@ -45,6 +46,7 @@ class RunFacts(EncodingOptions):
     box_rule: Literal["clients-1000-bottom-up"] = BOX_RULE
     reading_order: Literal["y0-x0"] = READING_ORDER
     precision: Arithmetic
+    transitions: Transitions | None = None
     step: int
     epoch: float
 

@@ -15,6 +15,16 @@ from workers.local import CREDENTIALS, REGION, Emulator, LocalStack
 SROIE = Path(__file__).parent.parent.parent / "shared" / "data" / "sroie" / "train.jsonl"
 
 
+# Files of few tests that take minutes. Begun last, one of them would leave the other core idle at the end.
+_LONGEST = ("tests/e2e/", "tests/chaos/", "tests/integration/cli/")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files; within these and the others, the order stays as it was drawn."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+
+
 @pytest.fixture(autouse=True)
 def _own_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the AWS settings of whoever runs it, or asks anything outside this machine for any."""

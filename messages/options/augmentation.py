@@ -42,7 +42,7 @@ class AugmentationOptions(Message):
         0.0,
         ge=0,
         le=1,
-        description="Probability of each training entity to take other rare words of its label.",
+        description="Probability of each training entity to take words of other entities of its label.",
         json_schema_extra=unit("probability"),
     )
     augment_digits: Float = Field(

@@ -43,6 +43,9 @@ FORBIDDEN_NAME = "tokenizer.json"
 TRANSITIONS = "transitions"
 """Key of the label map: which tag may follow which, for clients that decode as `infer` does."""
 
+TRANSITION_SCORES = "transition_scores"
+"""Key of the label map: what to add to the logarithm of a tag's probability, by the tag before it."""
+
 _TOKENIZER_DEFAULTS: Mapping[str, Any] = {
     "tokenizer_class": "BertTokenizer",
     "do_lower_case": True,
@@ -88,10 +91,16 @@ def write_bundle(folder: Path, mlmodel: Any, checkpoint: Checkpoint, identity: M
             **labels,
             "labels": checkpoint.config.labels,
             TRANSITIONS: transitions(checkpoint.config.labels),
+            **_transition_scores(checkpoint),
         },
     )
     _write_json(folder / TOKENIZER_CONFIG, _tokenizer_config(checkpoint))
     _write_json(folder / IDENTITY, identity.model_dump(mode="json"))
+
+
+def _transition_scores(checkpoint: Checkpoint) -> dict[str, Any]:
+    learned = checkpoint.run.transitions if checkpoint.run else None
+    return {} if learned is None else {TRANSITION_SCORES: learned.model_dump(mode="json")}
 
 
 def complete_bundle(

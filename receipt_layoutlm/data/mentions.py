@@ -1,8 +1,8 @@
-"""The words that name particular shops, streets and goods, so that training can put others in their place.
+"""The words that entities of a label are made of, so that training can put others in their place.
 
-What a merchant is called tells which words are its name only as long as the merchant is known. With the names
-of others in its place, place and form are left to learn from. Words that many names share, such as SDN BHD or
-JALAN, are no particular one's and stay: of them, unseen names are recognised.
+What a merchant is called tells which words are its name only as long as the merchant is known. With words of
+other names instead, place and form are left to learn from. Words are drawn as often as they occur, so those
+that many names share, such as SDN BHD or JALAN, go on to tell a name or an address.
 """
 
 from __future__ import annotations
@@ -14,39 +14,26 @@ from random import Random
 from receipt_layoutlm.data.pages import Page
 from receipt_layoutlm.labels import OUTSIDE_ID
 
-COMMON_FROM = 6
-"""A word that so many different entities of its label have is a common one."""
-
 
 class Mentions:
-    """The rare words of each label, in lower case, as models read them.
+    """The words of each label, as often as training has them.
 
     Args:
         pages: what training learns from.
     """
 
     def __init__(self, pages: Sequence[Page]) -> None:
-        entities: dict[int, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        self._words: dict[int, list[str]] = defaultdict(list)
         for page in pages:
             for label, start, end in find_entities(page.tags):
-                texts = [text.lower() for text in page.texts[start:end]]
-                for text in texts:
-                    entities[label][text].add(" ".join(texts))
-        self._rare = {
-            label: sorted(text for text, whole in found.items() if len(whole) < COMMON_FROM)
-            for label, found in entities.items()
-        }
-        self._known = {label: frozenset(words) for label, words in self._rare.items()}
+                self._words[label] += page.texts[start:end]
 
     def replace(self, texts: Sequence[str], tags: Sequence[int], share: float, random: Random) -> list[str]:
-        """The texts, with rare words of such a share of the entities replaced by others of their label."""
+        """The texts, with each word of such a share of the entities replaced by one of its label."""
         changed = list(texts)
         for label, start, end in find_entities(tags):
-            if random.random() >= share:
-                continue
-            for word in range(start, end):
-                if texts[word].lower() in self._known.get(label, ()):
-                    changed[word] = random.choice(self._rare[label])
+            if random.random() < share and label in self._words:
+                changed[start:end] = random.choices(self._words[label], k=end - start)
         return changed
 
 

@@ -14,7 +14,6 @@ from receipt_layoutlm.evaluation.counts import EntityCounts
 from receipt_layoutlm.evaluation.decode import (
     Probabilities,
     Span,
-    decode_constrained,
     decode_plain,
     label_of,
     spans,
@@ -61,6 +60,7 @@ class Case:
     seen: bool | None
     labels: LabelSet
     probabilities: Probabilities
+    constrained: list[int]
 
     @cached_property
     def merchant(self) -> str | None:
@@ -71,11 +71,6 @@ class Case:
     def plain(self) -> list[int]:
         """The most probable tag of each word."""
         return decode_plain(self.probabilities, self.labels.tags)
-
-    @cached_property
-    def constrained(self) -> list[int]:
-        """The most probable sequence of tags."""
-        return decode_constrained(self.probabilities, self.labels.tags)
 
     @cached_property
     def gold_spans(self) -> list[Span]:
@@ -159,9 +154,13 @@ def gather_cases(
 ) -> Cases:
     """Put receipts and what was said of them together; they have the same order."""
     cases = tuple(
-        Case(receipt, lay_out(receipt, labels), known, labels, probabilities)
-        for receipt, known, probabilities in zip(
-            receipts, seen or (None,) * len(receipts), evaluation.probabilities, strict=True
+        Case(receipt, lay_out(receipt, labels), known, labels, probabilities, constrained)
+        for receipt, known, probabilities, constrained in zip(
+            receipts,
+            seen or (None,) * len(receipts),
+            evaluation.probabilities,
+            evaluation.constrained_tags,
+            strict=True,
         )
     )
     return Cases(labels, cases, evaluation, recorded_f1)

@@ -1,14 +1,16 @@
-"""Chooses one tag a word: each by itself as the clients do, or the best sequence that BIO allows."""
+"""Chooses one tag a word: each by itself as the clients do, or the best sequence that true tags can have."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from receipt_layoutlm.evaluation.transitions import Transitions
 
 Decoding = Literal["constrained", "plain"]
 Probabilities = npt.NDArray[np.float64]
@@ -27,39 +29,56 @@ def decode_plain(probabilities: Probabilities, tags: Sequence[str]) -> list[int]
     return [int(tag) for tag in probabilities.argmax(axis=1)]
 
 
-def decode_constrained(probabilities: Probabilities, tags: Sequence[str]) -> list[int]:
-    """The most probable sequence of tags in which I-X follows only B-X or I-X (Viterbi, 1967).
+def decode_constrained(
+    probabilities: Probabilities,
+    tags: Sequence[str],
+    transitions: Transitions | None = None,
+    lines: Sequence[int] = (),
+) -> list[int]:
+    """The most probable sequence of tags that true ones can have (Viterbi, 1967).
 
-    Words count as independent of each other but for that rule, so where the plain decoding keeps to it, this
-    one gives the same tags.
+    I-X follows only B-X or I-X, and B-X neither of them: neighbours of one label are one entity by the rule
+    that tags are made by (`LabelSet.tag_ids`).
+
+    Without learned transitions words count as independent of each other but for that rule, so where the plain
+    decoding keeps to it, this one gives the same tags.
 
     Args:
         probabilities: one row a word.
         tags: names of the columns, such as B-DATE; any other form than B-X and I-X counts as O.
+        transitions: what training has counted.
+        lines: the line of each word, which the transitions go by.
     """
     follows = _follows(tuple(tags))
     plain = decode_plain(probabilities, tags)
     # Of nearly all receipts, which spares them the search.
-    if all(follows[before][tag] for before, tag in pairwise([_NOTHING, *plain])):
+    if transitions is None and all(follows[before][tag] for before, tag in pairwise([_NOTHING, *plain])):
         return plain
     scores = np.log(np.maximum(probabilities, _LEAST))
-    penalties = np.where(follows, 0, _FORBIDDEN)
-    allowed, best = penalties[:_NOTHING], scores[0] + penalties[_NOTHING]
+    start, between = _steps(follows, transitions)
+    best = start + scores[:1].sum(axis=0)
     came_from = np.zeros(scores.shape, dtype=np.int64)
     for word in range(1, len(scores)):
-        candidates = best[:, None] + allowed
+        candidates = best[:, None] + between[not lines or lines[word] == lines[word - 1]]
         came_from[word] = candidates.argmax(axis=0)
         best = candidates.max(axis=0) + scores[word]
-    path = [int(best.argmax())]
+    path = [int(best.argmax())] if len(scores) else []
     for word in range(len(scores) - 1, 0, -1):
         path.append(int(came_from[word, path[-1]]))
     return path[::-1]
 
 
-DECODERS: Mapping[Decoding, Callable[[Probabilities, Sequence[str]], list[int]]] = {
-    "constrained": decode_constrained,
-    "plain": decode_plain,
-}
+def _steps(
+    follows: npt.NDArray[np.bool_], transitions: Transitions | None
+) -> tuple[Probabilities, dict[bool, Probabilities]]:
+    """What the first word's tags add [tags], and others behind each tag, by whether a line goes on."""
+    penalties = np.where(follows, 0, _FORBIDDEN)
+    start, after = penalties[_NOTHING], penalties[:_NOTHING]
+    if transitions is None:
+        return start, {True: after, False: after}
+    return start + np.array(transitions.start), {
+        same_line: after + transitions.scores(same_line) for same_line in (True, False)
+    }
 
 
 def label_of(tag: str) -> str | None:
@@ -105,5 +124,6 @@ def _follows(tags: tuple[str, ...]) -> npt.NDArray[np.bool_]:
     """[from, to]: whether a tag may follow another; the last row is for the beginning."""
     labels = [label_of(tag) for tag in tags]
     same = np.array([[one == other for other in labels] for one in [*labels, None]])
-    follows: npt.NDArray[np.bool_] = same | ~np.array([tag.startswith("I-") for tag in tags])
+    begins, continues = (np.array([tag.startswith(prefix) for tag in tags]) for prefix in ("B-", "I-"))
+    follows: npt.NDArray[np.bool_] = np.where(same, ~begins, ~continues)
     return follows

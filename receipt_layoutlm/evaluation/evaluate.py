@@ -23,6 +23,7 @@ from receipt_layoutlm.evaluation.counts import EntityCounts, count_entities
 from receipt_layoutlm.evaluation.decode import decode_constrained
 from receipt_layoutlm.evaluation.predict import Predictions, fastest_device, predict_pages
 from receipt_layoutlm.evaluation.scores import Confusion, Scores, confuse, score_counts, score_tags
+from receipt_layoutlm.evaluation.transitions import Transitions
 from receipt_layoutlm.labels import LabelSet
 
 Seen = Sequence[bool | None]
@@ -36,13 +37,19 @@ class HeldOut:
     labels: LabelSet
     encoded: EncodedPages
     seen: Seen = ()
+    transitions: Transitions | None = None
 
     @classmethod
     def encode(
-        cls, receipts: Sequence[Receipt], labels: LabelSet, encoder: Encoder, seen: Seen = ()
+        cls,
+        receipts: Sequence[Receipt],
+        labels: LabelSet,
+        encoder: Encoder,
+        seen: Seen = (),
+        transitions: Transitions | None = None,
     ) -> HeldOut:
-        """Lay out and encode receipts."""
-        return cls(labels, encoder.encode(lay_out_all(receipts, labels)), seen)
+        """Lay out and encode receipts; `transitions` are those that training has counted."""
+        return cls(labels, encoder.encode(lay_out_all(receipts, labels)), seen, transitions)
 
     @property
     def gold(self) -> list[tuple[int, ...]]:
@@ -74,6 +81,7 @@ class Evaluation:
         confusion: which label words were given, by their true one.
         counts, constrained_counts: what the scores come from, to compare models on the same receipts.
         probabilities: per page [words, tags].
+        constrained_tags: per page, of the best sequence.
         seconds: that the model took for all receipts.
     """
 
@@ -86,6 +94,7 @@ class Evaluation:
     counts: EntityCounts
     constrained_counts: EntityCounts
     probabilities: tuple[npt.NDArray[np.float64], ...]
+    constrained_tags: tuple[list[int], ...]
     seconds: float
 
 
@@ -104,7 +113,10 @@ def evaluate(
 def assess(held_out: HeldOut, said: Predictions, seconds: float = 0.0) -> Evaluation:
     """Score what a model said about held-out receipts, in so many seconds."""
     labels, gold, plain = held_out.labels, held_out.gold, said.tags
-    constrained = [decode_constrained(page, labels.tags) for page in said.probabilities]
+    constrained = [
+        decode_constrained(probabilities, labels.tags, held_out.transitions, page.lines)
+        for probabilities, page in zip(said.probabilities, held_out.encoded.pages, strict=True)
+    ]
     counts, constrained_counts = (count_entities(labels, gold, tags) for tags in (plain, constrained))
     return Evaluation(
         scores=score_tags(labels, gold, plain, counts),
@@ -116,6 +128,7 @@ def assess(held_out: HeldOut, said: Predictions, seconds: float = 0.0) -> Evalua
         counts=counts,
         constrained_counts=constrained_counts,
         probabilities=said.probabilities,
+        constrained_tags=tuple(constrained),
         seconds=seconds,
     )
 
@@ -135,7 +148,8 @@ def evaluate_checkpoint(
     if facts is None:
         raise CheckpointError(f"{folder} does not say how it was trained. Use a checkpoint of this package.")
     model, encoder = load_model(folder).to(fastest_device()), Encoder.of(load_tokenizer(folder), facts)
-    return evaluate(model, HeldOut.encode(receipts, facts.labels, encoder, seen), facts.precision, on_batch)
+    held_out = HeldOut.encode(receipts, facts.labels, encoder, seen, facts.transitions)
+    return evaluate(model, held_out, facts.precision, on_batch)
 
 
 def _score_merchants(

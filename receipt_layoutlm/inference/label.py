@@ -11,9 +11,9 @@ from receipt_layoutlm.data.pages import Page, lay_out_all
 from receipt_layoutlm.data.receipts import Box, Receipt, Word
 from receipt_layoutlm.errors import CheckpointError
 from receipt_layoutlm.evaluation.decode import (
-    DECODERS,
     Decoding,
     Probabilities,
+    decode_constrained,
     decode_plain,
     spans,
 )
@@ -28,9 +28,10 @@ def label_receipts(
     """Label each word of receipts and gather the words of an entity.
 
     Probabilities are the clients': windows of words, softmax of the first sub-token, averaged over windows.
-    By default the tags are then the best sequence that BIO allows, since people and programs that use the
-    entities want whole ones. The clients take each word by itself; a word whose tag differs from theirs says
-    so. With `decoding="plain"` the tags are the clients' own, and the ones that scores are computed from.
+    By default the tags are then the best sequence that true ones can have, weighed with what training has
+    counted of tags that follow each other, since people and programs that use the entities want whole ones.
+    The clients take each word by itself; a word whose tag differs from theirs says so. With
+    `decoding="plain"` the tags are the clients' own.
 
     Args:
         labeller: the model.
@@ -43,7 +44,7 @@ def label_receipts(
     pages = lay_out_all(receipts, NO_LABELS)
     said = labeller.predict(labeller.encoder.encode(pages))
     return tuple(
-        _label(receipt, page, probabilities, labeller.tags, decoding)
+        _label(receipt, page, probabilities, labeller, decoding)
         for receipt, page, probabilities in zip(receipts, pages, said.probabilities, strict=True)
     )
 
@@ -56,15 +57,17 @@ def label_receipt(
 
 
 def _label(
-    receipt: Receipt, page: Page, probabilities: Probabilities, tags: Sequence[str], decoding: Decoding
+    receipt: Receipt, page: Page, probabilities: Probabilities, labeller: Labeller, decoding: Decoding
 ) -> LabelledReceipt:
     if not np.isfinite(probabilities).all():
         raise CheckpointError(
             f"The model computes NaN for {receipt.key}; its training diverged or its weights are damaged. "
             "Use another checkpoint."
         )
-    chosen = DECODERS[decoding](probabilities, tags)
-    plain = decode_plain(probabilities, tags)
+    tags = labeller.tags
+    chosen = plain = decode_plain(probabilities, tags)
+    if decoding == "constrained":
+        chosen = decode_constrained(probabilities, tags, labeller.transitions, page.lines)
     as_read = [
         _labelled_word(
             receipt.words[index], tags[tag], float(row[tag]), tags[other] if other != tag else None

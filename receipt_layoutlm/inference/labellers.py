@@ -21,6 +21,7 @@ from receipt_layoutlm.evaluation.predict import (
     fastest_arithmetic,
     predict_pages,
 )
+from receipt_layoutlm.evaluation.transitions import Transitions
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "bbox")
 
@@ -31,6 +32,11 @@ class Labeller(Protocol):
     @property
     def tags(self) -> tuple[str, ...]:
         """Names of the tags in the order of their ids."""
+        ...
+
+    @property
+    def transitions(self) -> Transitions | None:
+        """What its training has counted of tags behind each other, where that is known."""
         ...
 
     @property
@@ -51,6 +57,7 @@ class CheckpointLabeller:
     tags: tuple[str, ...]
     encoder: Encoder
     precision: Arithmetic
+    transitions: Transitions | None = None
 
     @classmethod
     def open(cls, folder: Path, precision: Arithmetic | None = None) -> CheckpointLabeller:
@@ -68,7 +75,8 @@ class CheckpointLabeller:
         tokenizer = load_tokenizer(folder)
         encoder = Encoder.of(tokenizer, facts) if facts else Encoder.as_clients(tokenizer)
         tags = tuple(model.config.id2label[number] for number in range(model.config.num_labels))
-        return cls(model, tags, encoder, precision or fastest_arithmetic())
+        learned = facts.transitions if facts else None
+        return cls(model, tags, encoder, precision or fastest_arithmetic(), learned)
 
     def predict(self, encoded: EncodedPages) -> Predictions:
         """Probabilities of the tags of each word."""
@@ -83,6 +91,7 @@ class BundleLabeller:
     tags: tuple[str, ...]
     encoder: Encoder
     shapes: Shapes
+    transitions: Transitions | None = None
 
     @classmethod
     def open(cls, folder: Path) -> BundleLabeller:
@@ -92,14 +101,22 @@ class BundleLabeller:
             BundleError: it is not what clients expect of a bundle.
         """
         # Here, because loading coremltools takes seconds that a checkpoint does not need.
-        from receipt_layoutlm.coreml.bundle import LABEL_MAP, PACKAGE, check_clients_part  # noqa: PLC0415
+        from receipt_layoutlm.coreml.bundle import (  # noqa: PLC0415
+            LABEL_MAP,
+            PACKAGE,
+            TRANSITION_SCORES,
+            check_clients_part,
+        )
         from receipt_layoutlm.coreml.evaluator import load_on_mac, load_program  # noqa: PLC0415
 
         shapes = check_clients_part(folder).shapes
         load = load_on_mac if sys.platform == "darwin" else load_program
-        labels: list[str] = json.loads((folder / LABEL_MAP).read_bytes())["labels"]
+        label_map = json.loads((folder / LABEL_MAP).read_bytes())
+        learned = label_map.get(TRANSITION_SCORES)
         encoder = Encoder.as_clients(load_tokenizer(folder), shapes.longest)
-        return cls(load(folder / PACKAGE), tuple(labels), encoder, shapes)
+        transitions = learned and Transitions.model_validate(learned)
+        program, tags = load(folder / PACKAGE), tuple(label_map["labels"])
+        return cls(program, tags, encoder, shapes, transitions)
 
     def predict(self, encoded: EncodedPages) -> Predictions:
         """Probabilities of the tags of each word."""

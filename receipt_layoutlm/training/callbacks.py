@@ -11,14 +11,17 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from messages.options.encoding import EncodingOptions
 from receipt_dynamo.times import now
-from receipt_layoutlm.checkpoint import MODEL_FILES, RunFacts
+from receipt_layoutlm.checkpoint import MODEL_FILES, Manifest, RunFacts
 from receipt_layoutlm.child import Stopped, StopRequested
 from receipt_layoutlm.data.split import Split
 from receipt_layoutlm.errors import Diverged
 from receipt_layoutlm.evaluation.evaluate import Evaluation
+from receipt_layoutlm.evaluation.transitions import Transitions
 from receipt_layoutlm.progress import Pulse
 from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.training.card import CARD, write_card
 from receipt_layoutlm.training.checkpoints import CHECKPOINT_FILES, Identity, checkpoint_name, seal, upload
 from receipt_layoutlm.training.config import RunConfig
 from receipt_layoutlm.training.history import (
@@ -30,6 +33,7 @@ from receipt_layoutlm.training.history import (
 )
 from receipt_layoutlm.training.recorder import Recorder
 from receipt_layoutlm.training.resume import RESUME_STATE, ResumeState
+from receipt_layoutlm.training.uploads import Uploads
 
 
 @dataclass(slots=True)
@@ -43,6 +47,7 @@ class Run:
     stop: StopRequested
     split: Split
     dataset_hash: str
+    transitions: Transitions | None = None
     history: list[EpochRecord] = field(default_factory=list)
     loss: RunningLoss = field(default_factory=RunningLoss)
     seconds_before: float = 0.0
@@ -80,10 +85,9 @@ class Run:
             job_name=self.config.job_name,
             label_list=self.config.labels.tags,
             label_merges=dict(self.config.labels.merges),
-            max_seq_length=options.max_seq_length,
-            window_size=options.window_size,
-            window_stride=options.window_stride,
+            **options.model_dump(include=set(EncodingOptions.model_fields)),
             precision=self.config.precision,
+            transitions=self.transitions,
             step=step,
             epoch=epoch,
         )
@@ -119,23 +123,27 @@ class StopCallback(TrainerCallback):  # type: ignore[misc]
     def on_step_end(
         self, _args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
-        """Save here, unless the epoch is over: it is scored and saved anyway, and must keep its scores."""
-        if self._run.stop and not float(state.epoch or 0).is_integer():
+        """Save here, unless the epoch is over and scored: it is saved then, and must keep its scores."""
+        is_scored = self._run.config.evaluated_by == "epoch" and float(state.epoch or 0).is_integer()
+        if self._run.stop and not is_scored:
             control.should_save = True
         return control
 
 
 class RecordCallback(TrainerCallback):  # type: ignore[misc]
-    """Records an epoch's scores and ends a run that no longer improves."""
+    """Records the scores of each evaluation and ends a run that no longer improves."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
 
     def on_step_end(
-        self, _args: TrainingArguments, _state: TrainerState, _control: TrainerControl, **_: Any
-    ) -> None:
-        """A step has added its loss."""
+        self, _args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        """A step has added its loss; the last one is scored, wherever it falls between evaluations."""
         self._run.loss.steps += 1
+        if self._run.config.evaluated_by == "steps" and state.global_step >= state.max_steps:
+            control.should_log = control.should_evaluate = control.should_save = True
+        return control
 
     def on_evaluate(
         self,
@@ -167,15 +175,16 @@ class RecordCallback(TrainerCallback):  # type: ignore[misc]
 
 
 class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
-    """Uploads what the Trainer saved, and leaves when asked to."""
+    """Uploads what the Trainer saved while it goes on, and leaves when asked to."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._uploads = Uploads()
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, _control: TrainerControl, **_: Any
     ) -> None:
-        """A checkpoint lies in the work directory.
+        """A checkpoint lies in the work directory; the one before it has to be up by now.
 
         Raises:
             Stopped: the daemon asked for it, and there is training left.
@@ -183,35 +192,43 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
         run = self._run
         folder = Path(str(args.output_dir)) / checkpoint_name(state.global_step)
         (folder / RESUME_STATE).write_text(run.memory(state.total_flos).model_dump_json(), encoding="utf-8")
-        is_best = run.best is not None and run.best.global_step == state.global_step
-        with run.pulse.working("uploading", folder.name):
-            self._upload(folder, state, is_best=is_best)
-            if is_best:
-                publish_best(run, folder)
-        shutil.rmtree(folder)
-        if run.stop and not is_complete(run.history, run.config.hyperparameters):
-            raise Stopped
-
-    def _upload(self, folder: Path, state: TrainerState, *, is_best: bool) -> None:
-        run = self._run
         facts = run.facts(state.global_step, float(state.epoch or 0))
         manifest = seal(folder, CHECKPOINT_FILES, facts, _identity(run, state.global_step))
-        uri = f"{run.config.checkpoints_uri}{checkpoint_name(state.global_step)}/"
+        best = run.best if run.best is not None and run.best.global_step == state.global_step else None
+        with run.pulse.working("uploading", folder.name):
+            self._uploads.begin(lambda: self._upload(folder, manifest, best))
+        if run.stop and not is_complete(run.history, run.config.hyperparameters):
+            self._wait()
+            raise Stopped
+
+    def on_train_end(
+        self, _args: TrainingArguments, _state: TrainerState, _control: TrainerControl, **_: Any
+    ) -> None:
+        """The last checkpoint has to be up before the run counts as done."""
+        self._wait()
+
+    def _wait(self) -> None:
+        with self._run.pulse.working("uploading"):
+            self._uploads.finish()
+
+    def _upload(self, folder: Path, manifest: Manifest, best: EpochRecord | None) -> None:
+        run = self._run
+        uri = f"{run.config.checkpoints_uri}{folder.name}/"
         upload(run.storage, folder, manifest, uri)
-        run.recorder.record_checkpoint(uri, manifest, is_best=is_best)
+        run.recorder.record_checkpoint(uri, manifest, is_best=best is not None)
+        if best is not None:
+            publish_best(run, folder, best)
+        shutil.rmtree(folder)
 
 
-def publish_best(run: Run, folder: Path) -> None:
-    """Replace `best/` by the model of a sealed checkpoint folder.
+def publish_best(run: Run, folder: Path, best: EpochRecord) -> None:
+    """Replace `best/` by the model of a sealed checkpoint folder, and a card about it.
 
     Each file is overwritten, the manifest last; a reader in between sees files that do not fit the manifest.
     """
-    best = run.best
-    if best is None:
-        return
     facts = run.facts(best.global_step, best.epoch)
-    manifest = seal(folder, MODEL_FILES, facts, _identity(run, best.global_step))
-    run.pulse.say("uploading", "best", epoch=best.epoch, step=best.global_step)
+    (folder / CARD).write_text(write_card(run.recorder.description, best), encoding="utf-8")
+    manifest = seal(folder, (*MODEL_FILES, CARD), facts, _identity(run, best.global_step))
     upload(run.storage, folder, manifest, run.config.best_uri)
 
 
@@ -221,25 +238,17 @@ def _identity(run: Run, step: int) -> Identity:
 
 
 def _epoch_record(state: TrainerState, evaluation: Evaluation, train_loss: float) -> EpochRecord:
-    logged = next(entry for entry in reversed(state.log_history) if "learning_rate" in entry)
     if not math.isfinite(evaluation.loss):
         raise Diverged(
             f"The validation loss is {evaluation.loss} at step {state.global_step}. "
             "Lower learning_rate, raise warmup_ratio, or use precision float32."
         )
-    scores = evaluation.scores
-    return EpochRecord(
+    logged = next(entry for entry in reversed(state.log_history) if "learning_rate" in entry)
+    return EpochRecord.of(
+        evaluation,
         epoch=float(state.epoch or 0),
-        global_step=state.global_step,
-        eval_loss=evaluation.loss,
-        eval_f1=scores.f1,
-        eval_precision=scores.precision,
-        eval_recall=scores.recall,
+        step=state.global_step,
         train_loss=train_loss,
         learning_rate=logged["learning_rate"],
-        token_accuracy=scores.token_accuracy,
-        entity_prediction_rate=scores.entity_prediction_rate,
-        gold_entity_rate=scores.gold_entity_rate,
         recorded_at=now(),
-        per_label_metrics=scores.per_label,
     )

@@ -28,6 +28,7 @@ from receipt_layoutlm.checkpoint import (
 )
 from receipt_layoutlm.errors import CheckpointError, DiskError
 from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.training.ema import TRAINED_WEIGHTS
 from receipt_layoutlm.training.resume import RESUME_STATE, Resumed, ResumeState
 
 log = logging.getLogger(__name__)
@@ -36,8 +37,9 @@ OPTIMIZER = "optimizer.pt"
 _STATES = (OPTIMIZER, "scheduler.pt", "scaler.pt", "rng_state.pth")
 _TRAINER_FILES = ("trainer_state.json", *_STATES)
 # Only these names are written and read: a Trainer's training_args.bin, for one, is a pickle.
-CHECKPOINT_FILES = (*MODEL_FILES, *_TRAINER_FILES, RESUME_STATE)
-# A checkpoint without one of these cannot be continued (scaler.pt is written in fp16 only).
+CHECKPOINT_FILES = (*MODEL_FILES, *_TRAINER_FILES, RESUME_STATE, TRAINED_WEIGHTS)
+# A checkpoint without one of these cannot be continued (scaler.pt is written in fp16 only, and the weights of
+# training apart only where the model is their mean).
 _NEEDED = {CONFIG, WEIGHTS, VOCABULARY, RESUME_STATE, *_TRAINER_FILES} - {"scaler.pt"}
 _PREFIX = "checkpoint-"
 _SPACE_FACTOR = 2

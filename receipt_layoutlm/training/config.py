@@ -6,16 +6,19 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from transformers import TrainingArguments
 
 from messages.child import TrainTask
-from messages.hyperparameters import Hyperparameters, Precision
+from messages.hyperparameters import Hyperparameters
+from messages.options.machine import Precision
 from receipt_layoutlm.checkpoint import Arithmetic
 from receipt_layoutlm.errors import ConfigurationError
-from receipt_layoutlm.evaluation.predict import fastest_arithmetic
+from receipt_layoutlm.evaluation.predict import fastest_arithmetic, fastest_device
 from receipt_layoutlm.labels import LabelSet, resolve_labels
+from receipt_layoutlm.training.speed.memory import BatchPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,40 +81,52 @@ class RunConfig:
         """Prefix of the best checkpoint."""
         return f"{self.root}best/"
 
-    def steps(self, windows: int) -> int:
-        """Optimisation steps of the whole schedule over so many training windows."""
-        options = self.hyperparameters
-        batches = math.ceil(windows / options.batch_size)
-        return math.ceil(batches / options.gradient_accumulation_steps) * options.epochs
+    @property
+    def evaluated_by(self) -> Literal["epoch", "steps"]:
+        """What ends with an evaluation and a checkpoint."""
+        return "epoch" if self.hyperparameters.eval_steps is None else "steps"
 
-    def training_arguments(self, windows: int) -> TrainingArguments:
-        """The Trainer's arguments for so many training windows."""
+    def training_arguments(self, batches: int, plan: BatchPlan) -> TrainingArguments:
+        """The Trainer's arguments for so many batches an epoch."""
         options = self.hyperparameters
+        steps = math.ceil(batches / plan.accumulation) * options.epochs
         return TrainingArguments(
             output_dir=str(self.work_dir / "checkpoints"),
             num_train_epochs=options.epochs,
-            per_device_train_batch_size=options.batch_size,
-            gradient_accumulation_steps=options.gradient_accumulation_steps,
+            per_device_train_batch_size=plan.windows,
+            gradient_accumulation_steps=plan.accumulation,
+            **(recompute_activations() if plan.checkpointing else {}),
+            optim="adamw_torch_fused",
             learning_rate=options.learning_rate,
             weight_decay=options.weight_decay,
-            warmup_steps=math.ceil(options.warmup_ratio * self.steps(windows)),
+            warmup_steps=math.ceil(options.warmup_ratio * steps),
             max_grad_norm=options.max_grad_norm,
             seed=options.seed,
             data_seed=options.seed,
             bf16=self.precision == "bf16",
             fp16=self.precision == "fp16",
             torch_compile=options.compile,
-            use_cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
+            use_cpu=choose_device().type == "cpu",
+            dataloader_num_workers=options.dataloader_workers,
             dataloader_pin_memory=torch.cuda.is_available(),
-            logging_strategy="epoch",
-            eval_strategy="epoch",
-            save_strategy="epoch",
+            accelerator_config={"non_blocking": torch.cuda.is_available()},
+            logging_strategy=self.evaluated_by,
+            eval_strategy=self.evaluated_by,
+            save_strategy=self.evaluated_by,
+            logging_steps=options.eval_steps or 1,
+            eval_steps=options.eval_steps,
+            save_steps=options.eval_steps or 1,
             # A loss that is no number has to be seen, not replaced by the mean of its predecessors.
             logging_nan_inf_filter=False,
             remove_unused_columns=False,
             report_to="none",
             disable_tqdm=True,
         )
+
+
+def choose_device() -> torch.device:
+    """What this machine trains on."""
+    return torch.device(fastest_device())
 
 
 def choose_precision(requested: Precision) -> Arithmetic:
@@ -129,6 +144,14 @@ def choose_precision(requested: Precision) -> Arithmetic:
     if requested == "bf16" and torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
         raise ConfigurationError("This CUDA device has no bf16. Use fp16, float32 or auto.")
     return requested
+
+
+def recompute_activations() -> dict[str, Any]:
+    """Arguments of the Trainer that save memory by a second forward pass."""
+    # Its name until it became another one within version 5 of transformers.
+    name = "activation" if hasattr(TrainingArguments, "activation_checkpointing") else "gradient"
+    # The reentrant kind gives no gradients to layers whose inputs need none.
+    return {f"{name}_checkpointing": True, f"{name}_checkpointing_kwargs": {"use_reentrant": False}}
 
 
 def use_all_cpus() -> int:

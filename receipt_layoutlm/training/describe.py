@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from receipt_layoutlm.data.build import LoadStatistics
+from receipt_layoutlm.data.fingerprint import count_labels
 from receipt_layoutlm.data.geometry import BOX_RULE, READING_ORDER
-from receipt_layoutlm.data.load import LoadStatistics
-from receipt_layoutlm.data.snapshot import count_labels
 from receipt_layoutlm.data.split import Split
 from receipt_layoutlm.training.config import RunConfig
 from receipt_layoutlm.training.history import EpochRecord
@@ -47,7 +47,7 @@ def describe_run(config: RunConfig, prepared: Prepared, dataset: Dataset) -> dic
         "label_merges": {target: list(sources) for target, sources in config.labels.merges.items()},
         "resulting_labels": list(config.labels.names),
         "dataset_counts": _describe_counts(prepared, dataset),
-        "split_metadata": _describe_split(config, prepared.split),
+        "split_metadata": _describe_split(config, prepared),
         "comparability": describe_comparability(config, prepared.split),
     }
 
@@ -69,6 +69,10 @@ def describe_results(
     """Job.results, less the time and work of the training."""
     return {
         "best_f1": best.eval_f1,
+        "best_f1_interval": None if best.eval_f1_interval is None else best.eval_f1_interval.model_dump(),
+        "best_f1_constrained": best.eval_f1_constrained,
+        "best_f1_strict": best.eval_f1_strict,
+        "best_f1_by_merchant": {name: scores.f1 for name, scores in best.by_merchant.items()},
         "best_epoch": best.epoch,
         "epochs_trained": history[-1].epoch,
         "early_stopping_triggered": stopped_early,
@@ -107,7 +111,8 @@ def _describe_counts(prepared: Prepared, dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _describe_split(config: RunConfig, split: Split) -> dict[str, Any]:
+def _describe_split(config: RunConfig, prepared: Prepared) -> dict[str, Any]:
+    split = prepared.split
     return {
         "source": split.source,
         "val_keys_s3": config.hyperparameters.val_keys_s3,
@@ -115,4 +120,6 @@ def _describe_split(config: RunConfig, split: Split) -> dict[str, Any]:
         "val_receipt_keys": list(split.val_keys),
         "val_receipts_hash": split.val_hash,
         "val_receipts_missing": split.missing,
+        # In the order of the keys: whether training has a receipt of the same merchant.
+        "val_merchants_seen": list(prepared.held_out.seen),
     }

@@ -1,18 +1,23 @@
-"""The epochs of a run so far, and what follows from them: which is best, and whether to go on."""
+"""The evaluations of a run so far, and what follows from them: which is best, and whether to go on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pydantic import Field
+
 from messages.fields import Message
 from messages.hyperparameters import Hyperparameters
-from receipt_layoutlm.evaluation.scores import LabelScores
+from receipt_layoutlm.evaluation.bootstrap import Interval
+from receipt_layoutlm.evaluation.evaluate import Evaluation, MerchantScores
+from receipt_layoutlm.evaluation.scores import Confusion, LabelScores
+from receipt_layoutlm.training.metric import labels_of_metric
 
 
 @dataclass(slots=True)
 class RunningLoss:
-    """The training loss of the epoch under way, kept over interruptions.
+    """The training loss since the last evaluation, kept over interruptions.
 
     The Trainer keeps one too, but begins anew wherever it continues.
     """
@@ -26,12 +31,16 @@ class RunningLoss:
         return self.total / max(self.steps, 1)
 
     def reset(self) -> None:
-        """An epoch begins."""
+        """The model has been evaluated."""
         self.total, self.steps = 0.0, 0
 
 
 class EpochRecord(Message):
-    """One evaluated epoch, in the names of `run.json`; `recorded_at` is the time of all its metrics."""
+    """One evaluation, in the names of `run.json`; `epoch` is a fraction where it came within one.
+
+    `recorded_at` is the time of all its metrics. The fields after it are missing from records of older
+    checkpoints.
+    """
 
     epoch: float
     global_step: int
@@ -44,21 +53,71 @@ class EpochRecord(Message):
     token_accuracy: float
     entity_prediction_rate: float
     gold_entity_rate: float
-    recorded_at: str
     per_label_metrics: dict[str, LabelScores]
+    recorded_at: str
+    eval_f1_interval: Interval | None = None
+    eval_f1_strict: float | None = None
+    eval_f1_constrained: float | None = None
+    eval_precision_constrained: float | None = None
+    eval_recall_constrained: float | None = None
+    per_label_constrained: dict[str, LabelScores] = Field(default_factory=dict)
+    by_merchant: dict[str, MerchantScores] = Field(default_factory=dict)
+    confusion: Confusion = Field(default_factory=dict)
+
+    @classmethod
+    def of(  # noqa: PLR0913 - where the training is, beside what was found there
+        cls,
+        evaluation: Evaluation,
+        *,
+        epoch: float,
+        step: int,
+        train_loss: float,
+        learning_rate: float,
+        recorded_at: str,
+    ) -> EpochRecord:
+        """The record of an evaluation."""
+        scores, constrained = evaluation.scores, evaluation.constrained
+        return cls(
+            epoch=epoch,
+            global_step=step,
+            eval_loss=evaluation.loss,
+            eval_f1=scores.f1,
+            eval_precision=scores.precision,
+            eval_recall=scores.recall,
+            train_loss=train_loss,
+            learning_rate=learning_rate,
+            token_accuracy=scores.token_accuracy,
+            entity_prediction_rate=scores.entity_prediction_rate,
+            gold_entity_rate=scores.gold_entity_rate,
+            per_label_metrics=scores.per_label,
+            recorded_at=recorded_at,
+            eval_f1_interval=evaluation.interval,
+            eval_f1_strict=scores.f1_strict,
+            eval_f1_constrained=constrained.f1,
+            eval_precision_constrained=constrained.precision,
+            eval_recall_constrained=constrained.recall,
+            per_label_constrained=constrained.per_label,
+            by_merchant=evaluation.by_merchant,
+            confusion=evaluation.confusion,
+        )
 
     def rank(self, metric: str) -> float:
         """The value of a checkpoint metric, turned so that larger is better."""
+        names = labels_of_metric(metric)
+        if names:
+            return sum(self.per_label_metrics[name].f1 for name in names) / len(names)
         return -self.eval_loss if metric == "loss" else float(getattr(self, _FIELDS[metric]))
 
     def summary(self) -> dict[str, float]:
         """The overall scores, for a progress line or a manifest."""
+        known = {"eval_f1_constrained": self.eval_f1_constrained, "eval_f1_strict": self.eval_f1_strict}
         return {
             "eval_f1": self.eval_f1,
             "eval_precision": self.eval_precision,
             "eval_recall": self.eval_recall,
             "eval_loss": self.eval_loss,
             "train_loss": self.train_loss,
+            **{name: value for name, value in known.items() if value is not None},
         }
 
 
@@ -71,7 +130,7 @@ _FIELDS = {
 
 
 def best_epoch(history: Sequence[EpochRecord], metric: str) -> EpochRecord | None:
-    """The first epoch with the best value of a checkpoint metric."""
+    """The first evaluation with the best value of a checkpoint metric."""
     return max(history, key=lambda record: record.rank(metric), default=None)
 
 

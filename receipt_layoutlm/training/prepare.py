@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from receipt_layoutlm.data.examples import Encoder, Example, drop_empty_windows, outside_ratio
+from receipt_layoutlm.data.augment import Augmentation
+from receipt_layoutlm.data.encoder import Encoder
+from receipt_layoutlm.data.examples import drop_empty_windows, outside_ratio
+from receipt_layoutlm.data.fingerprint import count_labels
+from receipt_layoutlm.data.keys import read_val_keys
+from receipt_layoutlm.data.mentions import Mentions
+from receipt_layoutlm.data.merchants import seen_merchants
 from receipt_layoutlm.data.pages import Page, lay_out_all
 from receipt_layoutlm.data.receipts import Receipt
-from receipt_layoutlm.data.snapshot import count_labels
-from receipt_layoutlm.data.split import Split, draw_split, pin_split, read_val_keys
+from receipt_layoutlm.data.split import DRAWS, Split, pin_split
+from receipt_layoutlm.data.training_set import TrainingSet
 from receipt_layoutlm.errors import ConfigurationError
 from receipt_layoutlm.evaluation.evaluate import HeldOut
+from receipt_layoutlm.evaluation.transitions import learn_transitions
 from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.config import RunConfig
+from receipt_layoutlm.training.metric import check_measurable
 from receipt_layoutlm.training.model import ModelSource, Start
 from receipt_layoutlm.training.resume import Resumed
 
@@ -23,14 +31,14 @@ class Prepared:
     """What training works on.
 
     Attributes:
-        train: windows to learn from.
+        train: examples to learn from.
         held_out: receipts to score on.
         receipts: how many receipts there are, training and validation.
     """
 
     split: Split
     start: Start
-    train: tuple[Example, ...]
+    train: TrainingSet
     held_out: HeldOut
 
     def counts(self) -> dict[str, float]:
@@ -38,7 +46,7 @@ class Prepared:
         return {
             "num_train_samples": len(self.train),
             "num_val_samples": len(self.held_out.encoded.examples),
-            "o_entity_ratio_train": outside_ratio(self.train),
+            "o_entity_ratio_train": outside_ratio(self.train.cuts),
             "o_entity_ratio_val": outside_ratio(self.held_out.encoded.examples),
         }
 
@@ -50,18 +58,24 @@ def prepare(
 
     Raises:
         DataError: the receipts cannot be split as asked.
-        ConfigurationError: no word carries a label of the run.
+        ConfigurationError: no word carries a label of the run, or none that checkpoint_metric asks for.
     """
     split = choose_split(config, receipts, resumed, storage)
     pages = lay_out_all(split.train, config.labels)
     _check_entities(config, receipts, pages)
     start = _source(config, resumed).load({text for page in pages for text in page.texts}, storage)
     options = config.hyperparameters
-    encoder = Encoder(start.tokenizer, options.max_seq_length, options.window_size, options.window_stride)
-    examples: Sequence[Example] = encoder.encode(pages).examples
+    encoder = Encoder.of(start.tokenizer, options)
+    cuts = encoder.cut(pages)
     if options.o_entity_ratio is not None:
-        examples = drop_empty_windows(examples, options.o_entity_ratio, options.seed)
-    return Prepared(split, start, tuple(examples), HeldOut.encode(split.validation, config.labels, encoder))
+        cuts = drop_empty_windows(cuts, options.o_entity_ratio, options.seed)
+    augmentation = Augmentation(options, start.tokenizer.mask_token_id, Mentions(pages))
+    train = TrainingSet(pages, cuts, encoder, augmentation, options.seed)
+    seen = seen_merchants(split.train, split.validation)
+    transitions = learn_transitions(pages, len(config.labels.tags))
+    held_out = HeldOut.encode(split.validation, config.labels, encoder, seen, transitions)
+    check_measurable(options.checkpoint_metric, held_out)
+    return Prepared(split, start, train, held_out)
 
 
 def choose_split(
@@ -75,7 +89,7 @@ def choose_split(
     uri = config.hyperparameters.val_keys_s3
     if uri is not None:
         return pin_split(receipts, read_val_keys(storage, uri), "persisted_val_receipt_keys", uri)
-    return draw_split(receipts, config.hyperparameters.seed)
+    return DRAWS[config.hyperparameters.split_by](receipts, config.hyperparameters.seed)
 
 
 def _source(config: RunConfig, resumed: Resumed | None) -> ModelSource:

@@ -13,6 +13,7 @@ from receipt_dynamo import AlreadyExists, DynamoClient
 from receipt_dynamo.entities import JobCheckpoint, JobLog, JobMetric
 from receipt_dynamo.times import now
 from receipt_layoutlm.checkpoint import Manifest
+from receipt_layoutlm.evaluation.epochs_file import EPOCHS_JSON, EpochsFile
 from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.history import EpochRecord
 
@@ -26,6 +27,8 @@ _EPOCH_METRICS = {
     "val_f1": ("eval_f1", "ratio"),
     "val_precision": ("eval_precision", "ratio"),
     "val_recall": ("eval_recall", "ratio"),
+    "val_f1_constrained": ("eval_f1_constrained", "ratio"),
+    "val_f1_strict": ("eval_f1_strict", "ratio"),
     "eval_loss": ("eval_loss", "loss"),
     "train_loss": ("train_loss", "loss"),
     "learning_rate": ("learning_rate", "learning_rate"),
@@ -70,7 +73,7 @@ class Recorder:
         self.client.add_job_metrics(
             [self._metric(name, value, "count", at) for name, value in counts.items()]
         )
-        self._log({"type": "run_config", "data": self.description})
+        self._log(self._configuration())
         self.write_run_json(())
 
     def record_epoch(self, history: Sequence[EpochRecord]) -> None:
@@ -106,17 +109,32 @@ class Recorder:
         self, summary: dict[str, Any], history: Sequence[EpochRecord], best: EpochRecord
     ) -> None:
         """Write the log `run_summary`; a history too large for an item stays in `run.json` and is named."""
-        message = {"type": "run_summary", **summary, "epoch_metrics": _dump(history)}
-        if len(json.dumps(message)) > MAX_LOG_BYTES:
+        # What was taken for what is of no use in a log, and the largest part of a record.
+        message = {"type": "run_summary", **summary, "epoch_metrics": _dump(history, without={"confusion"})}
+        if _is_too_large(message):
             last = history[-_SUMMARY_EPOCHS:]
             kept = last if best in last else (best, *last)
-            message |= {"epoch_metrics": _dump(kept), "epoch_metrics_s3": f"{self.root}run.json"}
+            message["epoch_metrics"] = _dump(kept, without={"confusion"})
+            message["epoch_metrics_s3"] = f"{self.root}run.json"
         self._log(message)
 
     def write_run_json(self, history: Sequence[EpochRecord]) -> None:
         """Replace `run.json`; it is small, and so a run that is killed leaves its history."""
         body = {**self.description, "epoch_metrics": _dump(history)}
         self.storage.write(f"{self.root}run.json", json.dumps(body, indent=2).encode())
+
+    def write_epochs_json(self, document: EpochsFile) -> None:
+        """Write `epochs.json`, which a later `eval-checkpoints` replaces."""
+        self.storage.write(f"{self.root}{EPOCHS_JSON}", document.model_dump_json(indent=2).encode())
+
+    def _configuration(self) -> dict[str, Any]:
+        message = {"type": "run_config", "data": self.description}
+        if not _is_too_large(message):
+            return message
+        split = self.description.get("split_metadata", {})
+        kept = {name: value for name, value in split.items() if not isinstance(value, list)}
+        kept["val_receipt_keys_s3"] = f"{self.root}run.json"
+        return {**message, "data": {**self.description, "split_metadata": kept}}
 
     def _discard_after(self, step: int) -> None:
         for metric in self.client.list_job_metrics(self.job_id).items:
@@ -126,12 +144,21 @@ class Recorder:
     def _epoch_metrics(self, record: EpochRecord) -> list[JobMetric]:
         at = _Moment(record.recorded_at, record.global_step, record.epoch)
         overall = [
-            self._metric(name, getattr(record, field), unit, at)
+            self._metric(name, value, unit, at)
             for name, (field, unit) in _EPOCH_METRICS.items()
+            if (value := getattr(record, field)) is not None
         ]
-        return overall + [
-            self._metric(f"label_{name}", scores.model_dump(), "per_label", at)
-            for name, scores in record.per_label_metrics.items()
+        merchants = [
+            self._metric(f"val_f1_{name}", scores.f1, "ratio", at)
+            for name, scores in record.by_merchant.items()
+        ]
+        return [
+            *overall,
+            *merchants,
+            *(
+                self._metric(f"label_{name}", scores.model_dump(), "per_label", at)
+                for name, scores in record.per_label_metrics.items()
+            ),
         ]
 
     def _metric(self, name: str, value: float | dict[str, Any], unit: str, at: _Moment) -> JobMetric:
@@ -159,5 +186,9 @@ class Recorder:
             self.client.add_job_log(record)
 
 
-def _dump(history: Sequence[EpochRecord]) -> list[dict[str, Any]]:
-    return [record.model_dump(mode="json") for record in history]
+def _dump(history: Sequence[EpochRecord], without: set[str] | None = None) -> list[dict[str, Any]]:
+    return [record.model_dump(mode="json", exclude=without) for record in history]
+
+
+def _is_too_large(message: dict[str, Any]) -> bool:
+    return len(json.dumps(message)) > MAX_LOG_BYTES

@@ -11,8 +11,6 @@ from transformers import PrinterCallback
 from messages.child import Trained, TrainTask
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.child import Reporter, Stopped, StopRequested
-from receipt_layoutlm.data.load import LoadedReceipts, LoadStatistics, keep_labelled, load_receipts
-from receipt_layoutlm.data.snapshot import hash_receipts, load_snapshot, save_snapshot
 from receipt_layoutlm.errors import ConfigurationError
 from receipt_layoutlm.progress import Pulse
 from receipt_layoutlm.storage import Storage
@@ -26,8 +24,11 @@ from receipt_layoutlm.training.callbacks import (
 )
 from receipt_layoutlm.training.checkpoints import find_best, find_foreign, find_own
 from receipt_layoutlm.training.config import RunConfig, use_all_cpus
-from receipt_layoutlm.training.describe import Dataset, describe_results, describe_run
+from receipt_layoutlm.training.dataset import load_dataset
+from receipt_layoutlm.training.describe import describe_results, describe_run
+from receipt_layoutlm.training.epochs import describe_history
 from receipt_layoutlm.training.history import RunningLoss, epochs_since_best, is_complete
+from receipt_layoutlm.training.metric import check_metric
 from receipt_layoutlm.training.prepare import Prepared, prepare
 from receipt_layoutlm.training.recorder import Recorder
 from receipt_layoutlm.training.resume import Resumed
@@ -45,19 +46,29 @@ def train(task: TrainTask, reporter: Reporter, stop: StopRequested) -> Trained:
     """
     log.info("training with %d threads", use_all_cpus())
     config = RunConfig.from_task(task)
+    check_metric(config.hyperparameters.checkpoint_metric, config.labels)
     pulse = Pulse(reporter)
     storage = Storage(task.allowed_buckets, on_bytes=pulse.moved)
     client = DynamoClient(task.table_name)
     with pulse.working("loading", "looking for a checkpoint"):
         resumed = _find_checkpoint(config, storage)
-        loaded, dataset = _load(config, client, storage, pulse)
+        loaded, dataset = load_dataset(config, client, storage, pulse)
         _leave_if(stop)
         pulse.say("loading", "encoding")
         prepared = prepare(config, loaded.receipts, resumed, storage)
     _leave_if(stop)
     description = describe_run(config, prepared, dataset)
     recorder = Recorder(client, storage, config.job_id, task.attempt, config.root, description)
-    run = Run(config, storage, recorder, pulse, stop, prepared.split, dataset.content_hash)
+    run = Run(
+        config,
+        storage,
+        recorder,
+        pulse,
+        stop,
+        prepared.split,
+        dataset.content_hash,
+        prepared.held_out.transitions,
+    )
     _begin(run, prepared, resumed)
     total_flos = _fit(run, prepared, resumed)
     return _finish(run, total_flos)
@@ -88,24 +99,6 @@ def _check_fits(config: RunConfig, resumed: Resumed) -> None:
         )
 
 
-def _load(
-    config: RunConfig, client: DynamoClient, storage: Storage, pulse: Pulse
-) -> tuple[LoadedReceipts, Dataset]:
-    options = config.hyperparameters
-    source = options.dataset_snapshot_load
-    if source is not None:
-        receipts, content_hash = load_snapshot(storage, source)
-        statistics = LoadStatistics()
-        loaded = LoadedReceipts(keep_labelled(receipts, statistics), statistics)
-    else:
-        source = f"table {config.task.table_name}"
-        loaded = load_receipts(client, lambda done, all_: pulse.beat("loading", f"{done} of {all_} images"))
-        content_hash = hash_receipts(loaded.receipts)
-    if options.dataset_snapshot_save is not None:
-        content_hash = save_snapshot(storage, options.dataset_snapshot_save, loaded.receipts, source)
-    return loaded, Dataset(source, content_hash, loaded.statistics)
-
-
 def _begin(run: Run, prepared: Prepared, resumed: Resumed | None) -> None:
     if resumed is None or not resumed.own:
         run.recorder.record_start(prepared.counts())
@@ -120,7 +113,7 @@ def _begin(run: Run, prepared: Prepared, resumed: Resumed | None) -> None:
             run.storage, config.best_uri, config.checkpoints_uri, run.best.global_step, config.work_dir
         )
         if folder is not None:
-            publish_best(run, folder)
+            publish_best(run, folder, run.best)
 
 
 def _fit(run: Run, prepared: Prepared, resumed: Resumed | None) -> float:
@@ -128,7 +121,7 @@ def _fit(run: Run, prepared: Prepared, resumed: Resumed | None) -> float:
     if resumed is not None and is_complete(run.history, run.config.hyperparameters):
         return resumed.state.total_flos
     callbacks = [ProgressCallback(run), StopCallback(run), RecordCallback(run), CheckpointCallback(run)]
-    trainer = ReceiptTrainer(run, prepared, callbacks)
+    trainer = ReceiptTrainer(run, prepared, callbacks, resumed)
     trainer.remove_callback(PrinterCallback)
     # Beside an accelerator threads spin while they wait for it, so there only steps show that it works.
     on_cpu = trainer.args.device.type == "cpu"
@@ -150,6 +143,9 @@ def _finish(run: Run, total_flos: float) -> Trained:
         "epochs_since_best": epochs_since_best(run.history, options.checkpoint_metric),
     }
     run.recorder.record_summary(summary, run.history, best)
+    run.recorder.write_epochs_json(
+        describe_history(run.recorder.description, run.config.root, run.history, run.split)
+    )
     results: dict[str, Any] = {
         **describe_results(run.config, run.split, run.history, best, stopped_early),
         "train_runtime": run.train_seconds,

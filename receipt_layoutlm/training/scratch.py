@@ -40,7 +40,7 @@ class Size:
 
 SIZES = {
     "tiny": Size(layers=2, width=128, heads=8, feed_forward=512, vocabulary=2000, dropout=0.1),
-    "small": Size(layers=4, width=256, heads=8, feed_forward=1024, vocabulary=8000, dropout=0.1),
+    "small": Size(layers=4, width=256, heads=8, feed_forward=1024, vocabulary=2000, dropout=0.1),
     "base": Size(layers=12, width=768, heads=12, feed_forward=3072, vocabulary=30000, dropout=0.1),
 }
 

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.data import Sampler
-from transformers import Trainer, TrainerCallback, TrainerControl
+from transformers import TrainerCallback, TrainerControl
 
 from receipt_layoutlm.checkpoint import save_tokenizer
-from receipt_layoutlm.data.examples import IGNORED, Collator
 from receipt_layoutlm.errors import Diverged
 from receipt_layoutlm.evaluation.evaluate import Evaluation, evaluate
 from receipt_layoutlm.training.callbacks import Run
+from receipt_layoutlm.training.config import RunConfig
+from receipt_layoutlm.training.ema import MeanCallback, RunningMean
+from receipt_layoutlm.training.loss import token_loss, weigh_tags
 from receipt_layoutlm.training.prepare import Prepared
+from receipt_layoutlm.training.resume import Resumed
+from receipt_layoutlm.training.speed.batches import LengthBatches
+from receipt_layoutlm.training.speed.collate import PAGES, TrainingCollator, cut_batch
+from receipt_layoutlm.training.speed.divergence import LossWatch
+from receipt_layoutlm.training.speed.grouped import GroupedTrainer
+from receipt_layoutlm.training.speed.memory import is_out_of_memory
+from receipt_layoutlm.training.speed.plan import plan_run
+from receipt_layoutlm.training.speed.swaps import speed_up
 
-_BUCKET_BATCHES = 8
+log = logging.getLogger(__name__)
 
 
-class ReceiptTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped here
+class ReceiptTrainer(GroupedTrainer):
     """Trains on windows and scores on whole receipts.
 
     Attributes:
@@ -32,34 +41,54 @@ class ReceiptTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped 
 
     control: TrainerControl
 
-    def __init__(self, run: Run, prepared: Prepared, callbacks: list[TrainerCallback]) -> None:
-        config = run.config
-        arguments = config.training_arguments(len(prepared.train))
+    def __init__(
+        self,
+        run: Run,
+        prepared: Prepared,
+        callbacks: list[TrainerCallback],
+        resumed: Resumed | None = None,
+    ) -> None:
+        config, options, train = run.config, run.config.hyperparameters, prepared.train
+        model, tokenizer = prepared.start.model, prepared.start.tokenizer
+        plan = plan_run(config, prepared, resumed)
+        batches = LengthBatches(
+            train.lengths, plan.windows, options.batch_tokens, options.seed, lambda: self.state.epoch
+        )
+        arguments = config.training_arguments(len(batches), plan)
         # One device: DataParallel would count the supervised tokens of each replica apart.
         arguments._n_gpu = min(arguments.n_gpu, 1)  # noqa: SLF001
+        row_tokens = options.max_seq_length if options.packing else None
         super().__init__(
-            model=prepared.start.model,
+            batches,
+            speed_up(model, options, arguments.device.type, train.tokens()),
+            model=model,
             args=arguments,
-            train_dataset=list(prepared.train),
+            train_dataset=train,
             eval_dataset=list(prepared.held_out.encoded.examples),
-            data_collator=Collator(prepared.start.tokenizer.pad_token_id),
-            compute_loss_func=partial(token_loss, smoothing=config.hyperparameters.label_smoothing),
+            data_collator=TrainingCollator(tokenizer.pad_token_id, row_tokens),
+            compute_loss_func=_choose_loss(config, prepared),
             callbacks=callbacks,
         )
         self.evaluation: Evaluation | None = None
+        self._mean = RunningMean(self.model, options.ema_decay) if options.ema_decay else None
+        if self._mean:
+            self.add_callback(MeanCallback(self._mean))
         self._run = run
-        self._tokenizer = prepared.start.tokenizer
+        self._tokenizer = tokenizer
         self._held_out = prepared.held_out
+        self._watch = LossWatch(len(config.labels.tags), arguments.warmup_steps)
+        self._parts = 1
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Score the held-out receipts; the Trainer's own loop is not used."""
         precision, pulse = self._run.config.precision, self._run.pulse
-        self.evaluation = evaluate(
-            self.model,
-            self._held_out,
-            precision,
-            lambda done, all_: pulse.beat("evaluating", f"{done} of {all_} batches"),
-        )
+        with self._scored_weights():
+            self.evaluation = evaluate(
+                self.model,
+                self._held_out,
+                precision,
+                lambda done, all_: pulse.beat("evaluating", f"{done} of {all_} batches"),
+            )
         scores = self.evaluation.scores
         metrics = {"eval_loss": self.evaluation.loss, "eval_f1": scores.f1}
         self.control = self.callback_handler.on_evaluate(
@@ -67,87 +96,71 @@ class ReceiptTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped 
         )
         return metrics
 
-    def training_step(self, *arguments: Any, **options: Any) -> torch.Tensor:
+    def training_step(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> torch.Tensor:
         """One forward and backward pass.
 
         Raises:
-            Diverged: the loss is not a finite number.
+            Diverged: the loss is not a finite number, or has exploded.
         """
-        loss: torch.Tensor = super().training_step(*arguments, **options)
-        value = loss.item()
-        if not math.isfinite(value):
+        pages = inputs.pop(PAGES).tolist()
+        loss = self._pass(model, inputs, num_items_in_batch)
+        value, step = loss.item(), self.state.global_step + 1
+        fault = self._watch.fault(value * self.current_gradient_accumulation_steps, step)
+        if fault:
             raise Diverged(
-                f"The loss is {value} at step {self.state.global_step + 1}. "
-                "Lower learning_rate, raise warmup_ratio, or use precision float32."
+                f"{fault} at step {step}. Lower learning_rate, raise warmup_ratio, or use precision float32. "
+                f"The batch has the receipts {', '.join(self._keys_of(pages))}."
             )
         self._run.loss.total += value
         return loss
 
+    def _pass(self, model: Any, inputs: dict[str, Any], num_items: Any) -> torch.Tensor:
+        """The whole batch at once or, from the first shortage of memory on, in two halves."""
+        try:
+            parts = cut_batch(inputs, self._parts)
+            losses = [super(ReceiptTrainer, self).training_step(model, part, num_items) for part in parts]
+            return torch.stack(losses).sum()
+        except (RuntimeError, MemoryError) as error:
+            if self._parts > 1 or len(inputs["input_ids"]) == 1 or not is_out_of_memory(error):
+                raise
+        # What this batch has added so far cannot be told from the step's other batches: the step loses both.
+        log.warning("out of memory at step %d: batches go in halves from here", self.state.global_step + 1)
+        model.zero_grad()
+        self._parts = 2
+        return self._pass(model, inputs, num_items)
+
+    def _keys_of(self, pages: Sequence[int]) -> list[str]:
+        numbers = {cut.page: number for number, cut in enumerate(self.train_dataset.cuts)}
+        keys: list[str] = self.train_dataset.keys_of([numbers[page] for page in pages])
+        return keys
+
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write weights, configuration and vocabulary, without the pickle that the Trainer adds."""
         folder = Path(output_dir or self.args.output_dir)
-        self.accelerator.unwrap_model(self.model, keep_torch_compile=False).save_pretrained(folder)
+        with self._scored_weights():
+            self.accelerator.unwrap_model(self.model, keep_torch_compile=False).save_pretrained(folder)
+        if self._mean:
+            self._mean.save_trained(folder)
         save_tokenizer(self._tokenizer, folder)
+
+    def _scored_weights(self) -> AbstractContextManager[None]:
+        return self._mean.applied() if self._mean else nullcontext()
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if self._mean:
+            self._mean.resume(Path(resume_from_checkpoint))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         with self._run.pulse.working("saving"):
             super()._save_checkpoint(model, trial)
 
-    def _get_train_sampler(self, _dataset: Any = None) -> Sampler[int]:
-        lengths = [len(example.input_ids) for example in self.train_dataset]
-        return EpochSampler(lengths, self.args.train_batch_size, self.args.seed, lambda: self.state.epoch)
 
-
-class EpochSampler(Sampler[int]):
-    """An order of windows that follows from seed and epoch alone, so that a resumed epoch goes on in its own.
-
-    Windows of like length share a batch, and batches are shuffled: less padding, and no order by length.
-    """
-
-    def __init__(
-        self, lengths: Sequence[int], batch_size: int, seed: int, epoch: Callable[[], float | None]
-    ) -> None:
-        self._lengths = lengths
-        self._batch_size = batch_size
-        self._seed = seed
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self._lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + int(self._epoch() or 0))
-        order = torch.randperm(len(self), generator=generator).tolist()
-        bucket = self._batch_size * _BUCKET_BATCHES
-        batches: list[list[int]] = []
-        for start in range(0, len(order), bucket):
-            alike = sorted(order[start : start + bucket], key=lambda index: self._lengths[index])
-            batches += [alike[at : at + self._batch_size] for at in range(0, len(alike), self._batch_size)]
-        # A batch that is not full has to come last: the loader cuts this sequence again by size.
-        partial_batches = [batch for batch in batches if len(batch) < self._batch_size]
-        full = [batch for batch in batches if len(batch) == self._batch_size]
-        for index in torch.randperm(len(full), generator=generator).tolist():
-            yield from full[index]
-        for batch in partial_batches:
-            yield from batch
-
-
-def token_loss(
-    outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | None = None, smoothing: float = 0.0
-) -> torch.Tensor:
-    """Cross-entropy in nats, over the supervised tokens of all batches of one optimisation step.
-
-    Args:
-        outputs: has `logits` [batch, n, tags].
-        labels: tag ids [batch, n], -100 where a token is not supervised.
-        num_items_in_batch: supervised tokens of the whole step; of this batch when None.
-        smoothing: probability mass spread over all tags.
-    """
-    total = nn.functional.cross_entropy(
-        outputs.logits.float().flatten(0, 1),
-        labels.flatten(),
-        ignore_index=IGNORED,
-        label_smoothing=smoothing,
-        reduction="sum",
+def _choose_loss(config: RunConfig, prepared: Prepared) -> Callable[..., torch.Tensor]:
+    options = config.hyperparameters
+    words = prepared.train.count_tags(len(config.labels.tags))
+    return partial(
+        token_loss, smoothing=options.label_smoothing, weights=weigh_tags(words, options.class_weights)
     )
-    return total / (labels.ne(IGNORED).sum() if num_items_in_batch is None else num_items_in_batch)

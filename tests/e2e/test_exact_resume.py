@@ -26,7 +26,7 @@ pytestmark = pytest.mark.e2e
 
 JOB_ID = "5f0c3b1e-6a57-4b7e-9c55-0d7a1a8d2f10"
 RUN = "runs/exact/"
-SNAPSHOT = "snapshots/exact.gz"
+SNAPSHOT = "snapshots/exact.parquet"
 FILES = ["config.json", "model.safetensors", "optimizer.pt", "rng_state.pth", "resume.json", "manifest.json"]
 TIMES = {"recorded_at", "train_runtime"}
 
@@ -105,6 +105,10 @@ def make_stack(emulator: Emulator) -> LocalStack:
         "batch_size": 2,
         "learning_rate": 2e-4,
         "early_stopping_patience": 0,
+        "ema_decay": 0.9,
+        "augment_shift": 0.5,
+        "augment_mask_tokens": 0.1,
+        "augment_digits": 0.5,
         "no_frozen_val": True,
         "dataset_snapshot_load": snapshot,
     }

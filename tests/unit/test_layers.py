@@ -45,6 +45,7 @@ def test_no_import_points_up_or_sideways(package: str) -> None:
                 "transformers",
                 "coremltools",
                 "numpy",
+                "pyarrow",
                 "boto3",
                 "aiobotocore",
                 "moto",
@@ -53,7 +54,7 @@ def test_no_import_points_up_or_sideways(package: str) -> None:
         ),
         (
             "layoutlm_cli.main",
-            {"torch", "transformers", "coremltools", "numpy", "boto3", "aiobotocore", "moto"},
+            {"torch", "transformers", "coremltools", "numpy", "pyarrow", "boto3", "aiobotocore", "moto"},
         ),
         ("messages", {"botocore", "boto3", "torch"}),
     ],

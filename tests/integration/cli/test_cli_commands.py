@@ -95,12 +95,20 @@ def test_jobs_lists_the_newest_first_and_by_status(stack: LocalStack) -> None:
 
 
 def test_status_shows_a_job_by_name_and_by_id(stack: LocalStack) -> None:
-    job_id = add_job(stack, "shown", best_f1=0.75, best_epoch=3.0)
+    job_id = add_job(
+        stack,
+        "shown",
+        best_f1=0.75,
+        best_epoch=3.0,
+        metrics_comparable=False,
+        comparability_reason="No frozen validation split is set.",
+    )
     for named in ("shown", job_id):
         text = cli(stack, "status", named).stdout
         assert job_id in text
         assert "0.750" in text
         assert "runs/shown/" in text
+        assert "no: No frozen validation split is set." in text
 
 
 def test_a_job_that_is_not_there_is_one_sentence_and_a_failure(stack: LocalStack) -> None:

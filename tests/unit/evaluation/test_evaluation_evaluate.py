@@ -76,5 +76,5 @@ def test_the_confusion_is_of_the_tags_that_clients_show() -> None:
 
 def test_a_page_and_its_predictions_have_to_fit() -> None:
     held_out = HeldOut(LABELS, EncodedPages((page(GOLD[0], 0),), (), 0))
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="zip"):
         assess(held_out, Predictions((), 0.5))

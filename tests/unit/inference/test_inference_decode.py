@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
+from messages.hyperparameters import Hyperparameters
 from receipt_layoutlm.evaluation.decode import (
     Probabilities,
     decode_constrained,
@@ -19,7 +20,9 @@ from receipt_layoutlm.evaluation.decode import (
     spans,
     transitions,
 )
+from receipt_layoutlm.labels import resolve_labels
 
+LABELS = resolve_labels(Hyperparameters())
 TAGS = ("O", "B-DATE", "I-DATE", "B-TAX", "I-TAX")
 
 
@@ -33,9 +36,17 @@ def pages(draw: st.DrawFn, most: int = 4) -> Probabilities:
 def is_valid(sequence: tuple[int, ...] | list[int]) -> bool:
     names = ["O", *(TAGS[tag] for tag in sequence)]
     return all(
-        not now.startswith("I-") or label_of(before) == label_of(now)
+        now == "O" or now.startswith("I-") == (label_of(before) == label_of(now))
         for before, now in itertools.pairwise(names)
     )
+
+
+@given(st.lists(st.sampled_from([None, "DATE", "TIME", "TAX"]), max_size=30))
+def test_the_tags_that_training_makes_are_valid(words: list[str | None]) -> None:
+    made = [LABELS.tags[tag] for tag in LABELS.tag_ids(words)]
+    allowed = transitions(LABELS.tags)
+    numbers = [0, *(LABELS.tags.index(tag) for tag in made)]
+    assert all(allowed[before][now] for before, now in itertools.pairwise(numbers))
 
 
 @settings(deadline=None)

@@ -164,6 +164,7 @@ class Fixed:
     def __init__(self, labeller: CheckpointLabeller, rows: Mapping[str, Sequence[float]]) -> None:
         self.tags = ("O", "B-DATE", "I-DATE")
         self.encoder = labeller.encoder
+        self.transitions = None
         self._rows = rows
 
     def predict(self, encoded: EncodedPages) -> Predictions:

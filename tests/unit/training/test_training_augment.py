@@ -17,7 +17,7 @@ from receipt_layoutlm.data.augment import Augmentation
 from receipt_layoutlm.data.encoder import Encoder, Passage
 from receipt_layoutlm.data.examples import Example
 from receipt_layoutlm.data.geometry import ModelBox
-from receipt_layoutlm.data.mentions import COMMON_FROM, Mentions, find_entities
+from receipt_layoutlm.data.mentions import Mentions, find_entities
 from receipt_layoutlm.data.pages import Page, lay_out_all
 from receipt_layoutlm.data.training_set import TrainingSet
 from receipt_layoutlm.labels import resolve_labels
@@ -158,17 +158,16 @@ def named(*entities: str) -> list[Page]:
     return pages
 
 
-def test_rare_words_of_names_change_places_and_common_ones_stay() -> None:
-    pages = named(*(f"shop{number} Sdn Bhd" for number in range(COMMON_FROM)), "Lone Star")
+def test_words_of_names_change_places_as_often_as_they_occur() -> None:
+    pages = named(*(f"shop{number} Bhd" for number in range(30)))
     mentions, page = Mentions(pages), pages[0]
-    said = {tuple(mentions.replace(page.texts, page.tags, 1.0, seeded(seed))) for seed in range(60)}
+    said = [mentions.replace(page.texts, page.tags, 1.0, seeded(seed)) for seed in range(400)]
     assert {texts[0] for texts in said} == {"at"}, "what has no label stays"
-    assert {texts[2:] for texts in said} == {("Sdn", "Bhd")}
-    assert {texts[1] for texts in said} == {
-        *(f"shop{number}" for number in range(COMMON_FROM)),
-        "lone",
-        "star",
+    assert {word for texts in said for word in texts[1:]} == {
+        "Bhd",
+        *(f"shop{number}" for number in range(30)),
     }
+    assert 320 < sum(word == "Bhd" for texts in said for word in texts[1:]) < 480, "half of all words"
     assert mentions.replace(page.texts, page.tags, 0.0, seeded(1)) == list(page.texts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from messages.hyperparameters import Hyperparameters
+from receipt_layoutlm.evaluation.scores import LabelScores
 from receipt_layoutlm.training.history import (
     EpochRecord,
     best_epoch,
@@ -71,3 +72,42 @@ def test_a_run_is_complete_after_its_epochs_or_when_exhausted() -> None:
     assert not is_complete(history(0.1), Hyperparameters(epochs=2))
     assert is_complete(history(0.1, 0.2), Hyperparameters(epochs=2))
     assert is_complete(history(0.2, 0.1), Hyperparameters(epochs=9, early_stopping_patience=1))
+
+
+def labelled(**f1: list[float]) -> list[EpochRecord]:
+    """Evaluations with the F1 of each label in turn."""
+    return [
+        record.model_copy(
+            update={
+                "per_label_metrics": {
+                    name: LabelScores(f1=scores[index], precision=0, recall=0, support=1)
+                    for name, scores in f1.items()
+                }
+            }
+        )
+        for index, record in enumerate(history(*([0.5] * len(next(iter(f1.values()))))))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "best"),
+    [("label:DATE", 1), ("label:TAX", 3), ("macro:DATE,TAX", 2), ("macro:TAX", 3), ("f1", 1)],
+)
+def test_the_best_evaluation_may_be_that_of_one_label_or_of_the_mean_of_some(metric: str, best: int) -> None:
+    found = best_epoch(labelled(DATE=[0.9, 0.8, 0.1], TAX=[0.1, 0.6, 0.7]), metric)
+    assert found is not None
+    assert found.epoch == best
+
+
+def test_patience_counts_by_the_chosen_metric() -> None:
+    records = labelled(DATE=[0.9, 0.8, 0.7], TAX=[0.1, 0.2, 0.3])
+    patient = {"early_stopping_patience": 2}
+    assert is_exhausted(records, Hyperparameters(checkpoint_metric="label:DATE", **patient))
+    assert not is_exhausted(records, Hyperparameters(checkpoint_metric="label:TAX", **patient))
+
+
+def test_patience_counts_on_from_what_a_resumed_run_remembers() -> None:
+    options = Hyperparameters(early_stopping_patience=2)
+    remembered = [EpochRecord.model_validate_json(one.model_dump_json()) for one in history(0.5, 0.4)]
+    assert not is_exhausted(remembered, options)
+    assert is_exhausted([*remembered, history(0.1, 0.2, 0.4)[-1]], options)

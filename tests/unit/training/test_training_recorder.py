@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from receipt_dynamo.times import now
 from receipt_layoutlm.checkpoint import Manifest
 from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.history import EpochRecord, RunningLoss
-from receipt_layoutlm.training.recorder import Recorder
+from receipt_layoutlm.training.recorder import MAX_LOG_BYTES, Recorder
 
 COUNTS = {"num_train_samples": 18.0, "num_val_samples": 2.0}
 
@@ -81,6 +83,21 @@ def test_an_attempt_that_goes_on_keeps_what_its_checkpoint_knows_and_removes_the
     assert {(name, 0, 1) for name in COUNTS} <= left
     assert ("val_f1", 5, 2) in left
     assert not any(step == 10 for _, step, _ in left)
+
+
+def test_a_split_too_large_for_a_log_stays_in_run_json_and_is_named(recorder_of: Any) -> None:
+    keys = [f"{uuid.uuid4()}#00001" for _ in range(10_000)]
+    description = {"split_metadata": {"val_receipt_keys": keys, "val_receipts_hash": "abc"}, "num_labels": 3}
+    recorder = replace(recorder_of(1), description=description)
+    recorder.record_start(COUNTS)
+    [entry] = recorder.client.list_job_logs(recorder.job_id).items
+    assert len(entry.message) < MAX_LOG_BYTES
+    assert json.loads(entry.message)["data"] == {
+        "split_metadata": {"val_receipts_hash": "abc", "val_receipt_keys_s3": f"{recorder.root}run.json"},
+        "num_labels": 3,
+    }
+    run = json.loads(recorder.storage.read(f"{recorder.root}run.json") or b"")
+    assert run["split_metadata"]["val_receipt_keys"] == keys
 
 
 def test_the_mean_loss_of_an_epoch_is_the_same_over_an_interruption() -> None:

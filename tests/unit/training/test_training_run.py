@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from messages.child import ErrorClass
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.checkpoint import MANIFEST, WEIGHTS, download_model, load_model, read_run_facts
 from receipt_layoutlm.child import Reporter, Stopped, StopRequested
+from receipt_layoutlm.data.examples import Example
+from receipt_layoutlm.data.geometry import ModelBox
 from receipt_layoutlm.data.snapshot import load_snapshot
+from receipt_layoutlm.data.training_set import TrainingSet
 from receipt_layoutlm.errors import CheckpointError, ConfigurationError, DataError, Diverged
 from receipt_layoutlm.evaluation.evaluate import evaluate_checkpoint
 from receipt_layoutlm.storage import Storage
@@ -298,3 +302,17 @@ def test_fp16_without_cuda_is_refused(make_task: MakeTask) -> None:
         pytest.skip("there is a CUDA device")
     with pytest.raises(ConfigurationError, match="needs a CUDA device"):
         train(make_task(precision="fp16"), QUIET, GO_ON)
+
+
+def test_each_epoch_changes_its_examples_anew(make_task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: dict[int, set[tuple[ModelBox, ...]]] = defaultdict(set)
+    original = TrainingSet.__getitem__
+
+    def recorded(data: TrainingSet, number: int) -> Example:
+        example = original(data, number)
+        moved[number].add(tuple(example.boxes))
+        return example
+
+    monkeypatch.setattr(TrainingSet, "__getitem__", recorded)
+    train(make_task(epochs=3, augment_shift=1), QUIET, GO_ON)
+    assert [len(versions) for versions in moved.values()] == [3] * 18

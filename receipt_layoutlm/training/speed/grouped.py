@@ -1,0 +1,44 @@
+"""A Hugging Face Trainer that takes its batches as they were cut, and trains a part of the vocabulary."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from torch.utils.data import DataLoader
+from transformers import Trainer
+
+from receipt_layoutlm.training.speed.batches import LengthBatches
+from receipt_layoutlm.training.speed.vocabulary import SubsetEmbedding, keep_moments_whole
+
+
+class GroupedTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped here
+    """Trains on batches of windows of like length.
+
+    Args:
+        batches: the windows of each.
+        subset: the table of word embeddings, where only a part of it is trained.
+        options: of the Trainer.
+    """
+
+    def __init__(self, batches: LengthBatches, subset: SubsetEmbedding | None, **options: Any) -> None:
+        super().__init__(**options)
+        self._batches = batches
+        self._subset = subset
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """The batches, in the order of the epoch."""
+        loader = DataLoader(
+            self.train_dataset,
+            batch_sampler=self._batches,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        return cast(DataLoader[Any], self.accelerator.prepare(loader))
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """AdamW, which writes and reads the moments of whole tables."""
+        optimizer = super().create_optimizer(model)
+        if self._subset:
+            keep_moments_whole(optimizer, self._subset)
+        return optimizer

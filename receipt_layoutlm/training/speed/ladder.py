@@ -1,0 +1,102 @@
+"""Measures all rungs in turn, several times over, each in a process of its own, and compares them."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from receipt_layoutlm.errors import ConfigurationError
+from receipt_layoutlm.training.speed.spec import RUNGS, Measured, RungTask
+
+_NAIVE_SHARE = 4
+_MODULE = "receipt_layoutlm.training.speed.rung"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A rung over all rounds.
+
+    Attributes:
+        measured: each round's.
+        times: how many times as many tokens a second as the first rung, in the medians.
+        loss_gap: the largest difference to the first rung's loss in any parity step, relative to it.
+    """
+
+    measured: tuple[Measured, ...]
+    times: float
+    loss_gap: float
+
+    @property
+    def tokens_per_second(self) -> float:
+        """The median."""
+        return statistics.median(one.tokens_per_second for one in self.measured)
+
+    @property
+    def tokens_per_cpu_second(self) -> float:
+        """The median."""
+        return statistics.median(one.tokens_per_cpu_second for one in self.measured)
+
+
+def climb(
+    task: RungTask, rounds: int, say: Callable[[Measured], None] = lambda _: None
+) -> dict[str, Standing]:
+    """Measure every rung in every round, A B C D A B C D; the first round also compares losses.
+
+    Args:
+        task: what to measure; its rung is not looked at. The naive rung has a quarter of the steps.
+        rounds: how often.
+        say: told each result as it comes.
+    """
+    found: dict[str, list[Measured]] = {name: [] for name in RUNGS}
+    for number in range(rounds):
+        for name in RUNGS:
+            steps = max(task.steps // _NAIVE_SHARE, 1) if name == "naive" else task.steps
+            parity = task.parity_steps if number == 0 else 0
+            one = measure_apart(
+                task.model_copy(update={"rung": name, "steps": steps, "parity_steps": parity})
+            )
+            found[name].append(one)
+            say(one)
+    return compare(found)
+
+
+def measure_apart(task: RungTask, environ: Mapping[str, str] | None = None) -> Measured:
+    """Measure one rung in a new process.
+
+    Raises:
+        ConfigurationError: the process has failed, with what it said last.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "task.json"
+        path.write_text(task.model_dump_json(), encoding="utf-8")
+        done = subprocess.run(  # noqa: S603 - this package's own module
+            [sys.executable, "-m", _MODULE, str(path)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=None if environ is None else dict(environ),
+        )
+    if done.returncode:
+        last = done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}"
+        raise ConfigurationError(
+            f"The rung {task.rung} could not be measured: {last}. Try a smaller --model."
+        )
+    return Measured.model_validate_json(done.stdout.strip().rpartition("\n")[2])
+
+
+def compare(found: Mapping[str, Sequence[Measured]]) -> dict[str, Standing]:
+    """Each rung beside the first one."""
+    first = next(iter(found.values()))
+    base = statistics.median(one.tokens_per_second for one in first)
+    wanted = first[0].losses
+    standings = {}
+    for name, measured in found.items():
+        speed = statistics.median(one.tokens_per_second for one in measured)
+        gaps = [abs(loss / other - 1) for loss, other in zip(measured[0].losses, wanted, strict=True)]
+        standings[name] = Standing(tuple(measured), speed / base, max(gaps, default=0.0))
+    return standings
