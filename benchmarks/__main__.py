@@ -29,6 +29,12 @@ def _measure_training() -> None:
     training.measure()
 
 
+def _measure_sroie() -> None:
+    from benchmarks import sroie  # noqa: PLC0415
+
+    sroie.measure()
+
+
 ALL: dict[str, Callable[[], None]] = {
     "importing": importing.measure,
     "startup": startup.measure,
@@ -41,6 +47,7 @@ ALL: dict[str, Callable[[], None]] = {
     "inference": _measure_inference,
     "exports": _measure_exports,
     "training": _measure_training,
+    "sroie": _measure_sroie,
 }
 
 
