@@ -23,9 +23,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/layoutlm-cli demo $(if $(DATA),--data $(DATA))
 
-# One thread each, for threads that wait for each other keep the cores busy; a third process, for tests that wait.
+# One thread each, for threads that wait for each other keep the cores busy.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --cov --cov-report= $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report= $(ARGS)
 	$(BIN)/python -m coverage report --fail-under=95
 
 chaos: $(STAMP)
