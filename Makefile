@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?=
 
-.PHONY: demo test chaos soak lint bench clean schemas reference install
+.PHONY: demo test slow chaos soak lint bench clean schemas reference install
 .DEFAULT_GOAL := test
 
 install: $(STAMP)
@@ -27,6 +27,9 @@ demo: $(STAMP)
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report= $(ARGS)
 	$(BIN)/python -m coverage report --fail-under=95
+
+slow: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m slow $(ARGS)
 
 chaos: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m chaos tests/chaos $(ARGS)

@@ -20,6 +20,25 @@ SROIE = Path(__file__).parent.parent.parent / "shared" / "data" / "sroie" / "tra
 _LONGEST = ("tests/e2e/", "tests/chaos/", "tests/integration/cli/")
 
 
+# Minutes of processes that import torch again and again; `make slow` runs them.
+_SLOW = (
+    "tests/e2e/test_exact_resume.py",
+    "tests/integration/cli/test_cli_dlq.py",
+    "tests/integration/workers/test_workers_bad_input.py",
+    "tests/unit/coreml/test_coreml_publish.py",
+    "tests/unit/coreml/test_coreml_reproducible.py",
+    "tests/unit/inference/test_inference_clients.py",
+    "tests/unit/training/test_training_child.py",
+    "tests/unit/training/test_training_ladder.py",
+)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the files that `make test` leaves out."""
+    if item.nodeid.startswith(_SLOW):
+        item.add_marker("slow")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest files; within these and the others, the order stays as it was drawn."""
