@@ -91,12 +91,12 @@ async def test_a_long_job_whose_new_message_cannot_be_sent_keeps_its_lease_until
 async def test_a_child_that_says_nothing_is_ended_and_the_attempt_counted(
     stack: LocalStack, tmp_path: Path
 ) -> None:
-    async with training_bench(stack, tmp_path, stall_seconds=0.5) as bench:
+    async with training_bench(stack, tmp_path, stall_seconds=3) as bench:
         await bench.send(body("stubborn"))
-        await asyncio.wait_for(bench.work_once(), 10)
+        await asyncio.wait_for(bench.work_once(), 30)
         [failure] = (await lease_of(bench)).failures
         assert failure["error_class"] == "stalled"
-        assert "nothing for 0.5 seconds; it was" in failure["message"]
+        assert "nothing for 3 seconds; it was training" in failure["message"]
         assert await bench.depth() == (1, 0)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -42,11 +44,25 @@ def test_a_stage_that_says_nothing_is_reported_while_it_computes(heard: Heard) -
     assert "at work for" in heard.lines[-1].message
 
 
-def test_a_stage_that_is_locked_up_falls_silent(heard: Heard) -> None:
-    lock = threading.Lock()
-    with lock, Pulse(heard, interval_seconds=0, look_seconds=0.05).working("encoding"):
-        assert not lock.acquire(timeout=0.5)
-    assert [line.message for line in heard.lines] == [""]
+_LOCKED_UP = """
+import threading
+from receipt_layoutlm.child import Reporter
+from receipt_layoutlm.progress import Pulse
+
+class Heard(Reporter):
+    def send(self, report):
+        print(report.stage, report.message)
+
+lock = threading.Lock()
+with lock, Pulse(Heard(None), interval_seconds=0, look_seconds=3).working("encoding"):
+    lock.acquire(timeout=3.5)
+"""
+
+
+def test_a_stage_that_is_locked_up_falls_silent() -> None:
+    """Looked at as seldom as looking is nothing beside waiting, and where nothing else computes."""
+    heard = subprocess.run([sys.executable, "-c", _LOCKED_UP], capture_output=True, text=True, check=True)
+    assert heard.stdout.split() == ["encoding"]
 
 
 def test_the_watching_ends_with_the_stage(heard: Heard) -> None:
