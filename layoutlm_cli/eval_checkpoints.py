@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from receipt_layoutlm.evaluation.epochs_file import EpochScores, EpochsFile
+    from receipt_layoutlm.storage import Storage
     from workers.settings import Settings
 
 
@@ -25,30 +26,14 @@ def eval_checkpoints(
     ] = None,
 ) -> None:
     """Score every checkpoint of a run on its validation receipts, and write epochs.json beside them."""
-    from layoutlm_cli.console import errors  # noqa: PLC0415
-    from receipt_layoutlm.evaluation.checkpoints import (  # noqa: PLC0415
-        evaluate_checkpoints,
-        list_checkpoints,
-    )
-    from receipt_layoutlm.evaluation.epochs_file import EPOCHS_JSON, describe_epochs  # noqa: PLC0415
-    from receipt_layoutlm.evaluation.frozen import find_frozen  # noqa: PLC0415
-    from receipt_layoutlm.evaluation.record import read_run_record  # noqa: PLC0415
+    from receipt_layoutlm.evaluation.epochs_file import EPOCHS_JSON  # noqa: PLC0415
     from receipt_layoutlm.storage import Storage  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
     settings = Settings.from_environ()
     storage = Storage(settings.allowed_buckets)
     root = find_run(settings, job)
-    record = read_run_record(storage, root)
-    chosen = list_checkpoints(storage, root, checkpoint or ())
-    frozen = find_frozen(storage, lambda: open_table(settings), record)
-    with errors.status("evaluating") as status:
-
-        def show(name: str, done: int, in_all: int) -> None:
-            status.update(f"{name}: {done} of {in_all} batches")
-
-        epochs = list(evaluate_checkpoints(storage, chosen, record, frozen, show))
-    document = describe_epochs(record, root, epochs, frozen.hash, frozen.keys)
+    document = _evaluate(settings, storage, root, checkpoint or ())
     text = document.model_dump_json(indent=2)
     if not checkpoint:
         storage.write(f"{root}{EPOCHS_JSON}", text.encode())
@@ -60,6 +45,28 @@ def eval_checkpoints(
     _show(document)
     if not checkpoint:
         typer.echo(f"wrote {root}{EPOCHS_JSON}")
+
+
+def _evaluate(settings: Settings, storage: Storage, root: str, names: Sequence[str]) -> EpochsFile:
+    from layoutlm_cli.console import errors  # noqa: PLC0415
+    from receipt_layoutlm.evaluation.checkpoints import (  # noqa: PLC0415
+        evaluate_checkpoints,
+        list_checkpoints,
+    )
+    from receipt_layoutlm.evaluation.epochs_file import describe_epochs  # noqa: PLC0415
+    from receipt_layoutlm.evaluation.frozen import find_frozen  # noqa: PLC0415
+    from receipt_layoutlm.evaluation.record import read_run_record  # noqa: PLC0415
+
+    record = read_run_record(storage, root)
+    chosen = list_checkpoints(storage, root, names)
+    frozen = find_frozen(storage, lambda: open_table(settings), record)
+    with errors.status("evaluating") as status:
+
+        def show(name: str, done: int, in_all: int) -> None:
+            status.update(f"{name}: {done} of {in_all} batches")
+
+        epochs = list(evaluate_checkpoints(storage, chosen, record, frozen, show))
+    return describe_epochs(record, root, epochs, frozen.hash, frozen.keys)
 
 
 def find_run(settings: Settings, job: str) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from receipt_layoutlm.coreml.manifest import BundleForm
 
 
 def export_coreml(  # noqa: PLR0913, PLR0917 - each is one option of the command
@@ -25,40 +28,52 @@ def export_coreml(  # noqa: PLR0913, PLR0917 - each is one option of the command
     ] = False,
 ) -> None:
     """Convert a checkpoint to a CoreML bundle here and now; it has to pass every gate."""
-    from layoutlm_cli.bundle import show_gates  # noqa: PLC0415
-    from layoutlm_cli.console import errors, size  # noqa: PLC0415
     from messages.quantize import parse_quantize  # noqa: PLC0415
     from messages.shapes import parse_shapes  # noqa: PLC0415
 
     started = time.monotonic()
-    chosen, form = parse_shapes(shapes), parse_quantize(quantize)
+    weights, lengths = parse_quantize(quantize), parse_shapes(shapes)
     from receipt_layoutlm.coreml.archive import zip_bundle  # noqa: PLC0415
-    from receipt_layoutlm.coreml.bundle import VERIFICATION, read_verification  # noqa: PLC0415
     from receipt_layoutlm.coreml.export import export_local  # noqa: PLC0415
-    from receipt_layoutlm.coreml.interface import target_of  # noqa: PLC0415
-    from receipt_layoutlm.coreml.manifest import BundleForm, known_issues  # noqa: PLC0415
-    from receipt_layoutlm.coreml.stages import peak_memory_bytes  # noqa: PLC0415
+    from receipt_layoutlm.coreml.manifest import BundleForm  # noqa: PLC0415
     from receipt_layoutlm.coreml.validation_receipts import find_validation_by_hand  # noqa: PLC0415
     from receipt_layoutlm.storage import Storage  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
-    target = target_of(chosen)
-    errors.print(f"The bundle will need iOS {target.ios} or macOS {target.macos}.")
-    for issue in known_issues(BundleForm(form, chosen)):
-        errors.print(f"{quantize} is experimental: {issue.title} <{issue.url}>", markup=False)
+    _say_what_it_needs(BundleForm(weights, lengths))
     settings = Settings.from_environ()
     storage = Storage(settings.allowed_buckets)
     made = export_local(
         checkpoint,
         out,
-        form,
-        shapes=chosen,
+        weights,
+        shapes=lengths,
         run_name=run_name,
         validation=find_validation_by_hand(storage, checkpoint, settings.table_name),
         storage=storage,
     )
     if archive:
         zip_bundle(made, made.with_name(f"{made.name}.zip"))
+    _show(made, started)
+
+
+def _say_what_it_needs(form: BundleForm) -> None:
+    from layoutlm_cli.console import errors  # noqa: PLC0415
+    from receipt_layoutlm.coreml.interface import target_of  # noqa: PLC0415
+    from receipt_layoutlm.coreml.manifest import known_issues  # noqa: PLC0415
+
+    target = target_of(form.shapes)
+    errors.print(f"The bundle will need iOS {target.ios} or macOS {target.macos}.")
+    for issue in known_issues(form):
+        errors.print(f"{form.quantize} is experimental: {issue.title} <{issue.url}>", markup=False)
+
+
+def _show(made: Path, started: float) -> None:
+    from layoutlm_cli.bundle import show_gates  # noqa: PLC0415
+    from layoutlm_cli.console import size  # noqa: PLC0415
+    from receipt_layoutlm.coreml.bundle import VERIFICATION, read_verification  # noqa: PLC0415
+    from receipt_layoutlm.coreml.stages import peak_memory_bytes  # noqa: PLC0415
+
     for path in sorted(path for path in made.rglob("*") if path.is_file()):
         typer.echo(f"{path.relative_to(made)}  {size(path.stat().st_size)}")
     show_gates(read_verification(made / VERIFICATION).gates)

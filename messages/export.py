@@ -10,8 +10,6 @@ from messages.fields import JobName, Message, S3Prefix, Uuid, unit
 from messages.quantize import Quantize
 from messages.shapes import RANGE, ShapesText
 
-ExportStatus = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED"]
-
 
 class ExportJob(Message):
     """A request to turn one checkpoint into a CoreML bundle."""

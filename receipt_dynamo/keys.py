@@ -21,6 +21,11 @@ class KeyTemplate:
         self.text = text
         self.fields = tuple(field for _, field, _, _ in Formatter().parse(text) if field)
 
+    @property
+    def lead(self) -> str:
+        """What stands before the first field."""
+        return self.text.partition("{")[0]
+
     def build(self, **fields: Any) -> str:
         """Return the key of these fields."""
         return self.text.format_map(fields)

@@ -55,11 +55,6 @@ def read_value(attribute: str, value: AttributeValue) -> Any:
     return reader(attribute, content)
 
 
-def write_item(attributes: Mapping[str, Any]) -> Item:
-    """Return named Python values as an item in DynamoDB JSON."""
-    return {name: write_value(name, value) for name, value in attributes.items()}
-
-
 def _map_key(attribute: str, key: object) -> str:
     if isinstance(key, str):
         return key

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from receipt_dynamo import Receipt as ReceiptRecord
 from receipt_dynamo import ReceiptWord, ReceiptWordLabel
+from receipt_dynamo.keys import IMAGE_PK
 from receipt_dynamo.operations.receipts import gather_receipts
 from receipt_dynamo.values import Item
 from receipt_layoutlm.data.build import LoadStatistics, build_receipt
@@ -29,7 +30,6 @@ log = logging.getLogger(__name__)
 
 THREADS = 4
 _NEEDED = frozenset({ReceiptRecord.TYPE, ReceiptWord.TYPE, ReceiptWordLabel.TYPE})
-_IMAGE = "IMAGE#"
 
 
 def load_export(
@@ -86,7 +86,7 @@ def _is_needed(item: Item, images: Collection[str] | None) -> bool:
 
 
 def _image_of(item: Item) -> str:
-    return str(item["PK"].get("S", "")).removeprefix(_IMAGE)
+    return str(item["PK"].get("S", "")).removeprefix(IMAGE_PK.lead)
 
 
 def _check_distinct(image: str, items: list[Item]) -> None:
@@ -94,5 +94,6 @@ def _check_distinct(image: str, items: list[Item]) -> None:
     for item in items:
         key = item["SK"]["S"]
         if key in found:
-            raise DataError(f"The export has the item {_IMAGE}{image} / {key} twice. Export the table again.")
+            place = f"{IMAGE_PK.build(image_id=image)} / {key}"
+            raise DataError(f"The export has the item {place} twice. Export the table again.")
         found.add(key)

@@ -126,17 +126,7 @@ def render_report(
             ),
         ),
     ]
-    for name, found in groups.items():
-        parts += [
-            f"## By {name.replace('_', ' ')}",
-            _table(
-                ("group", "receipts", "words", "entities", "F1", "F1, BIO allowed"),
-                (
-                    (one.name, one.receipts, one.words, one.entities, one.f1, one.f1_constrained)
-                    for one in found[:_GROUPS_SHOWN]
-                ),
-            ),
-        ]
+    parts += [_describe_groups(name, found) for name, found in groups.items()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -158,6 +148,15 @@ def _describe(summary: Summary) -> str:
     if not subject.comparability.metrics_comparable:
         lines.append(f"**Cannot be compared with other runs.** {subject.comparability.comparability_reason}")
     return "\n\n".join(lines)
+
+
+def _describe_groups(name: str, groups: Sequence[GroupScores]) -> str:
+    rows = (
+        (one.name, one.receipts, one.words, one.entities, one.f1, one.f1_constrained)
+        for one in groups[:_GROUPS_SHOWN]
+    )
+    columns = ("group", "receipts", "words", "entities", "F1", "F1, BIO allowed")
+    return f"## By {name.replace('_', ' ')}\n\n{_table(columns, rows)}"
 
 
 def _describe_finding(finding: Finding) -> str:

@@ -6,7 +6,7 @@ import gc
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from messages.quantize import Quantize
@@ -58,15 +58,9 @@ def verify_package(  # noqa: PLR0913 - what is held against what, and how
         BundleError: a gate fails, with its name, number, limit and operation.
     """
 
-    @contextmanager
-    def gate(name: GateName) -> Iterator[None]:
+    def gate(name: GateName) -> AbstractContextManager[None]:
         on_gate(name)
-        started = time.monotonic()
-        try:
-            yield
-        except BundleError as error:
-            raise BundleError(f"The gate {name} refuses the package: {error}") from error
-        log.info("gate %s took %.1f s", name, time.monotonic() - started)
+        return _named(name)
 
     validation = receipts if isinstance(receipts, Validation) else Validation(receipts, len(receipts))
     model = checkpoint.model
@@ -98,3 +92,14 @@ def verify_package(  # noqa: PLR0913 - what is held against what, and how
     found = (static, weights, structure, arithmetic, quality, headroom)
     gates = tuple(sorted(found, key=lambda one: GATES.index(one.name)))
     return Verification(quantize=quantize, shapes=shapes, gates=gates)
+
+
+@contextmanager
+def _named(gate: GateName) -> Iterator[None]:
+    """Tell which gate a fault in this block is of."""
+    started = time.monotonic()
+    try:
+        yield
+    except BundleError as error:
+        raise BundleError(f"The gate {gate} refuses the package: {error}") from error
+    log.info("gate %s took %.1f s", gate, time.monotonic() - started)

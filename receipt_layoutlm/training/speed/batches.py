@@ -56,12 +56,6 @@ class LengthBatches(Sampler[list[int]]):
         return _cut_by_windows(order, self._lengths, self._windows)
 
 
-def padding_share(batches: Sequence[Sequence[int]], lengths: Sequence[int]) -> float:
-    """The share of all tokens that are padding, each batch padded to its longest, a multiple of 8."""
-    total = sum(len(batch) * padded_length(max(lengths[index] for index in batch)) for batch in batches)
-    return 1 - sum(lengths[index] for batch in batches for index in batch) / total
-
-
 def _cut_by_windows(order: Sequence[int], lengths: Sequence[int], windows: int) -> list[list[int]]:
     bucket = windows * _BUCKET_BATCHES
     batches: list[list[int]] = []

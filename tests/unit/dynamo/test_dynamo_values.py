@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receipt_dynamo.errors import InvalidValue
-from receipt_dynamo.values import read_value, write_item, write_value
+from receipt_dynamo.values import read_value, write_value
 
 NUMBERS = st.integers(-(10**37), 10**37) | st.floats(-1e15, 1e15).filter(
     lambda number: number == 0 or abs(number) > 1e-100
@@ -33,7 +33,7 @@ def test_a_truth_value_is_not_mistaken_for_a_number(value: bool) -> None:
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf"), Decimal("NaN")])
 def test_a_number_without_a_form_is_refused_with_its_path(number: float | Decimal) -> None:
     with pytest.raises(InvalidValue, match=r"metrics\.eval_loss\[1\] is .*cannot hold"):
-        write_item({"metrics": {"eval_loss": [1, number]}})
+        write_value("metrics", {"eval_loss": [1, number]})
 
 
 @pytest.mark.parametrize("number", [10**38 + 1, 1e126, 1e-131, Decimal("0." + "1" * 39)])

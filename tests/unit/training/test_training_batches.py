@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain
 
 import pytest
@@ -11,11 +12,17 @@ from hypothesis import strategies as st
 
 from receipt_layoutlm.data.examples import Example, padded_length
 from receipt_layoutlm.data.importers.sroie import read_sroie
-from receipt_layoutlm.training.speed.batches import LengthBatches, padding_share
+from receipt_layoutlm.training.speed.batches import LengthBatches
 from receipt_layoutlm.training.speed.collate import BLOCKS, PAGES, TrainingCollator, cut_batch
 from tests.conftest import SROIE
 
 LENGTHS = st.lists(st.integers(3, 512), min_size=1, max_size=200)
+
+
+def padding_share(batches: Sequence[Sequence[int]], lengths: Sequence[int]) -> float:
+    """The share of all tokens that are padding, each batch padded to its longest, a multiple of 8."""
+    total = sum(len(batch) * padded_length(max(lengths[index] for index in batch)) for batch in batches)
+    return 1 - sum(lengths[index] for batch in batches for index in batch) / total
 
 
 def batches(
