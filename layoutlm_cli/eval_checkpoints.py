@@ -87,10 +87,9 @@ def open_table(settings: Settings) -> Any:
 async def _find_root(settings: Settings, name: str) -> str:
     from receipt_layoutlm.errors import ConfigurationError  # noqa: PLC0415
     from workers.aws import open_aws  # noqa: PLC0415
-    from workers.find import find_job  # noqa: PLC0415
 
     async with open_aws(settings) as aws:
-        job = await find_job(aws.table, name, prefer_succeeded=True)
+        job = await aws.table.find_job(name, prefer_succeeded=True)
     if not job.storage:
         raise ConfigurationError(
             f"Job {job.name} ({job.status}) does not say where its run lies. Name the s3:// folder instead."

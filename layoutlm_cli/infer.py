@@ -97,10 +97,9 @@ def _find_model(model: Model, settings: Settings) -> tuple[Literal["checkpoint",
 async def _best_checkpoint(settings: Settings, name: str) -> str:
     from receipt_layoutlm.errors import ConfigurationError  # noqa: PLC0415
     from workers.aws import open_aws  # noqa: PLC0415
-    from workers.find import find_job  # noqa: PLC0415
 
     async with open_aws(settings) as aws:
-        job = await find_job(aws.table, name, prefer_succeeded=True)
+        job = await aws.table.find_job(name, prefer_succeeded=True)
     best = job.results.get("best_checkpoint_s3_path")
     if not isinstance(best, str):
         raise ConfigurationError(

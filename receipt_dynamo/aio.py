@@ -25,7 +25,7 @@ from receipt_dynamo.entities import (
     ReceiptWordLabel,
 )
 from receipt_dynamo.errors import DynamoError
-from receipt_dynamo.operations import jobs, leases, receipts
+from receipt_dynamo.operations import jobs, leases, receipts, runs
 from receipt_dynamo.operations.records import adding, adding_many, deleting, updating
 from receipt_dynamo.steps import Pause, Request, Response, Steps
 
@@ -115,6 +115,11 @@ class AsyncDynamoClient:
     get_metrics_by_name = _awaited(jobs.get_metrics_by_name)
     get_metrics_by_name_across_jobs = _awaited(jobs.get_metrics_by_name_across_jobs)
     list_job_logs = _awaited(jobs.list_job_logs)
+    find_job = _awaited(runs.find_job)
+    list_newest_jobs = _awaited(runs.list_newest_jobs)
+    list_job_statuses = _awaited(runs.list_job_statuses)
+    list_job_checkpoints = _awaited(runs.list_job_checkpoints)
+    list_last_job_logs = _awaited(runs.list_last_job_logs)
     get_coreml_export_job = _awaited(jobs.get_coreml_export_job)
     get_coreml_export_jobs_for_job = _awaited(jobs.get_coreml_export_jobs_for_job)
     get_coreml_export_jobs_by_status = _awaited(jobs.get_coreml_export_jobs_by_status)

@@ -29,7 +29,7 @@ from receipt_dynamo.entities import (
     ReceiptWordLabel,
 )
 from receipt_dynamo.errors import DynamoError
-from receipt_dynamo.operations import jobs, leases, receipts
+from receipt_dynamo.operations import jobs, leases, receipts, runs
 from receipt_dynamo.operations.records import adding, adding_many, deleting, updating
 from receipt_dynamo.session import new_session
 from receipt_dynamo.steps import Pause, Request, Response, Steps
@@ -138,6 +138,11 @@ class DynamoClient:
     get_metrics_by_name = _threaded(jobs.get_metrics_by_name)
     get_metrics_by_name_across_jobs = _threaded(jobs.get_metrics_by_name_across_jobs)
     list_job_logs = _threaded(jobs.list_job_logs)
+    find_job = _threaded(runs.find_job)
+    list_newest_jobs = _threaded(runs.list_newest_jobs)
+    list_job_statuses = _threaded(runs.list_job_statuses)
+    list_job_checkpoints = _threaded(runs.list_job_checkpoints)
+    list_last_job_logs = _threaded(runs.list_last_job_logs)
     get_coreml_export_job = _threaded(jobs.get_coreml_export_job)
     get_coreml_export_jobs_for_job = _threaded(jobs.get_coreml_export_jobs_for_job)
     get_coreml_export_jobs_by_status = _threaded(jobs.get_coreml_export_jobs_by_status)

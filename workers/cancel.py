@@ -9,7 +9,6 @@ from receipt_dynamo.entities.fields import LeaseKind
 from receipt_dynamo.errors import ConditionFailed, NotFound
 from receipt_dynamo.times import now
 from workers.aws import open_aws
-from workers.find import find_job
 from workers.settings import Settings
 
 _ENDED = {"succeeded", "failed", "cancelled"}
@@ -51,7 +50,7 @@ async def find_cancellable(table: AsyncDynamoClient, named: str) -> Cancellable:
         NotFound: there is neither.
     """
     try:
-        job = await find_job(table, named)
+        job = await table.find_job(named)
     except NotFound:
         pass
     else:

@@ -19,7 +19,6 @@ from receipt_dynamo.entities import CoreMLExport, Job, JobLease
 from receipt_dynamo.errors import AlreadyExists, NotFound
 from receipt_dynamo.times import now
 from workers.exporting import export_record
-from workers.find import find_job
 from workers.outcome import Ending
 from workers.queue import Received, send
 from workers.settings import Settings
@@ -182,7 +181,7 @@ class Exporting:
     async def _training_of(self, job: ExportJob) -> Job:
         """Find the training by id or, as older senders write it, by name."""
         try:
-            return await find_job(self._table, job.job_id, prefer_succeeded=True)
+            return await self._table.find_job(job.job_id, prefer_succeeded=True)
         except NotFound as error:
             raise Refused(ErrorClass.CONFIGURATION, f"{error} Mend job_id and send again.") from error
 

@@ -11,6 +11,7 @@ import structlog
 
 from receipt_dynamo.aio import AsyncDynamoClient
 from receipt_dynamo.entities import JobLease
+from receipt_dynamo.entities.fields import LeaseProgress
 from receipt_dynamo.errors import DynamoError, LeaseRefused
 from workers.errors import QueueError, WorkerError
 from workers.health import Health
@@ -38,6 +39,7 @@ class Lease:
         message: that message.
         settings: lengths of lease and message.
         health: told of each renewal.
+        progress: where the work is; each renewal takes it along.
         beats: told the steady second until which the job stays ours, after each renewal; a child listens.
         lost: set when the job is someone else's, or may be. Then the child has to end; nothing is written.
         cancelled: set when a renewal brought word that the job shall be cancelled.
@@ -51,6 +53,7 @@ class Lease:
     message: Received
     settings: Settings
     health: Health
+    progress: LeaseProgress | None = None
     beats: Callable[[float], None] = field(default=lambda _: None)
     lost: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -128,7 +131,7 @@ class Lease:
         try:
             async with asyncio.timeout(self._safe_until - asked_at):
                 end = self.table.clock.text(self.settings.lease_seconds)
-                renewed = await self.table.renew_lease(self.record, expires_at=end)
+                renewed = await self.table.renew_lease(self.record, expires_at=end, progress=self.progress)
         except LeaseRefused:
             if not self._settled:  # settled while the request was under way
                 self._lose("another worker has taken it")

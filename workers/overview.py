@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from receipt_dynamo.entities import CoreMLExport, Job, JobLease
 from workers.aws import open_aws
-from workers.find import find_job
 from workers.settings import Settings
 
 
@@ -28,7 +27,7 @@ async def job_overview(settings: Settings, job: str) -> Overview:
         NotFound: there is no such job.
     """
     async with open_aws(settings) as aws:
-        record = await find_job(aws.table, job)
+        record = await aws.table.find_job(job)
         lease = await aws.table.get_lease(record.job_id, kind="train")
         exports = (await aws.table.get_coreml_export_jobs_for_job(record.job_id)).items
         history = (await aws.table.list_job_metrics(record.job_id)).items

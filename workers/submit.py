@@ -16,7 +16,6 @@ from receipt_dynamo.errors import AlreadyExists
 from workers.aws import open_aws
 from workers.errors import SettingsError
 from workers.exporting import queue_export
-from workers.find import find_job
 from workers.queue import send
 from workers.settings import Settings
 from workers.sweep import register
@@ -53,7 +52,7 @@ async def submit_export(  # noqa: PLR0913 - each is one field of the request
     """Make an export's record and send its message; returns what was sent."""
     settings.require("table_name", "bucket", "export_job_queue_url")
     async with open_aws(settings) as aws:
-        training = await find_job(aws.table, job, prefer_succeeded=True)
+        training = await aws.table.find_job(job, prefer_succeeded=True)
         body = {
             "job_id": training.job_id,
             "model_s3_uri": model_s3_uri or _best_checkpoint(training),

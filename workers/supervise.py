@@ -9,6 +9,7 @@ from dataclasses import replace
 import structlog
 
 from messages.child import ChildExit, ErrorClass, Exported, Failure, Progress, Report, Trained
+from receipt_dynamo.entities.fields import LeaseProgress
 from workers.child import Child, ChildSpec
 from workers.health import Health
 from workers.lease import Lease
@@ -18,20 +19,23 @@ from workers.stop import Stop
 from workers.verdict import Verdict, judge_exit
 
 CANCEL_GRACE_SECONDS = 2
+MESSAGE_CHARS = 500
+"""Of a line of progress in the lease, which others pay to read."""
 _CANCELLED = Verdict(Ending.CANCELLED, message="Cancelled on request.")
 
 log = structlog.get_logger(__name__)
 
 
 class Watcher:
-    """Keeps the last word of a child and passes its signs of life to log and health."""
+    """Keeps the last word of a child and passes its signs of life to log, health and lease."""
 
-    def __init__(self, health: Health, steady: Callable[[], float]) -> None:
+    def __init__(self, health: Health, lease: Lease) -> None:
         self.last: Trained | Exported | Failure | None = None
         self.stage = "starting"
-        self.spoke_at = steady()
+        self._lease = lease
+        self._steady = lease.table.clock.steady
+        self.spoke_at = self._steady()
         self._health = health
-        self._steady = steady
 
     def __call__(self, report: Report) -> None:
         """Take one report."""
@@ -39,10 +43,23 @@ class Watcher:
         self._health.child_spoke()
         if isinstance(report, Progress):
             self.stage = report.stage
+            self._lease.progress = self._where(report)
             fields = report.model_dump(exclude={"type", "metrics", "message"}, exclude_none=True)
             log.info(report.message or "progress", **fields, **report.metrics)
         else:
             self.last = report
+
+    def _where(self, report: Progress) -> LeaseProgress:
+        return LeaseProgress(
+            attempt=self._lease.attempt,
+            at=self._lease.table.clock.text(),
+            stage=report.stage,
+            message=report.message[:MESSAGE_CHARS],
+            epoch=report.epoch,
+            step=report.step,
+            total_steps=report.total_steps,
+            metrics=report.metrics,
+        )
 
     async def wait_for_stall(self, seconds: float) -> None:
         """Return once the child has said nothing for so long."""
@@ -67,7 +84,7 @@ async def supervise(
         start_child: starts the process.
     """
     steady = lease.table.clock.steady
-    watcher = Watcher(health, steady)
+    watcher = Watcher(health, lease)
     started, memory_kills = steady(), count_memory_kills()
     child = await start_child(spec, watcher)
     log.info("child started", pid=child.pid, module=spec.module)

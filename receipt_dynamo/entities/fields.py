@@ -58,6 +58,19 @@ class BoundingBox(TypedDict):
     height: float
 
 
+class LeaseProgress(TypedDict):
+    """Where the work of an attempt was at a time; what does not apply to its stage is None."""
+
+    attempt: int
+    at: str
+    stage: str
+    message: str
+    epoch: float | None
+    step: int | None
+    total_steps: int | None
+    metrics: dict[str, float]
+
+
 class LeaseFailure(TypedDict):
     """One counted attempt that failed."""
 

@@ -12,6 +12,7 @@ from receipt_dynamo.entities.fields import (
     LeaseFailure,
     LeaseKind,
     LeaseOutcome,
+    LeaseProgress,
     LeaseState,
     Timestamp,
     Uuid,
@@ -28,13 +29,14 @@ class JobLease(Record):
     one it is the moment by which somebody has to have taken it, or its message counts as lost. `claim_id` is
     unique to one claim, and stays after a release so that a repeated release knows itself. `body` is the
     request, to put the job back on its queue, which a job started `by_hand` does not have. `decision` holds
-    everything needed to complete a decided job.
+    everything needed to complete a decided job. `progress` is where the work was at the last renewal, of the
+    attempt that it names.
     """
 
     TYPE: ClassVar[str] = "JOB_LEASE"
     KEY_ONLY: ClassVar[frozenset[str]] = frozenset({"owner_id"})
     # The writes that give these do so only once: `if_not_exists` would take a NULL for the value to keep.
-    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"cancel_requested_at", "body"})
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"cancel_requested_at", "body", "progress"})
 
     kind: LeaseKind
     owner_id: Uuid
@@ -51,6 +53,7 @@ class JobLease(Record):
     decision: dict[str, Any] | None = None
     decided_at: Timestamp | None = None
     by_hand: bool = False
+    progress: LeaseProgress | None = None
 
     @property
     def owner_type(self) -> str:

@@ -10,7 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from receipt_dynamo.entities import JobLease, RunName
-from receipt_dynamo.entities.fields import LeaseFailure, LeaseKind, LeaseOutcome, LeaseState
+from receipt_dynamo.entities.fields import (
+    LeaseFailure,
+    LeaseKind,
+    LeaseOutcome,
+    LeaseProgress,
+    LeaseState,
+)
 from receipt_dynamo.errors import ConditionFailed, LeaseRefused
 from receipt_dynamo.operations.paging import read_all
 from receipt_dynamo.requests import leases
@@ -69,12 +75,16 @@ def offer_lease(table: str, owner_id: str, *, kind: LeaseKind, body: str, due_at
     return True
 
 
-def renew_lease(table: str, lease: JobLease, *, expires_at: str) -> Steps[JobLease]:
+def renew_lease(
+    table: str, lease: JobLease, *, expires_at: str, progress: LeaseProgress | None = None
+) -> Steps[JobLease]:
     """Hold a lease until `expires_at`; look at `cancel_requested_at` of what returns.
 
-    Raises `LeaseRefused` if the job is no longer ours: stop the work, write and delete nothing.
+    `progress` is where the work is, for whoever watches; None leaves what stands there. Raises
+    `LeaseRefused` if the job is no longer ours: stop the work, write and delete nothing.
     """
-    return _change("renewed", lease, leases.renew_lease(table, lease, expires_at=expires_at), None)
+    request = leases.renew_lease(table, lease, expires_at=expires_at, progress=progress)
+    return _change("renewed", lease, request, None)
 
 
 def release_lease(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from receipt_dynamo.entities.fields import LeaseFailure, LeaseKind, LeaseOutcome, LeaseState
+from receipt_dynamo.entities.fields import LeaseFailure, LeaseKind, LeaseOutcome, LeaseProgress, LeaseState
 from receipt_dynamo.entities.job_lease import JobLease
 from receipt_dynamo.entities.run_name import RunName
 from receipt_dynamo.keys import LEASE_SK, LEASE_STATE, lease_pk
@@ -92,15 +92,16 @@ def offer_lease(table: str, owner_id: str, *, kind: LeaseKind, body: str, due_at
     )
 
 
-def renew_lease(table: str, lease: JobLease, *, expires_at: str) -> Request:
+def renew_lease(
+    table: str, lease: JobLease, *, expires_at: str, progress: LeaseProgress | None = None
+) -> Request:
     """Move the end of a lease that is still ours; the answer shows whether a cancel was requested."""
-    return update_item(
-        table,
-        lease.key(),
-        update="SET #expires_at = :expires_at, #GSI1SK = :expires_at",
-        condition=_HELD_BY_US,
-        values=values_of({"expires_at": expires_at, **_ours(lease)}),
-    )
+    update = "SET #expires_at = :expires_at, #GSI1SK = :expires_at"
+    values = {"expires_at": expires_at, **_ours(lease)}
+    if progress is not None:
+        update += ", #progress = :progress"
+        values["progress"] = progress
+    return update_item(table, lease.key(), update=update, condition=_HELD_BY_US, values=values_of(values))
 
 
 def release_lease(

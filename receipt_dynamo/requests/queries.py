@@ -23,12 +23,18 @@ def jobs_by_name(table: str, name: str) -> Request:
     )
 
 
-def jobs_by_status(table: str, status: str, *, newest_first: bool = False) -> Request:
-    """Find the jobs of one status; JOB_STATUS records of the partition sort elsewhere."""
+def jobs_by_status(
+    table: str, status: str, *, newest_first: bool = False, up_to: str | None = None
+) -> Request:
+    """Find the jobs of one status, up to a time of creation; the partition's JOB_STATUS sort elsewhere."""
     values = {"status": keys.JOB_STATUS.build(status=status), "created": keys.CREATED_PREFIX, "type": "JOB"}
+    within = "begins_with(#GSI1SK, :created)"
+    if up_to is not None:
+        values["end"] = f"{keys.CREATED_PREFIX}{up_to}"
+        within = "#GSI1SK BETWEEN :created AND :end"
     return query(
         table,
-        "#GSI1PK = :status AND begins_with(#GSI1SK, :created)",
+        f"#GSI1PK = :status AND {within}",
         values,
         index="GSI1",
         keep="#TYPE = :type",
@@ -44,9 +50,20 @@ def job_metrics(table: str, job_id: str, metric_name: str | None) -> Request:
     return in_partition(table, keys.JOB_PK.build(job_id=job_id), prefix)
 
 
-def job_logs(table: str, job_id: str) -> Request:
-    """Find a job's log, oldest first."""
-    return in_partition(table, keys.JOB_PK.build(job_id=job_id), keys.LOG_PREFIX)
+def job_logs(table: str, job_id: str, *, newest_first: bool = False) -> Request:
+    """Find a job's log, by time."""
+    partition = keys.JOB_PK.build(job_id=job_id)
+    return in_partition(table, partition, keys.LOG_PREFIX, newest_first=newest_first)
+
+
+def job_statuses(table: str, job_id: str) -> Request:
+    """Find the changes of a job's status, oldest first."""
+    return in_partition(table, keys.JOB_PK.build(job_id=job_id), keys.STATUS_PREFIX)
+
+
+def job_checkpoints(table: str, job_id: str) -> Request:
+    """Find the records of a job's checkpoints, oldest first."""
+    return in_partition(table, keys.JOB_PK.build(job_id=job_id), keys.CHECKPOINT_PREFIX)
 
 
 def metrics_by_name(table: str, metric_name: str) -> Request:
@@ -107,10 +124,18 @@ def count_of_type(table: str, record_type: str) -> Request:
     return Request(request.call, {**request.arguments, "Select": "COUNT"})
 
 
-def in_partition(table: str, partition: str, prefix: str, *, record_type: str | None = None) -> Request:
+def in_partition(
+    table: str,
+    partition: str,
+    prefix: str,
+    *,
+    record_type: str | None = None,
+    newest_first: bool = False,
+) -> Request:
     """Find what one partition holds under a prefix of its range key, optionally of one TYPE only."""
     values = {"partition": partition, "prefix": prefix}
     condition = "#PK = :partition AND begins_with(#SK, :prefix)"
     if record_type is None:
-        return query(table, condition, values)
-    return query(table, condition, {**values, "type": record_type}, keep="#TYPE = :type")
+        return query(table, condition, values, newest_first=newest_first)
+    kept = {**values, "type": record_type}
+    return query(table, condition, kept, keep="#TYPE = :type", newest_first=newest_first)

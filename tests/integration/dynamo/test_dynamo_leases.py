@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from receipt_dynamo.entities import JobLease, RunName
+from receipt_dynamo.entities.fields import LeaseProgress
 from receipt_dynamo.errors import LeaseRefused
 
 OWNER = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
@@ -73,6 +74,22 @@ def test_a_renewal_moves_the_end(dynamo: Any) -> None:
     assert renewed.expires_at == T2
     with pytest.raises(LeaseRefused):
         claim(dynamo, "b", T1, T2)
+
+
+def test_a_renewal_takes_along_where_the_work_is_and_one_without_leaves_it(dynamo: Any) -> None:
+    held = claim(dynamo)
+    progress = LeaseProgress(
+        attempt=1,
+        at=T0,
+        stage="training",
+        message="",
+        epoch=0.5,
+        step=7,
+        total_steps=14,
+        metrics={"eval_f1": 0.25},
+    )
+    dynamo.renew_lease(held, expires_at=T1, progress=progress)
+    assert dynamo.renew_lease(held, expires_at=T2).progress == progress
 
 
 def test_a_renewal_by_the_one_who_lost_the_lease_is_refused(dynamo: Any) -> None:

@@ -107,6 +107,21 @@ async def test_a_child_that_reports_now_and_then_is_left_to_work(stack: LocalSta
         assert (await bench.aws.table.get_job(JOB_ID)).status == "succeeded"
 
 
+async def test_a_renewal_writes_where_the_child_is(stack: LocalStack, tmp_path: Path) -> None:
+    async with training_bench(stack, tmp_path, lease_seconds=1.5) as bench:
+        await bench.send(body("chatty:2.5"))
+        working = asyncio.create_task(bench.work_once())
+        await asyncio.sleep(0.5)  # until it has claimed
+        async with asyncio.timeout(20):
+            while (await lease_of(bench)).progress is None:  # noqa: ASYNC110 - a table tells nobody
+                await asyncio.sleep(0.1)
+        lease = await lease_of(bench)
+        assert lease.progress is not None
+        assert (lease.progress["stage"], lease.progress["attempt"]) == ("training", 1)
+        assert lease.progress["at"] < lease.expires_at
+        await working
+
+
 async def test_a_queue_that_is_deleted_under_a_running_job_does_not_cost_the_lease(
     stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,18 @@ _box = st.fixed_dictionaries({"x": _share, "y": _share, "width": _share, "height
 _failure = st.fixed_dictionaries(
     {"attempt": _count, "error_class": _text, "message": _text, "at": _time, "worker": _text}
 )
+_progress = st.fixed_dictionaries(
+    {
+        "attempt": _count,
+        "at": _time,
+        "stage": _text,
+        "message": _text,
+        "epoch": st.none() | _share,
+        "step": st.none() | _count,
+        "total_steps": st.none() | _count,
+        "metrics": st.dictionaries(_text, _share, max_size=3),
+    }
+)
 
 # By the declared type's own spelling, so that a new type has to be added here.
 STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
@@ -58,6 +70,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "dict[str, Any]": _map,
     "dict[str, str]": st.dictionaries(_text, _text, max_size=3),
     "dict[str, float]": st.dictionaries(_text, _share, max_size=3),
+    "LeaseProgress": _progress,
     "list[LeaseFailure]": st.lists(_failure, max_size=2),
     "Annotated[float, Field(ge=0)]": _share,
     "Annotated[float, Field(ge=0, le=100)]": _share,

@@ -1,4 +1,4 @@
-"""Finding a job by what people type, and records that two writers make at once."""
+"""Records that two writers make at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from messages.train import TrainJob
 from receipt_dynamo.entities import Job, JobStatus
 from receipt_dynamo.errors import AlreadyExists, NotFound
 from receipt_dynamo.times import now
-from workers.find import find_job
 from workers.records import add_status, show_job
 from workers.settings import Settings
 from workers.train import job_record
@@ -26,14 +25,6 @@ class Table:
         self.job = job
         self.hidden = appears_late
         self.updates: list[tuple[str, int]] = []
-
-    async def get_job(self, job_id: str) -> Job:
-        if self.job.job_id != job_id:
-            raise NotFound(job_id)
-        return self.job
-
-    async def get_job_by_name(self, name: str) -> list[Job]:
-        return [self.job] if self.job.name == name else []
 
     async def update_job_status(self, job_id: str, status: str, *, attempt: int, **_: object) -> None:
         if self.hidden:
@@ -52,15 +43,6 @@ class Table:
 def job() -> Job:
     request = TrainJob.model_validate({"job_id": str(uuid.uuid4()), "job_name": str(uuid.uuid4())})
     return job_record(request, SETTINGS.runs / "x/", status="running")
-
-
-async def test_a_name_that_looks_like_an_id_is_found_as_a_name(job: Job) -> None:
-    table: Any = Table(job)
-    assert await find_job(table, job.job_id) == job
-    assert await find_job(table, job.name) == job
-    for nobody in ("nobody", str(uuid.uuid4())):
-        with pytest.raises(NotFound, match="layoutlm-cli jobs"):
-            await find_job(table, nobody)
 
 
 async def test_a_record_that_another_writer_makes_meanwhile_is_updated(job: Job) -> None:

@@ -1,0 +1,254 @@
+"""One run with all that its records say: evaluations, data set, attempts, checkpoints, exports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from messages.hyperparameters import Hyperparameters
+from receipt_dynamo import DynamoClient
+from receipt_dynamo.entities import Job
+from receipt_layoutlm.analysis.epochs import EpochFacts, epochs_of_metrics, read_epochs
+from receipt_layoutlm.analysis.runs import Fact, RunSummary
+from receipt_layoutlm.evaluation.record import RUN_JSON
+from receipt_layoutlm.storage import Storage
+
+LAST_LOGS = 20
+
+
+class StatusFacts(Fact):
+    """One change of a run's status: what happened when, on which worker, in which attempt."""
+
+    at: str
+    status: str
+    attempt: int | None = None
+    worker: str | None = None
+    message: str | None = None
+
+
+class FailureFacts(Fact):
+    """One attempt that failed."""
+
+    attempt: int
+    at: str
+    error_class: str
+    message: str
+    worker: str | None = None
+
+
+class CheckpointFacts(Fact):
+    """A checkpoint in S3; `is_best` is what it was when it was written."""
+
+    at: str
+    step: int
+    epoch: float
+    s3_uri: str
+    size_bytes: int
+    is_best: bool = False
+    attempt: int | None = None
+
+
+class ExportFacts(Fact):
+    """A CoreML export of the run."""
+
+    export_id: str
+    status: str
+    quantize: str | None = None
+    bundle_s3_uri: str | None = None
+    model_size_bytes: int | None = None
+    error_message: str | None = None
+    created_at: str
+
+
+class LogFacts(Fact):
+    """One line of the run's log."""
+
+    at: str
+    level: str
+    message: str
+
+
+class RunDetail(Fact):
+    """Everything about one run.
+
+    Attributes:
+        run: its summary.
+        config: hyperparameters as they were used: those of `run.json`, defaults included, else as asked for.
+        epochs: its evaluations, in their order.
+        dataset_counts: of receipts, samples and labels, as `run.json` has them.
+        data_config: source and hash of the data set, and how receipts became examples.
+        labels: what it learns.
+        label_merges: label to the labels that are learned as it.
+        num_val_receipts: how many receipts it was scored on; None where that is not recorded.
+        statuses, failures, checkpoints, exports: oldest first.
+        attempts: how many there were.
+    """
+
+    run: RunSummary
+    config: dict[str, Any]
+    epochs: tuple[EpochFacts, ...] = ()
+    dataset_counts: dict[str, Any] = Field(default_factory=dict)
+    data_config: dict[str, Any] = Field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    label_merges: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    num_val_receipts: int | None = None
+    statuses: tuple[StatusFacts, ...] = ()
+    failures: tuple[FailureFacts, ...] = ()
+    checkpoints: tuple[CheckpointFacts, ...] = ()
+    exports: tuple[ExportFacts, ...] = ()
+    attempts: int | None = None
+
+    @property
+    def best(self) -> EpochFacts | None:
+        """The evaluation that `best/` holds: the first with the best value of the run's checkpoint metric."""
+        ranked = [(rank, epoch) for epoch in self.epochs if (rank := rank_of(epoch, self.metric)) is not None]
+        return max(ranked, key=lambda one: one[0])[1] if ranked else None
+
+    @property
+    def metric(self) -> str:
+        """What its best checkpoint is best at."""
+        return str(self.option("checkpoint_metric"))
+
+    def option(self, name: str) -> Any:
+        """A hyperparameter as the run used it: where the record does not say, the default."""
+        if name in self.config:
+            return self.config[name]
+        return Hyperparameters.model_fields[name].get_default(call_default_factory=True)
+
+
+def rank_of(epoch: EpochFacts, metric: str) -> float | None:
+    """The value of a checkpoint metric, turned so that larger is better; None where it was not recorded."""
+    kind, _, names = metric.partition(":")
+    if names:
+        found = [epoch.per_label_metrics.get(name) for name in names.split(",")]
+        known = [scores.f1 for scores in found if scores is not None]
+        return sum(known) / len(found) if len(known) == len(found) else None
+    value = {
+        "f1": epoch.eval_f1,
+        "precision": epoch.eval_precision,
+        "recall": epoch.eval_recall,
+        "accuracy": epoch.token_accuracy,
+        "loss": None if epoch.eval_loss is None else -epoch.eval_loss,
+    }
+    return value.get(kind)
+
+
+def read_run(client: DynamoClient, storage: Storage, job: str) -> RunDetail:
+    """Read one run, by id or name.
+
+    Raises:
+        NotFound: there is no such job.
+        LayoutLMError: S3 cannot be read.
+    """
+    return describe_job(client, storage, client.find_job(job))
+
+
+def describe_job(client: DynamoClient, storage: Storage, job: Job) -> RunDetail:
+    """Read what belongs to a job: its `run.json`, or without it its metrics; about six requests."""
+    run = RunSummary.of(job)
+    record = _read_run_json(storage, run)
+    lease = client.get_lease(job.job_id, kind="train")
+    entries = record.get("epoch_metrics")
+    epochs = (
+        read_epochs(entry for entry in entries if isinstance(entry, Mapping))
+        if isinstance(entries, list)
+        else epochs_of_metrics(client.list_job_metrics(job.job_id).items)
+    )
+    return RunDetail(
+        run=run,
+        config={**run.config, **_mapping(record, "training_config")},
+        epochs=epochs,
+        dataset_counts=_mapping(record, "dataset_counts"),
+        data_config=_mapping(record, "data_config"),
+        labels=_labels(record, run, epochs),
+        label_merges=_mapping(record, "label_merges"),
+        num_val_receipts=_count_validation(record),
+        statuses=_statuses(client, job.job_id),
+        failures=tuple(FailureFacts.model_validate(one) for one in lease.failures) if lease else (),
+        checkpoints=_checkpoints(client, job.job_id),
+        exports=_exports(client, job.job_id),
+        attempts=lease.attempt if lease else job.attempt,
+    )
+
+
+def read_last_logs(client: DynamoClient, job_id: str, limit: int = LAST_LOGS) -> tuple[LogFacts, ...]:
+    """The last lines of a run's log, oldest first."""
+    return tuple(
+        LogFacts(at=line.timestamp, level=line.log_level, message=line.message)
+        for line in client.list_last_job_logs(job_id, limit)
+    )
+
+
+def _read_run_json(storage: Storage, run: RunSummary) -> dict[str, Any]:
+    if run.run_s3_uri is None:
+        return {}
+    body = storage.read(f"{run.run_s3_uri}{RUN_JSON}")
+    try:
+        record = json.loads(body or b"{}")
+    except ValueError:  # not ours, or cut off: the table still has the run
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _mapping(record: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = record.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _labels(record: Mapping[str, Any], run: RunSummary, epochs: Sequence[EpochFacts]) -> tuple[str, ...]:
+    named = record.get("resulting_labels")
+    if isinstance(named, list):
+        return tuple(map(str, named))
+    return run.labels or tuple(dict.fromkeys(name for epoch in epochs for name in epoch.per_label_metrics))
+
+
+def _count_validation(record: Mapping[str, Any]) -> int | None:
+    keys = _mapping(record, "split_metadata").get("val_receipt_keys")
+    return len(keys) if isinstance(keys, list) else None
+
+
+def _statuses(client: DynamoClient, job_id: str) -> tuple[StatusFacts, ...]:
+    return tuple(
+        StatusFacts(
+            at=one.updated_at,
+            status=one.status,
+            attempt=one.attempt,
+            worker=one.updated_by,
+            message=one.message,
+        )
+        for one in client.list_job_statuses(job_id)
+    )
+
+
+def _checkpoints(client: DynamoClient, job_id: str) -> tuple[CheckpointFacts, ...]:
+    return tuple(
+        CheckpointFacts(
+            at=one.timestamp,
+            step=one.step,
+            epoch=one.epoch,
+            s3_uri=f"s3://{one.s3_bucket}/{one.s3_key}",
+            size_bytes=one.size_bytes,
+            is_best=one.is_best,
+            attempt=one.attempt,
+        )
+        for one in client.list_job_checkpoints(job_id)
+    )
+
+
+def _exports(client: DynamoClient, job_id: str) -> tuple[ExportFacts, ...]:
+    found = client.get_coreml_export_jobs_for_job(job_id).items
+    return tuple(
+        ExportFacts(
+            export_id=one.export_id,
+            status=one.status,
+            quantize=one.quantize,
+            bundle_s3_uri=one.bundle_s3_uri,
+            model_size_bytes=one.model_size_bytes,
+            error_message=one.error_message,
+            created_at=one.created_at,
+        )
+        for one in sorted(found, key=lambda one: one.created_at)
+    )

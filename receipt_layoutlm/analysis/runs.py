@@ -1,0 +1,176 @@
+"""The runs of the table, one line each: what was asked for, what came of it, what it can be ranked with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
+
+from receipt_dynamo import DynamoClient
+from receipt_dynamo.entities import Job
+from receipt_dynamo.entities.fields import JobState
+from receipt_dynamo.operations.runs import age_of
+
+ALL_STATES: tuple[JobState, ...] = (
+    "pending",
+    "running",
+    "interrupted",
+    "succeeded",
+    "failed",
+    "cancelled",
+)
+PAGE = 50
+
+# What job_config holds beside the hyperparameters.
+_NO_HYPERPARAMETERS = frozenset({"model", "use_spot", "auto_export", "quantize", "timeout"})
+
+
+class Fact(BaseModel):
+    """Base of what is read from records, ours and those of other software: unknown fields are passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True)
+
+    @classmethod
+    def lenient(cls, values: Mapping[str, Any]) -> Self:
+        """Read what can be read; an optional field of a wrong type is left out.
+
+        Raises:
+            pydantic.ValidationError: a field that is needed is missing or wrong.
+        """
+        try:
+            return cls.model_validate(values)
+        except pydantic.ValidationError as error:
+            wrong = {fault["loc"][0] for fault in error.errors() if fault["loc"]}
+            return cls.model_validate({name: value for name, value in values.items() if name not in wrong})
+
+
+class Bounds(Fact):
+    """What 95 % of the resamples of a score lie between."""
+
+    low: float
+    high: float
+
+
+class RunSummary(Fact):
+    """One run as its Job record tells it; a score or fact that is not known (yet) is None.
+
+    Attributes:
+        config: hyperparameters as they were asked for, by name.
+        best_f1: entity F1 of the best checkpoint on the validation receipts, argmax.
+        train_runtime: seconds of training over all attempts.
+        cost_usd: what the machine cost for so long, where its price was given.
+        metrics_comparable: whether its validation receipts were pinned.
+        val_receipts_hash: of the validation receipts: runs of the same hash were scored on the same ones.
+        run_s3_uri: folder of the run.
+    """
+
+    job_id: str
+    name: str
+    status: JobState
+    created_at: str
+    attempt: int | None = None
+    error_message: str | None = None
+    tags: dict[str, str] = Field(default_factory=dict)
+    config: dict[str, Any] = Field(default_factory=dict)
+    run_s3_uri: str | None = None
+    best_f1: float | None = None
+    best_f1_interval: Bounds | None = None
+    best_f1_constrained: float | None = None
+    best_epoch: float | None = None
+    epochs_trained: float | None = None
+    early_stopping_triggered: bool | None = None
+    train_runtime: float | None = None
+    total_flos: float | None = None
+    samples_per_second: float | None = None
+    cost_usd: float | None = None
+    num_labels: int | None = None
+    label_list: tuple[str, ...] = ()
+    train_receipts: int | None = None
+    metrics_comparable: bool | None = None
+    comparability_reason: str | None = None
+    val_keys_s3: str | None = None
+    val_split_source: str | None = None
+    val_receipts_hash: str | None = None
+    best_checkpoint_s3_path: str | None = None
+    coreml_bundle_s3_uri: str | None = None
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """Read a Job record."""
+        known = {name: value for name, value in job.results.items() if value is not None}
+        return cls.lenient(
+            {
+                **known,
+                "job_id": job.job_id,
+                "name": job.name,
+                "status": job.status,
+                "created_at": job.created_at,
+                "attempt": job.attempt,
+                "error_message": job.error_message,
+                "tags": job.tags,
+                "config": {
+                    name: value for name, value in job.job_config.items() if name not in _NO_HYPERPARAMETERS
+                },
+                "run_s3_uri": run_place(job.storage),
+            }
+        )
+
+    @property
+    def validation(self) -> str | None:
+        """What says on which receipts it was scored: their hash, of older runs the pinned list, or None."""
+        return self.val_receipts_hash or self.val_keys_s3
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that it learns, without B- and I-."""
+        return tuple(dict.fromkeys(tag.partition("-")[2] for tag in self.label_list if tag != "O"))
+
+
+class RunPage(Fact):
+    """Some runs, the newest first; `cursor` continues after the last one, None at the end."""
+
+    runs: tuple[RunSummary, ...]
+    cursor: str | None = None
+
+
+def run_place(storage: Mapping[str, Any]) -> str | None:
+    """The S3 folder of a run, with its slash, from Job.storage."""
+    if not storage.get("bucket") or not storage.get("run_root_prefix"):
+        return None
+    return f"s3://{storage['bucket']}/{storage['run_root_prefix']}"
+
+
+def list_runs(
+    client: DynamoClient,
+    *,
+    statuses: Sequence[JobState] = ALL_STATES,
+    limit: int | None = PAGE,
+    cursor: str | None = None,
+) -> RunPage:
+    """Read runs, the newest first: one query of the index for each status.
+
+    Args:
+        client: the table.
+        statuses: only runs of these.
+        limit: so many at most; None reads all.
+        cursor: that of the page before.
+    """
+    up_to, _, last_id = (cursor or "").partition(" ")
+    # One of the page before may come again, and one more shows whether there is anything after this page.
+    wanted = None if limit is None else limit + 2
+    jobs = client.list_newest_jobs(statuses, wanted, up_to=up_to or None)
+    if cursor:
+        jobs = [job for job in jobs if age_of(job) < (up_to, last_id)]
+    page = jobs[:limit]
+    more = len(jobs) > len(page)
+    return RunPage(
+        runs=tuple(RunSummary.of(job) for job in page),
+        cursor=" ".join(age_of(page[-1])) if more else None,
+    )
+
+
+def find_run(client: DynamoClient, job: str) -> RunSummary:
+    """Read the run of an id, or the newest of a name; raises NotFound."""
+    return RunSummary.of(client.find_job(job))
