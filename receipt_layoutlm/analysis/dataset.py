@@ -241,9 +241,9 @@ class _Tally:
             one.receipts += 1
             if merchant:
                 one.merchants.add(merchant)
-        for name, _ in groupby(names):
-            if name:
-                self.labels[name].entities += 1
+        for label, _ in groupby(names):
+            if label:
+                self.labels[label].entities += 1
         if merchant:
             self.merchants[merchant].update(receipts=1, words=counts.total())
         else:
