@@ -80,6 +80,7 @@ class TrainTask(Message):
     run_s3_uri: str
     allowed_buckets: tuple[str, ...]
     work_dir: str
+    usd_per_hour: float | None = None
 
 
 CanonicalRule = Literal["newer", "better"]

@@ -66,6 +66,12 @@ class Settings(BaseModel):
         description="When an export replaces the bundle that clients download: newer, if its run is newer "
         "than the one there; better, if its best F1 is greater, too.",
     )
+    usd_per_hour: float | None = Field(
+        None,
+        gt=0,
+        alias="LAYOUTLM_USD_PER_HOUR",
+        description="What this host costs an hour, in USD; a run records its cost by it.",
+    )
     run_dir: Path = Field(
         Path(tempfile.gettempdir()) / "receipt-layoutlm" / "run",
         alias="LAYOUTLM_RUN_DIR",

@@ -75,6 +75,7 @@ class Training:
             run_s3_uri=run.uri,
             allowed_buckets=self._settings.allowed_buckets,
             work_dir=work_dir,
+            usd_per_hour=self._settings.usd_per_hour,
         )
 
     async def interrupted(self, job: TrainJob, attempt: int, why: str) -> None:

@@ -21,6 +21,7 @@ _FIELDS = {
     "val_f1_strict": "eval_f1_strict",
 }
 _LABEL = "label_"
+_CONFUSION = "confusion_matrix"
 
 
 class LabelFacts(Fact):
@@ -47,12 +48,13 @@ class EpochFacts(Fact):
         epoch: passes over the training receipts so far; a fraction where it came within one.
         train_loss: mean over the optimisation steps since the evaluation before.
         learning_rate: of the last step.
-        grad_norm: mean L2 norm of the gradients, before clipping.
+        grad_norm: L2 norm of the last step's gradients, before clipping.
         per_label_metrics: label to its scores.
         by_merchant: `seen` and `unseen`.
         confusion: true label to the label that its words were given, to their count; `O` is none.
         train_seconds, data_seconds, eval_seconds: what training, waiting for batches, and scoring took.
         samples_per_second, steps_per_second, tokens_per_second: of the training.
+        train_runtime: seconds of training so far, over all attempts.
         total_flos: floating point operations of the run so far.
         gpu_memory_used, memory_used: peak bytes of the accelerator, and of the process.
         gpu_utilization: per cent, mean.
@@ -84,6 +86,7 @@ class EpochFacts(Fact):
     samples_per_second: float | None = None
     steps_per_second: float | None = None
     tokens_per_second: float | None = None
+    train_runtime: float | None = None
     total_flos: float | None = None
     gpu_memory_used: int | None = None
     gpu_utilization: float | None = None
@@ -116,6 +119,8 @@ def epochs_of_metrics(metrics: Iterable[JobMetric]) -> tuple[EpochFacts, ...]:
         name, value = metric.metric_name, metric.value
         if name.startswith(_LABEL) and isinstance(value, dict):
             row["per_label_metrics"][name.removeprefix(_LABEL)] = value
+        elif name == _CONFUSION:
+            row["confusion"] = value
         elif not isinstance(value, dict):
             row[_FIELDS.get(name, name)] = value
     return read_epochs({"epoch": epoch, "global_step": step, **row} for (epoch, step), row in rows.items())

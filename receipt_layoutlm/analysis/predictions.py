@@ -37,7 +37,8 @@ class ReceiptPrediction(Fact):
         merchant: who printed it, where that is known.
         seen: whether training has receipts of that merchant; None where that is not known.
         f1: entity F1 of this receipt; None where it has no entity, true or predicted.
-        wrong_words: words whose tag is not the true one.
+        wrong_words: words whose tag is not the true one, of all its words.
+        words_left_out: words of a very long receipt that the file does not have.
     """
 
     key: str
@@ -46,6 +47,7 @@ class ReceiptPrediction(Fact):
     f1: float | None = None
     wrong_words: int = 0
     words: tuple[WordPrediction, ...] = ()
+    words_left_out: int = 0
 
 
 class Predictions(Fact):

@@ -82,6 +82,7 @@ class RunDetail(Fact):
         data_config: source and hash of the data set, and how receipts became examples.
         labels: what it learns.
         label_merges: label to the labels that are learned as it.
+        machine: what it was trained on: device, gpu_name, gpu_memory_bytes, threads, usd_per_hour.
         num_val_receipts: how many receipts it was scored on; None where that is not recorded.
         statuses, failures, checkpoints, exports: oldest first.
         attempts: how many there were.
@@ -94,6 +95,7 @@ class RunDetail(Fact):
     data_config: dict[str, Any] = Field(default_factory=dict)
     labels: tuple[str, ...] = ()
     label_merges: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    machine: dict[str, Any] = Field(default_factory=dict)
     num_val_receipts: int | None = None
     statuses: tuple[StatusFacts, ...] = ()
     failures: tuple[FailureFacts, ...] = ()
@@ -165,6 +167,7 @@ def describe_job(client: DynamoClient, storage: Storage, job: Job) -> RunDetail:
         data_config=_mapping(record, "data_config"),
         labels=_labels(record, run, epochs),
         label_merges=_mapping(record, "label_merges"),
+        machine=_mapping(record, "machine"),
         num_val_receipts=_count_validation(record),
         statuses=_statuses(client, job.job_id),
         failures=tuple(FailureFacts.model_validate(one) for one in lease.failures) if lease else (),

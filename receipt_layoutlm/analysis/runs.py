@@ -60,6 +60,7 @@ class RunSummary(Fact):
         config: hyperparameters as they were asked for, by name.
         best_f1: entity F1 of the best checkpoint on the validation receipts, argmax.
         train_runtime: seconds of training over all attempts.
+        samples_per_second: windows that training took in, mean; memory_used, gpu_memory_used: peak bytes.
         cost_usd: what the machine cost for so long, where its price was given.
         metrics_comparable: whether its validation receipts were pinned.
         val_receipts_hash: of the validation receipts: runs of the same hash were scored on the same ones.
@@ -84,6 +85,8 @@ class RunSummary(Fact):
     train_runtime: float | None = None
     total_flos: float | None = None
     samples_per_second: float | None = None
+    memory_used: int | None = None
+    gpu_memory_used: int | None = None
     cost_usd: float | None = None
     num_labels: int | None = None
     label_list: tuple[str, ...] = ()

@@ -163,10 +163,14 @@ def describe_epochs(
 
 def choose_showcase(keys: Sequence[str]) -> tuple[str, ...]:
     """`{image}_{receipt}` of a few receipts, the same for the same keys."""
-    count = min(SHOWCASE, len(keys))
-    chosen = [keys[place * len(keys) // count] for place in range(count)]
-    parts = [key.partition("#") for key in chosen]
+    parts = [key.partition("#") for key in spread_evenly(keys)]
     return tuple(f"{image}_{int(receipt)}" for image, _, receipt in parts)
+
+
+def spread_evenly(keys: Sequence[str]) -> list[str]:
+    """A few of sorted keys, from all over them."""
+    count = min(SHOWCASE, len(keys))
+    return [keys[place * len(keys) // count] for place in range(count)]
 
 
 def this_machine() -> Compute:

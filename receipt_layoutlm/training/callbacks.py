@@ -4,93 +4,27 @@ from __future__ import annotations
 
 import math
 import shutil
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from messages.options.encoding import EncodingOptions
 from receipt_dynamo.times import now
-from receipt_layoutlm.checkpoint import MODEL_FILES, Manifest, RunFacts
-from receipt_layoutlm.child import Stopped, StopRequested
-from receipt_layoutlm.data.split import Split
+from receipt_layoutlm.checkpoint import MODEL_FILES, Manifest
+from receipt_layoutlm.child import Stopped
 from receipt_layoutlm.errors import Diverged
-from receipt_layoutlm.evaluation.evaluate import Evaluation
-from receipt_layoutlm.evaluation.transitions import Transitions
-from receipt_layoutlm.progress import Pulse
-from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.evaluation.evaluate import Evaluation, HeldOut
 from receipt_layoutlm.training.card import CARD, write_card
 from receipt_layoutlm.training.checkpoints import CHECKPOINT_FILES, Identity, checkpoint_name, seal, upload
-from receipt_layoutlm.training.config import RunConfig
 from receipt_layoutlm.training.history import (
     EpochRecord,
-    RunningLoss,
-    best_epoch,
     is_complete,
     is_exhausted,
 )
-from receipt_layoutlm.training.recorder import Recorder
-from receipt_layoutlm.training.resume import RESUME_STATE, ResumeState
+from receipt_layoutlm.training.resume import RESUME_STATE
+from receipt_layoutlm.training.showcase import describe_predictions
+from receipt_layoutlm.training.state import Run
 from receipt_layoutlm.training.uploads import Uploads
-
-
-@dataclass(slots=True)
-class Run:
-    """One run while it lives: what it was given, and what it has done so far."""
-
-    config: RunConfig
-    storage: Storage
-    recorder: Recorder
-    pulse: Pulse
-    stop: StopRequested
-    split: Split
-    dataset_hash: str
-    transitions: Transitions | None = None
-    history: list[EpochRecord] = field(default_factory=list)
-    loss: RunningLoss = field(default_factory=RunningLoss)
-    seconds_before: float = 0.0
-    started: float = field(default_factory=time.monotonic)
-
-    @property
-    def train_seconds(self) -> float:
-        """Seconds of training over all attempts that this one continues."""
-        return self.seconds_before + time.monotonic() - self.started
-
-    @property
-    def best(self) -> EpochRecord | None:
-        """The epoch that `best/` holds."""
-        return best_epoch(self.history, self.config.hyperparameters.checkpoint_metric)
-
-    def memory(self, total_flos: float) -> ResumeState:
-        """What the next attempt has to know."""
-        return ResumeState(
-            dataset_hash=self.dataset_hash,
-            val_receipt_keys=self.split.val_keys,
-            val_split_source=self.split.source,
-            val_keys_missing=self.split.missing,
-            history=tuple(self.history),
-            epoch_loss_total=self.loss.total,
-            epoch_loss_steps=self.loss.steps,
-            train_seconds=self.train_seconds,
-            total_flos=total_flos,
-        )
-
-    def facts(self, step: int, epoch: float) -> RunFacts:
-        """What a user of the checkpoint has to know."""
-        options = self.config.hyperparameters
-        return RunFacts(
-            job_id=self.config.job_id,
-            job_name=self.config.job_name,
-            label_list=self.config.labels.tags,
-            label_merges=dict(self.config.labels.merges),
-            **options.model_dump(include=set(EncodingOptions.model_fields)),
-            precision=self.config.precision,
-            transitions=self.transitions,
-            step=step,
-            epoch=epoch,
-        )
 
 
 class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
@@ -141,6 +75,7 @@ class RecordCallback(TrainerCallback):  # type: ignore[misc]
     ) -> TrainerControl:
         """A step has added its loss; the last one is scored, wherever it falls between evaluations."""
         self._run.loss.steps += 1
+        self._run.meter.end_step()
         if self._run.config.evaluated_by == "steps" and state.global_step >= state.max_steps:
             control.should_log = control.should_evaluate = control.should_save = True
         return control
@@ -151,16 +86,21 @@ class RecordCallback(TrainerCallback):  # type: ignore[misc]
         state: TrainerState,
         control: TrainerControl,
         evaluation: Evaluation | None = None,
+        held_out: HeldOut | None = None,
         **_: Any,
     ) -> TrainerControl:
         """The held-out receipts have been scored."""
         if evaluation is None:
             return control
         run = self._run
-        record = _epoch_record(state, evaluation, run.loss.mean)
+        record = _epoch_record(run, state, evaluation)
         run.loss.reset()
         run.history.append(record)
         run.recorder.record_epoch(run.history)
+        if record is run.best and held_out is not None:
+            run.recorder.write_predictions(
+                describe_predictions(run.config.job_name, record, run.split.validation, held_out, evaluation)
+            )
         run.pulse.say(
             "training",
             f"epoch {record.epoch:g} has F1 {record.eval_f1:.4f}",
@@ -237,7 +177,7 @@ def _identity(run: Run, step: int) -> Identity:
     return Identity(run.config.job_id, run.config.task.attempt, scores)
 
 
-def _epoch_record(state: TrainerState, evaluation: Evaluation, train_loss: float) -> EpochRecord:
+def _epoch_record(run: Run, state: TrainerState, evaluation: Evaluation) -> EpochRecord:
     if not math.isfinite(evaluation.loss):
         raise Diverged(
             f"The validation loss is {evaluation.loss} at step {state.global_step}. "
@@ -247,8 +187,17 @@ def _epoch_record(state: TrainerState, evaluation: Evaluation, train_loss: float
     return EpochRecord.of(
         evaluation,
         epoch=float(state.epoch or 0),
-        step=state.global_step,
-        train_loss=train_loss,
+        global_step=state.global_step,
+        train_loss=run.loss.mean,
         learning_rate=logged["learning_rate"],
+        grad_norm=_finite(logged.get("grad_norm")),
         recorded_at=now(),
+        train_runtime=run.train_seconds,
+        total_flos=float(state.total_flos),
+        **run.meter.read().model_dump(),
     )
+
+
+def _finite(number: float | None) -> float | None:
+    # A step whose gradients overflow is skipped by fp16's scaler; its norm has no form in the table.
+    return number if number is not None and math.isfinite(number) else None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import torch
 
 from receipt_layoutlm.data.build import LoadStatistics
 from receipt_layoutlm.data.fingerprint import count_labels
 from receipt_layoutlm.data.geometry import BOX_RULE, READING_ORDER
 from receipt_layoutlm.data.split import Split
+from receipt_layoutlm.evaluation.predict import fastest_device
 from receipt_layoutlm.training.config import RunConfig
 from receipt_layoutlm.training.history import EpochRecord
 from receipt_layoutlm.training.prepare import Prepared
@@ -48,6 +52,7 @@ def describe_run(config: RunConfig, prepared: Prepared, dataset: Dataset) -> dic
         "resulting_labels": list(config.labels.names),
         "dataset_counts": _describe_counts(prepared, dataset),
         "split_metadata": _describe_split(config, prepared),
+        "machine": _describe_machine(config),
         "comparability": describe_comparability(config, prepared.split),
     }
 
@@ -81,7 +86,36 @@ def describe_results(
         "training_job_id": config.job_id,
         "num_labels": len(config.labels.tags),
         "label_list": list(config.labels.tags),
+        "train_receipts": len(split.train),
+        "val_receipts_hash": split.val_hash,
+        **_describe_speed(history),
         **describe_comparability(config, split),
+    }
+
+
+def _describe_machine(config: RunConfig) -> dict[str, Any]:
+    device = fastest_device()
+    gpu = torch.cuda.get_device_properties(0) if device == "cuda" else None
+    return {
+        "device": device,
+        "gpu_name": gpu.name if gpu else None,
+        "gpu_memory_bytes": gpu.total_memory if gpu else None,
+        "threads": torch.get_num_threads(),
+        "usd_per_hour": config.task.usd_per_hour,
+    }
+
+
+def _describe_speed(history: Sequence[EpochRecord]) -> dict[str, float | None]:
+    """Means and peaks over the evaluations that measured them."""
+    measured = [one for one in history if one.train_seconds]
+    seconds = sum(one.train_seconds or 0.0 for one in measured)
+    samples = sum((one.samples_per_second or 0.0) * (one.train_seconds or 0.0) for one in measured)
+    return {
+        "samples_per_second": samples / seconds if seconds else None,
+        "memory_used": max((one.memory_used or 0 for one in measured), default=None),
+        "gpu_memory_used": max(
+            (one.gpu_memory_used for one in measured if one.gpu_memory_used is not None), default=None
+        ),
     }
 
 

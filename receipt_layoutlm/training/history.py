@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import Field
 
@@ -40,6 +41,13 @@ class EpochRecord(Message):
 
     `recorded_at` is the time of all its metrics. The fields after it are missing from records of older
     checkpoints.
+
+    Attributes:
+        grad_norm: L2 norm of the last step's gradients, before clipping.
+        eval_seconds: that the scoring took.
+        train_runtime: seconds of training so far, over all attempts.
+        total_flos: floating point operations so far.
+        train_seconds and what follows: of the steps since the evaluation before, as `Speed` has them.
     """
 
     epoch: float
@@ -63,34 +71,33 @@ class EpochRecord(Message):
     per_label_constrained: dict[str, LabelScores] = Field(default_factory=dict)
     by_merchant: dict[str, MerchantScores] = Field(default_factory=dict)
     confusion: Confusion = Field(default_factory=dict)
+    grad_norm: float | None = None
+    eval_seconds: float | None = None
+    train_runtime: float | None = None
+    total_flos: float | None = None
+    train_seconds: float | None = None
+    data_seconds: float | None = None
+    samples_per_second: float | None = None
+    steps_per_second: float | None = None
+    tokens_per_second: float | None = None
+    memory_used: int | None = None
+    gpu_memory_used: int | None = None
+    gpu_utilization: float | None = None
 
     @classmethod
-    def of(  # noqa: PLR0913 - where the training is, beside what was found there
-        cls,
-        evaluation: Evaluation,
-        *,
-        epoch: float,
-        step: int,
-        train_loss: float,
-        learning_rate: float,
-        recorded_at: str,
-    ) -> EpochRecord:
-        """The record of an evaluation."""
+    def of(cls, evaluation: Evaluation, **training: Any) -> EpochRecord:
+        """The record of an evaluation; `training` is where the training is, in the names of the fields."""
         scores, constrained = evaluation.scores, evaluation.constrained
         return cls(
-            epoch=epoch,
-            global_step=step,
+            **training,
             eval_loss=evaluation.loss,
             eval_f1=scores.f1,
             eval_precision=scores.precision,
             eval_recall=scores.recall,
-            train_loss=train_loss,
-            learning_rate=learning_rate,
             token_accuracy=scores.token_accuracy,
             entity_prediction_rate=scores.entity_prediction_rate,
             gold_entity_rate=scores.gold_entity_rate,
             per_label_metrics=scores.per_label,
-            recorded_at=recorded_at,
             eval_f1_interval=evaluation.interval,
             eval_f1_strict=scores.f1_strict,
             eval_f1_constrained=constrained.f1,
@@ -99,6 +106,7 @@ class EpochRecord(Message):
             per_label_constrained=constrained.per_label,
             by_merchant=evaluation.by_merchant,
             confusion=evaluation.confusion,
+            eval_seconds=evaluation.seconds,
         )
 
     def rank(self, metric: str) -> float:

@@ -12,6 +12,7 @@ from messages.fields import S3Place
 from receipt_dynamo import AlreadyExists, DynamoClient
 from receipt_dynamo.entities import JobCheckpoint, JobLog, JobMetric
 from receipt_dynamo.times import now
+from receipt_layoutlm.analysis.predictions import PREDICTIONS_JSON, Predictions
 from receipt_layoutlm.checkpoint import Manifest
 from receipt_layoutlm.evaluation.epochs_file import EPOCHS_JSON, EpochsFile
 from receipt_layoutlm.storage import Storage
@@ -32,7 +33,23 @@ _EPOCH_METRICS = {
     "eval_loss": ("eval_loss", "loss"),
     "train_loss": ("train_loss", "loss"),
     "learning_rate": ("learning_rate", "learning_rate"),
+    "grad_norm": ("grad_norm", "L2 norm"),
+    "token_accuracy": ("token_accuracy", "ratio"),
+    "entity_prediction_rate": ("entity_prediction_rate", "ratio"),
+    "gold_entity_rate": ("gold_entity_rate", "ratio"),
+    "train_runtime": ("train_runtime", "seconds"),
+    "total_flos": ("total_flos", "flop"),
+    "train_seconds": ("train_seconds", "seconds"),
+    "data_seconds": ("data_seconds", "seconds"),
+    "eval_seconds": ("eval_seconds", "seconds"),
+    "samples_per_second": ("samples_per_second", "samples/s"),
+    "steps_per_second": ("steps_per_second", "steps/s"),
+    "tokens_per_second": ("tokens_per_second", "tokens/s"),
+    "memory_used": ("memory_used", "bytes"),
+    "gpu_memory_used": ("gpu_memory_used", "bytes"),
+    "gpu_utilization": ("gpu_utilization", "percent"),
 }
+CONFUSION = "confusion_matrix"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +144,10 @@ class Recorder:
         """Write `epochs.json`, which a later `eval-checkpoints` replaces."""
         self.storage.write(f"{self.root}{EPOCHS_JSON}", document.model_dump_json(indent=2).encode())
 
+    def write_predictions(self, predictions: Predictions) -> None:
+        """Replace `predictions.json` by what the best epoch so far says."""
+        self.storage.write(f"{self.root}{PREDICTIONS_JSON}", predictions.model_dump_json().encode())
+
     def _configuration(self) -> dict[str, Any]:
         message = {"type": "run_config", "data": self.description}
         if not _is_too_large(message):
@@ -152,9 +173,11 @@ class Recorder:
             self._metric(f"val_f1_{name}", scores.f1, "ratio", at)
             for name, scores in record.by_merchant.items()
         ]
+        confusion = [self._metric(CONFUSION, dict(record.confusion), "words", at)] if record.confusion else []
         return [
             *overall,
             *merchants,
+            *confusion,
             *(
                 self._metric(f"label_{name}", scores.model_dump(), "per_label", at)
                 for name, scores in record.per_label_metrics.items()

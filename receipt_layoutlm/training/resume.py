@@ -27,6 +27,7 @@ class ResumeState(Message):
     epoch_loss_steps: int = 0
     train_seconds: float
     total_flos: float
+    cost_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from receipt_layoutlm.training.callbacks import (
     CheckpointCallback,
     ProgressCallback,
     RecordCallback,
-    Run,
     StopCallback,
     publish_best,
 )
@@ -32,6 +31,7 @@ from receipt_layoutlm.training.metric import check_metric
 from receipt_layoutlm.training.prepare import Prepared, prepare
 from receipt_layoutlm.training.recorder import Recorder
 from receipt_layoutlm.training.resume import Resumed
+from receipt_layoutlm.training.state import Run
 from receipt_layoutlm.training.trainer import ReceiptTrainer
 
 log = logging.getLogger(__name__)
@@ -106,6 +106,7 @@ def _begin(run: Run, prepared: Prepared, resumed: Resumed | None) -> None:
     run.history.extend(resumed.history)
     run.loss = RunningLoss(resumed.state.epoch_loss_total, resumed.state.epoch_loss_steps)
     run.seconds_before = resumed.state.train_seconds
+    run.cost_before = resumed.state.cost_usd
     run.recorder.rewrite_epochs(run.history)
     if run.best is not None:
         config = run.config
@@ -150,6 +151,7 @@ def _finish(run: Run, total_flos: float) -> Trained:
         **describe_results(run.config, run.split, run.history, best, stopped_early),
         "train_runtime": run.train_seconds,
         "total_flos": total_flos,
+        "cost_usd": run.cost_usd,
     }
     return Trained(run_s3_uri=run.config.root, best_checkpoint_s3_uri=run.config.best_uri, results=results)
 

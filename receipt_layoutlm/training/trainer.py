@@ -15,7 +15,6 @@ from transformers import TrainerCallback, TrainerControl
 from receipt_layoutlm.checkpoint import save_tokenizer
 from receipt_layoutlm.errors import Diverged
 from receipt_layoutlm.evaluation.evaluate import Evaluation, evaluate
-from receipt_layoutlm.training.callbacks import Run
 from receipt_layoutlm.training.config import RunConfig
 from receipt_layoutlm.training.ema import MeanCallback, RunningMean
 from receipt_layoutlm.training.loss import token_loss, weigh_tags
@@ -28,6 +27,7 @@ from receipt_layoutlm.training.speed.grouped import GroupedTrainer
 from receipt_layoutlm.training.speed.memory import is_out_of_memory
 from receipt_layoutlm.training.speed.plan import plan_run
 from receipt_layoutlm.training.speed.swaps import speed_up
+from receipt_layoutlm.training.state import Run
 
 log = logging.getLogger(__name__)
 
@@ -92,9 +92,21 @@ class ReceiptTrainer(GroupedTrainer):
         scores = self.evaluation.scores
         metrics = {"eval_loss": self.evaluation.loss, "eval_f1": scores.f1}
         self.control = self.callback_handler.on_evaluate(
-            self.args, self.state, self.control, metrics, evaluation=self.evaluation
+            self.args,
+            self.state,
+            self.control,
+            metrics,
+            evaluation=self.evaluation,
+            held_out=self._held_out,
         )
         return metrics
+
+    def get_batch_samples(self, *arguments: Any, **options: Any) -> Any:
+        """The batches of the next step, timed and counted."""
+        self._run.meter.begin_step()
+        batches, items = super().get_batch_samples(*arguments, **options)
+        self._run.meter.take(batches)
+        return batches, items
 
     def training_step(
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None

@@ -19,7 +19,7 @@ from receipt_layoutlm.data.snapshot import save_snapshot
 from receipt_layoutlm.storage import Storage
 from tests.e2e.test_whole_path import daemon, wait_for_result
 from tests.support.refusing_proxy import refusing
-from tests.unit.training.conftest import make_receipts
+from tests.unit.training.conftest import MEASURED, make_receipts
 from workers.local import Emulator, LocalStack
 
 pytestmark = pytest.mark.e2e
@@ -28,7 +28,6 @@ JOB_ID = "5f0c3b1e-6a57-4b7e-9c55-0d7a1a8d2f10"
 RUN = "runs/exact/"
 SNAPSHOT = "snapshots/exact.parquet"
 FILES = ["config.json", "model.safetensors", "optimizer.pt", "rng_state.pth", "resume.json", "manifest.json"]
-TIMES = {"recorded_at", "train_runtime"}
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def read(stack: LocalStack, key: str) -> Any:
 
 
 def without_times(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in TIMES}
+    return {name: value for name, value in values.items() if name not in MEASURED}
 
 
 def outcome(stack: LocalStack) -> dict[str, Any]:
@@ -147,7 +146,11 @@ def outcome(stack: LocalStack) -> dict[str, Any]:
         "validation": run["split_metadata"],
         "best": read(stack, "best/manifest.json")["files"],
         "states": {name: states[name] for name in FILES[1:4]},
-        "metrics": sorted((one.metric_name, one.step, one.epoch, str(one.value)) for one in metrics),
+        "metrics": sorted(
+            (one.metric_name, one.step, one.epoch, str(one.value))
+            for one in metrics
+            if one.metric_name not in MEASURED
+        ),
         "results": results,
     }
 

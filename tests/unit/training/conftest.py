@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from receipt_layoutlm.child import StopRequested
 from receipt_layoutlm.data.receipts import Receipt, Word
 from receipt_layoutlm.data.snapshot import save_snapshot
 from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.training.speed.meter import Speed
 from workers.local import Emulator, LocalStack
 
 MakeTask = Callable[..., TrainTask]
@@ -142,3 +143,11 @@ def read_json(storage: Storage, uri: str) -> Any:
 
 def keys_of(receipts: Sequence[Receipt]) -> list[str]:
     return [receipt.key for receipt in receipts]
+
+
+MEASURED = frozenset(Speed.model_fields) | {"recorded_at", "eval_seconds", "train_runtime"}
+
+
+def what_was_learned(epoch: Mapping[str, Any]) -> dict[str, Any]:
+    """An epoch's record without what a clock or the machine says of it."""
+    return {name: value for name, value in epoch.items() if name not in MEASURED}

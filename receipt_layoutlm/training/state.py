@@ -1,0 +1,92 @@
+"""One run while it lives: what it was given, and what it has done so far."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from messages.options.encoding import EncodingOptions
+from receipt_layoutlm.checkpoint import RunFacts
+from receipt_layoutlm.child import StopRequested
+from receipt_layoutlm.data.split import Split
+from receipt_layoutlm.evaluation.transitions import Transitions
+from receipt_layoutlm.progress import Pulse
+from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.training.config import RunConfig
+from receipt_layoutlm.training.history import EpochRecord, RunningLoss, best_epoch
+from receipt_layoutlm.training.recorder import Recorder
+from receipt_layoutlm.training.resume import ResumeState
+from receipt_layoutlm.training.speed.meter import Meter
+
+
+@dataclass(slots=True)
+class Run:
+    """One run while it lives.
+
+    Attributes:
+        seconds_before: of training, in the attempts that this one continues.
+        cost_before: in USD, of the same; None where a price was not known.
+    """
+
+    config: RunConfig
+    storage: Storage
+    recorder: Recorder
+    pulse: Pulse
+    stop: StopRequested
+    split: Split
+    dataset_hash: str
+    transitions: Transitions | None = None
+    history: list[EpochRecord] = field(default_factory=list)
+    loss: RunningLoss = field(default_factory=RunningLoss)
+    meter: Meter = field(default_factory=Meter)
+    seconds_before: float = 0.0
+    cost_before: float | None = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def train_seconds(self) -> float:
+        """Seconds of training over all attempts that this one continues."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What the machines cost for so long; None where the price of one was not told."""
+        price = self.config.task.usd_per_hour
+        if price is None or self.cost_before is None:
+            return None
+        return self.cost_before + (self.train_seconds - self.seconds_before) / 3600 * price
+
+    @property
+    def best(self) -> EpochRecord | None:
+        """The epoch that `best/` holds."""
+        return best_epoch(self.history, self.config.hyperparameters.checkpoint_metric)
+
+    def memory(self, total_flos: float) -> ResumeState:
+        """What the next attempt has to know."""
+        return ResumeState(
+            dataset_hash=self.dataset_hash,
+            val_receipt_keys=self.split.val_keys,
+            val_split_source=self.split.source,
+            val_keys_missing=self.split.missing,
+            history=tuple(self.history),
+            epoch_loss_total=self.loss.total,
+            epoch_loss_steps=self.loss.steps,
+            train_seconds=self.train_seconds,
+            total_flos=total_flos,
+            cost_usd=self.cost_usd,
+        )
+
+    def facts(self, step: int, epoch: float) -> RunFacts:
+        """What a user of the checkpoint has to know."""
+        options = self.config.hyperparameters
+        return RunFacts(
+            job_id=self.config.job_id,
+            job_name=self.config.job_name,
+            label_list=self.config.labels.tags,
+            label_merges=dict(self.config.labels.merges),
+            **options.model_dump(include=set(EncodingOptions.model_fields)),
+            precision=self.config.precision,
+            transitions=self.transitions,
+            step=step,
+            epoch=epoch,
+        )
