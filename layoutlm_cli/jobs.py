@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -22,10 +22,9 @@ def jobs(
 
     async def fetch() -> list[Job]:
         async with open_aws(Settings.from_environ()) as aws:
-            found = await (aws.table.list_jobs_by_status(status) if status else aws.table.list_jobs())
-            return list(found.items)
+            return await aws.table.list_newest_jobs((status,) if status else get_args(Status), limit)
 
-    found = sorted(asyncio.run(fetch()), key=lambda job: job.created_at, reverse=True)[:limit]
+    found = asyncio.run(fetch())
     table(
         f"{len(found)} jobs",
         ("name", "status", "best F1", "attempt", "created", "job id"),

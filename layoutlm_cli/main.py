@@ -16,16 +16,20 @@ from layoutlm_cli import (
     eval_checkpoints,
     export_coreml,
     generate,
+    history,
     importing,
     infer,
     jobs,
     local,
+    monitor,
     recover,
     results,
+    stats,
     status,
     submit,
     train,
     validate_coreml,
+    watch,
     work,
     worker_status,
 )
@@ -49,6 +53,10 @@ app.command("export-worker")(work.export_worker)
 app.command("worker-status")(worker_status.worker_status)
 app.command("jobs")(jobs.jobs)
 app.command("status")(status.status)
+app.command("history")(history.history)
+app.command("stats")(stats.stats)
+app.command("monitor")(monitor.monitor)
+app.command("watch")(watch.watch)
 app.command("cancel")(cancel.cancel)
 app.command("recover")(recover.recover)
 app.command("results")(results.results)

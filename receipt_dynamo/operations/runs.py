@@ -34,22 +34,17 @@ def find_job(table: str, job: str, *, prefer_succeeded: bool = False) -> Steps[J
 
 
 def list_newest_jobs(
-    table: str, statuses: Sequence[JobState], limit: int | None, *, up_to: str | None = None
+    table: str, statuses: Sequence[JobState], limit: int | None, *, before: str | None = None
 ) -> Steps[list[Job]]:
     """Return up to `limit` jobs (all when None) of some statuses, the newest first.
 
-    One query of the index a status and page. `up_to` leaves out what was created after it.
+    One query of the index a status and page. `before` leaves out what was created then or later.
     """
     found: list[Job] = []
     for status in statuses:
-        request = queries.jobs_by_status(table, status, newest_first=True, up_to=up_to)
+        request = queries.jobs_by_status(table, status, newest_first=True, before=before)
         found += (yield from read_pages(request, Job.from_item, limit, None)).items
-    return sorted(found, key=age_of, reverse=True)[:limit]
-
-
-def age_of(job: Job) -> tuple[str, str]:
-    """What jobs are sorted by, oldest first; two of one microsecond have an order, too."""
-    return job.created_at, job.job_id
+    return sorted(found, key=lambda job: (job.created_at, job.job_id), reverse=True)[:limit]
 
 
 def list_job_statuses(table: str, job_id: str) -> Steps[list[JobStatus]]:

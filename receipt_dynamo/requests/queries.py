@@ -24,14 +24,16 @@ def jobs_by_name(table: str, name: str) -> Request:
 
 
 def jobs_by_status(
-    table: str, status: str, *, newest_first: bool = False, up_to: str | None = None
+    table: str, status: str, *, newest_first: bool = False, before: str | None = None
 ) -> Request:
-    """Find the jobs of one status, up to a time of creation; the partition's JOB_STATUS sort elsewhere."""
+    """Find the jobs of one status, made before a time if given; the partition's JOB_STATUS sort elsewhere."""
     values = {"status": keys.JOB_STATUS.build(status=status), "created": keys.CREATED_PREFIX, "type": "JOB"}
     within = "begins_with(#GSI1SK, :created)"
-    if up_to is not None:
-        values["end"] = f"{keys.CREATED_PREFIX}{up_to}"
-        within = "#GSI1SK BETWEEN :created AND :end"
+    if before is not None:
+        # Nothing in the partition sorts before them.
+        del values["created"]
+        values["end"] = f"{keys.CREATED_PREFIX}{before}"
+        within = "#GSI1SK < :end"
     return query(
         table,
         f"#GSI1PK = :status AND {within}",

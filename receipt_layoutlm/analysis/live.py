@@ -14,7 +14,8 @@ from receipt_dynamo.entities import Job, JobLease
 from receipt_dynamo.entities.fields import JobState
 from receipt_dynamo.times import read_time
 from receipt_layoutlm.analysis.epochs import EpochFacts, epochs_of_metrics
-from receipt_layoutlm.analysis.run import LogFacts, read_last_logs
+from receipt_layoutlm.analysis.parts import LogFacts
+from receipt_layoutlm.analysis.run import read_last_logs
 from receipt_layoutlm.analysis.runs import Fact, RunSummary
 
 UNDER_WAY: tuple[JobState, ...] = ("running", "interrupted", "pending")
@@ -64,6 +65,18 @@ class LiveRun(Fact):
     def last(self) -> EpochFacts | None:
         """The last evaluation."""
         return self.epochs[-1] if self.epochs else None
+
+    @property
+    def epochs_done(self) -> float | None:
+        """Passes over the data so far, with the one under way as far as the worker has told."""
+        told = (self.where.epoch if self.where else None, self.last.epoch if self.last else None)
+        return max((epoch for epoch in told if epoch is not None), default=None)
+
+
+class LiveRuns(Fact):
+    """Runs that have not ended, the newest first."""
+
+    runs: tuple[LiveRun, ...]
 
 
 def list_live(client: DynamoClient, limit: int = 50) -> tuple[LiveRun, ...]:

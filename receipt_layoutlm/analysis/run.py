@@ -12,63 +12,18 @@ from messages.hyperparameters import Hyperparameters
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import Job
 from receipt_layoutlm.analysis.epochs import EpochFacts, epochs_of_metrics, read_epochs
+from receipt_layoutlm.analysis.parts import (
+    CheckpointFacts,
+    ExportFacts,
+    FailureFacts,
+    LogFacts,
+    StatusFacts,
+)
 from receipt_layoutlm.analysis.runs import Fact, RunSummary
 from receipt_layoutlm.evaluation.record import RUN_JSON
 from receipt_layoutlm.storage import Storage
 
 LAST_LOGS = 20
-
-
-class StatusFacts(Fact):
-    """One change of a run's status: what happened when, on which worker, in which attempt."""
-
-    at: str
-    status: str
-    attempt: int | None = None
-    worker: str | None = None
-    message: str | None = None
-
-
-class FailureFacts(Fact):
-    """One attempt that failed."""
-
-    attempt: int
-    at: str
-    error_class: str
-    message: str
-    worker: str | None = None
-
-
-class CheckpointFacts(Fact):
-    """A checkpoint in S3; `is_best` is what it was when it was written."""
-
-    at: str
-    step: int
-    epoch: float
-    s3_uri: str
-    size_bytes: int
-    is_best: bool = False
-    attempt: int | None = None
-
-
-class ExportFacts(Fact):
-    """A CoreML export of the run."""
-
-    export_id: str
-    status: str
-    quantize: str | None = None
-    bundle_s3_uri: str | None = None
-    model_size_bytes: int | None = None
-    error_message: str | None = None
-    created_at: str
-
-
-class LogFacts(Fact):
-    """One line of the run's log."""
-
-    at: str
-    level: str
-    message: str
 
 
 class RunDetail(Fact):
@@ -153,12 +108,7 @@ def describe_job(client: DynamoClient, storage: Storage, job: Job) -> RunDetail:
     run = RunSummary.of(job)
     record = _read_run_json(storage, run)
     lease = client.get_lease(job.job_id, kind="train")
-    entries = record.get("epoch_metrics")
-    epochs = (
-        read_epochs(entry for entry in entries if isinstance(entry, Mapping))
-        if isinstance(entries, list)
-        else epochs_of_metrics(client.list_job_metrics(job.job_id).items)
-    )
+    epochs = _epochs(client, run, record)
     return RunDetail(
         run=run,
         config={**run.config, **_mapping(record, "training_config")},
@@ -169,20 +119,27 @@ def describe_job(client: DynamoClient, storage: Storage, job: Job) -> RunDetail:
         label_merges=_mapping(record, "label_merges"),
         machine=_mapping(record, "machine"),
         num_val_receipts=_count_validation(record),
-        statuses=_statuses(client, job.job_id),
+        statuses=tuple(map(StatusFacts.of, client.list_job_statuses(job.job_id))),
         failures=tuple(FailureFacts.model_validate(one) for one in lease.failures) if lease else (),
-        checkpoints=_checkpoints(client, job.job_id),
-        exports=_exports(client, job.job_id),
+        checkpoints=tuple(map(CheckpointFacts.of, client.list_job_checkpoints(job.job_id))),
+        exports=tuple(
+            sorted(
+                map(ExportFacts.of, client.get_coreml_export_jobs_for_job(job.job_id).items),
+                key=lambda one: one.created_at,
+            )
+        ),
         attempts=lease.attempt if lease else job.attempt,
     )
 
 
+def read_epochs_of(client: DynamoClient, storage: Storage, run: RunSummary) -> tuple[EpochFacts, ...]:
+    """Read the evaluations of a run: those of its `run.json`, or without it the table's."""
+    return _epochs(client, run, _read_run_json(storage, run))
+
+
 def read_last_logs(client: DynamoClient, job_id: str, limit: int = LAST_LOGS) -> tuple[LogFacts, ...]:
     """The last lines of a run's log, oldest first."""
-    return tuple(
-        LogFacts(at=line.timestamp, level=line.log_level, message=line.message)
-        for line in client.list_last_job_logs(job_id, limit)
-    )
+    return tuple(map(LogFacts.of, client.list_last_job_logs(job_id, limit)))
 
 
 def _read_run_json(storage: Storage, run: RunSummary) -> dict[str, Any]:
@@ -194,6 +151,13 @@ def _read_run_json(storage: Storage, run: RunSummary) -> dict[str, Any]:
     except ValueError:  # not ours, or cut off: the table still has the run
         return {}
     return record if isinstance(record, dict) else {}
+
+
+def _epochs(client: DynamoClient, run: RunSummary, record: Mapping[str, Any]) -> tuple[EpochFacts, ...]:
+    entries = record.get("epoch_metrics")
+    if isinstance(entries, list):
+        return read_epochs(entry for entry in entries if isinstance(entry, Mapping))
+    return epochs_of_metrics(client.list_job_metrics(run.job_id).items)
 
 
 def _mapping(record: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -211,47 +175,3 @@ def _labels(record: Mapping[str, Any], run: RunSummary, epochs: Sequence[EpochFa
 def _count_validation(record: Mapping[str, Any]) -> int | None:
     keys = _mapping(record, "split_metadata").get("val_receipt_keys")
     return len(keys) if isinstance(keys, list) else None
-
-
-def _statuses(client: DynamoClient, job_id: str) -> tuple[StatusFacts, ...]:
-    return tuple(
-        StatusFacts(
-            at=one.updated_at,
-            status=one.status,
-            attempt=one.attempt,
-            worker=one.updated_by,
-            message=one.message,
-        )
-        for one in client.list_job_statuses(job_id)
-    )
-
-
-def _checkpoints(client: DynamoClient, job_id: str) -> tuple[CheckpointFacts, ...]:
-    return tuple(
-        CheckpointFacts(
-            at=one.timestamp,
-            step=one.step,
-            epoch=one.epoch,
-            s3_uri=f"s3://{one.s3_bucket}/{one.s3_key}",
-            size_bytes=one.size_bytes,
-            is_best=one.is_best,
-            attempt=one.attempt,
-        )
-        for one in client.list_job_checkpoints(job_id)
-    )
-
-
-def _exports(client: DynamoClient, job_id: str) -> tuple[ExportFacts, ...]:
-    found = client.get_coreml_export_jobs_for_job(job_id).items
-    return tuple(
-        ExportFacts(
-            export_id=one.export_id,
-            status=one.status,
-            quantize=one.quantize,
-            bundle_s3_uri=one.bundle_s3_uri,
-            model_size_bytes=one.model_size_bytes,
-            error_message=one.error_message,
-            created_at=one.created_at,
-        )
-        for one in sorted(found, key=lambda one: one.created_at)
-    )

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import Job
 from receipt_dynamo.entities.fields import JobState
-from receipt_dynamo.operations.runs import age_of
 
 ALL_STATES: tuple[JobState, ...] = (
     "pending",
@@ -157,21 +156,16 @@ def list_runs(
     Args:
         client: the table.
         statuses: only runs of these.
-        limit: so many at most; None reads all.
+        limit: so many at most; None reads all. Fewer come where the next has the last one's moment.
         cursor: that of the page before.
     """
-    up_to, _, last_id = (cursor or "").partition(" ")
-    # One of the page before may come again, and one more shows whether there is anything after this page.
-    wanted = None if limit is None else limit + 2
-    jobs = client.list_newest_jobs(statuses, wanted, up_to=up_to or None)
-    if cursor:
-        jobs = [job for job in jobs if age_of(job) < (up_to, last_id)]
-    page = jobs[:limit]
-    more = len(jobs) > len(page)
-    return RunPage(
-        runs=tuple(RunSummary.of(job) for job in page),
-        cursor=" ".join(age_of(page[-1])) if more else None,
-    )
+    # One more shows whether there is anything after this page.
+    jobs = client.list_newest_jobs(statuses, None if limit is None else limit + 1, before=cursor)
+    page, rest = jobs[:limit], jobs[len(jobs[:limit]) :]
+    if rest:
+        # The next page goes on before a moment: jobs of one moment must not be torn apart.
+        page = [job for job in page if job.created_at > rest[0].created_at] or page
+    return RunPage(runs=tuple(map(RunSummary.of, page)), cursor=page[-1].created_at if rest else None)
 
 
 def find_run(client: DynamoClient, job: str) -> RunSummary:

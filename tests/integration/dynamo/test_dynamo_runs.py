@@ -49,7 +49,7 @@ def test_the_newest_jobs_of_some_statuses_come_in_pages(dynamo: Any) -> None:
     expected = [jobs[place] for place in (0, 1, 2, 4, 5)]
     assert dynamo.list_newest_jobs(wanted, None) == expected
     assert dynamo.list_newest_jobs(wanted, 3) == expected[:3]
-    assert dynamo.list_newest_jobs(wanted, 3, up_to=expected[3].created_at) == expected[3:]
+    assert dynamo.list_newest_jobs(wanted, 3, before=expected[2].created_at) == expected[3:]
 
 
 def test_a_page_of_the_newest_jobs_costs_one_query_a_status(dynamo: Any) -> None:
