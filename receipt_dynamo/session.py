@@ -10,6 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import boto3
+import botocore.session
+
+from receipt_dynamo.descriptions import share_descriptions
 
 _checks: list[Callable[[], None]] = []
 
@@ -24,7 +27,9 @@ def check_before_requests(check: Callable[[], None]) -> None:
 
 def new_session() -> boto3.session.Session:
     """A session of its own: boto3's default one must not be used by two threads at once."""
-    session = boto3.session.Session()
+    core = botocore.session.get_session()
+    share_descriptions(core)
+    session = boto3.session.Session(botocore_session=core)
     session.events.register("before-send", _check)
     return session
 

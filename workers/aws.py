@@ -12,6 +12,7 @@ from aiobotocore.session import get_session
 from botocore.exceptions import NoRegionError
 
 from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.descriptions import share_descriptions
 from workers.errors import SettingsError
 from workers.settings import Settings
 
@@ -38,6 +39,7 @@ async def open_aws(settings: Settings) -> AsyncIterator[Aws]:
     """
     settings.require("table_name")
     session = get_session()
+    share_descriptions(session)
 
     def client(service: Literal["dynamodb", "sqs"], read_timeout: float, attempts: int) -> Any:
         config = AioConfig(

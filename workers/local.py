@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-import boto3
-
+from receipt_dynamo.session import new_session
 from receipt_dynamo.table import create_table
 from workers.errors import WorkerError
 from workers.settings import Settings
@@ -122,7 +121,7 @@ class LocalStack:
 
     def client(self, service: str) -> Any:
         """A boto3 client of the stack."""
-        session: Any = boto3.session.Session()
+        session: Any = new_session()
         return session.client(
             service,
             endpoint_url=self.environ["AWS_ENDPOINT_URL"],

@@ -97,10 +97,10 @@ async def test_a_passing_fault_of_the_network_does_not_lose_the_lease(
         renew = bench.aws.table.renew_lease
         failures = [NetworkError("no route"), NetworkError("no route")]
 
-        async def flaky(record: JobLease, *, expires_at: str) -> JobLease:
+        async def flaky(record: JobLease, **changes: Any) -> JobLease:
             if failures:
                 raise failures.pop()
-            return await renew(record, expires_at=expires_at)
+            return await renew(record, **changes)
 
         monkeypatch.setattr(bench.aws.table, "renew_lease", flaky)
         async with lease.held():

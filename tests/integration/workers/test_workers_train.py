@@ -284,7 +284,7 @@ async def test_the_same_message_after_success_sends_the_same_result_and_trains_n
 async def test_a_decided_job_whose_worker_died_is_completed_by_the_next(
     stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with training_bench(stack, tmp_path) as bench:
+    async with training_bench(stack, tmp_path, lease_seconds=5) as bench:
         await bench.send(body())
         with monkeypatch.context() as patch:
             patch.setattr(type(bench.handler.kind), "complete", die)

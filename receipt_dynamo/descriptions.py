@@ -1,0 +1,18 @@
+"""The descriptions of AWS's services, read once a process: that takes longer than a request."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from botocore.loaders import Loader, create_loader
+
+
+def share_descriptions(session: Any) -> None:
+    """Let a session of botocore or aiobotocore take them from where an earlier one has left them."""
+    session.register_component("data_loader", _loader())
+
+
+@cache
+def _loader() -> Loader:
+    return create_loader()
