@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _SHOWN_PAIRS = 20
 _SHOWN_VALUES = 5
 _SHOWN_HASH = 16
+_RECENT = 500
 
 
 def compare(  # noqa: PLR0913, PLR0917 - one parameter for each option
@@ -37,7 +38,7 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter for each option
     ] = "succeeded",
     limit: Annotated[
         int, typer.Option(min=1, help="Group so many of the newest at most, where none are named.")
-    ] = 500,
+    ] = _RECENT,
     across_splits: Annotated[
         bool, typer.Option("--across-splits", help="Rank or pool scores on different validation receipts.")
     ] = False,

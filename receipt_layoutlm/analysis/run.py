@@ -37,7 +37,8 @@ class RunDetail(Fact):
         data_config: source and hash of the data set, and how receipts became examples.
         labels: what it learns.
         label_merges: label to the labels that are learned as it.
-        machine: what it was trained on: device, gpu_name, gpu_memory_bytes, threads, usd_per_hour.
+        machine: what it was trained on: device, gpu_name, gpu_memory_bytes, memory_bytes that
+            the process could have, threads, usd_per_hour.
         num_val_receipts: how many receipts it was scored on; None where that is not recorded.
         statuses, failures, checkpoints, exports: oldest first.
         attempts: how many there were.

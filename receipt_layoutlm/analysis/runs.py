@@ -21,9 +21,12 @@ ALL_STATES: tuple[JobState, ...] = (
     "cancelled",
 )
 PAGE = 50
+RECENT = 500
+"""So many of the newest runs are judged unless more are asked for: reading thousands takes seconds."""
 
 # What job_config holds beside the hyperparameters.
 _NO_HYPERPARAMETERS = frozenset({"model", "use_spot", "auto_export", "quantize", "timeout"})
+_EXPORT = ("auto_export", "quantize")
 
 
 class Fact(BaseModel):
@@ -57,6 +60,7 @@ class RunSummary(Fact):
 
     Attributes:
         config: hyperparameters as they were asked for, by name.
+        export: what was asked for its export: auto_export, quantize.
         best_f1: entity F1 of the best checkpoint on the validation receipts, argmax.
         train_runtime: seconds of training over all attempts.
         samples_per_second: windows that training took in, mean; memory_used, gpu_memory_used: peak bytes.
@@ -74,6 +78,7 @@ class RunSummary(Fact):
     error_message: str | None = None
     tags: dict[str, str] = Field(default_factory=dict)
     config: dict[str, Any] = Field(default_factory=dict)
+    export: dict[str, Any] = Field(default_factory=dict)
     run_s3_uri: str | None = None
     best_f1: float | None = None
     best_f1_interval: Bounds | None = None
@@ -115,6 +120,7 @@ class RunSummary(Fact):
                 "config": {
                     name: value for name, value in job.job_config.items() if name not in _NO_HYPERPARAMETERS
                 },
+                "export": {name: job.job_config[name] for name in _EXPORT if name in job.job_config},
                 "run_s3_uri": run_place(job.storage),
             }
         )

@@ -16,6 +16,8 @@ from receipt_layoutlm.evaluation.predict import fastest_device
 from receipt_layoutlm.training.config import RunConfig
 from receipt_layoutlm.training.history import EpochRecord
 from receipt_layoutlm.training.prepare import Prepared
+from receipt_layoutlm.training.speed.memory import free_bytes
+from receipt_layoutlm.training.speed.meter import peak_memory
 
 _PINNED = "persisted_val_receipt_keys"
 
@@ -100,6 +102,7 @@ def _describe_machine(config: RunConfig) -> dict[str, Any]:
         "device": device,
         "gpu_name": gpu.name if gpu else None,
         "gpu_memory_bytes": gpu.total_memory if gpu else None,
+        "memory_bytes": peak_memory() + free_bytes(torch.device("cpu")),
         "threads": torch.get_num_threads(),
         "usd_per_hour": config.task.usd_per_hour,
     }

@@ -41,6 +41,11 @@ class Speed(Message):
     gpu_utilization: float | None = None
 
 
+def peak_memory() -> int:
+    """The most bytes that this process has had in memory so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
+
+
 class Meter:
     """Told of each step's begin, batches and end."""
 
@@ -70,7 +75,7 @@ class Meter:
         found = Speed(
             train_seconds=seconds,
             data_seconds=self._data_seconds,
-            memory_used=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT,
+            memory_used=peak_memory(),
             gpu_memory_used=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
             gpu_utilization=self._utilization.read(),
             **_rates(seconds, samples=self._samples, steps=self._steps, tokens=self._tokens),

@@ -13,7 +13,7 @@ from receipt_dynamo.errors import NotFound
 from receipt_layoutlm.analysis.epochs import LabelFacts
 from receipt_layoutlm.analysis.history import read_history
 from receipt_layoutlm.analysis.run import read_last_logs, read_run
-from receipt_layoutlm.analysis.runs import find_run, list_runs
+from receipt_layoutlm.analysis.runs import RunSummary, find_run, list_runs
 from receipt_layoutlm.storage import Storage
 from tests.support.records import MakeJob, metrics, minute, write_run_json
 
@@ -24,7 +24,8 @@ def test_pages_hold_every_run_once_newest_first(client: DynamoClient, make_job: 
     # Four of each minute: a page may end between jobs of one moment.
     for number in range(14):
         make_job(f"run-{number}", STATUSES[number % 6], at=number // 4)
-    seen, cursor = [], None
+    seen: list[RunSummary] = []
+    cursor = None
     while True:
         page = list_runs(client, limit=4, cursor=cursor)
         seen += page.runs
@@ -103,7 +104,7 @@ def test_a_run_is_read_whole_from_its_records(
                 "eval_loss": "gone",
                 "confusion": {"O": {"O": 9}},
             },
-            "not an entry",
+            "not an entry",  # type: ignore[list-item]
             {"eval_f1": 0.1},
         ],
         training_config={"epochs": 2, "checkpoint_metric": "label:DATE"},

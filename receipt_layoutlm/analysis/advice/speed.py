@@ -1,0 +1,107 @@
+"""What makes the next run faster, where it would change anything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from statistics import fmean
+
+from receipt_layoutlm.analysis.advice.proposal import Change
+from receipt_layoutlm.analysis.advice.situation import Situation
+from receipt_layoutlm.analysis.epochs import EpochFacts
+
+# Epochs to see that it was the best; fewer than a third saved are not worth another schedule.
+_AFTER_BEST = 3
+_EARLY = 0.7
+# Every second of fewer would leave too few evaluations to choose from.
+_LEAST_EPOCHS = 8
+# Shares of the time below which there is little to gain.
+_MUCH_EVALUATION = 0.2
+_MUCH_WAITING = 0.1
+_LEAST_TOKENS, _MOST_TOKENS, _ROUND_TOKENS = 64, 1_048_576, 256
+
+
+def propose_speed(situation: Situation) -> Iterator[Change]:
+    """The fast path wherever the run was off it, and less of what took much time and brought little."""
+    options = situation.options
+    if not situation.faster:
+        return
+    plain = {
+        "precision": (
+            "float32",
+            "auto",
+            "auto takes bf16 where the hardware has it, at about twice the speed.",
+        ),
+        "gradient_checkpointing": (
+            "on",
+            "auto",
+            "It computes activations twice; auto does so only where it must.",
+        ),
+        "vocabulary_subset": (False, True, "Embeddings of tokens that the data lacks need no training."),
+        "attention": ("eager", "auto", "auto takes the kernel that is faster on this hardware."),
+    }
+    for option, (slow, fast, reason) in plain.items():
+        if getattr(options, option) == slow:
+            yield situation.change(option, fast, reason, "general practice")
+    yield from _fewer_epochs(situation)
+    yield from _even_batches(situation)
+    yield from _fewer_evaluations(situation)
+    yield from _more_workers(situation)
+
+
+def _fewer_epochs(situation: Situation) -> Iterator[Change]:
+    best = situation.run.best if situation.run else None
+    if best is None or situation.finding("underfitting"):
+        return
+    enough = math.ceil(best.epoch) + _AFTER_BEST
+    if enough < _EARLY * situation.options.epochs:
+        reason = f"The best evaluation came at epoch {best.epoch:g} of {situation.options.epochs}."
+        yield situation.change("epochs", enough, reason, "this run")
+
+
+def _even_batches(situation: Situation) -> Iterator[Change]:
+    options = situation.options
+    lengths = [
+        one.tokens_per_second / one.samples_per_second
+        for one in _evaluations(situation)
+        if one.tokens_per_second and one.samples_per_second
+    ]
+    if not lengths or options.batch_tokens or options.packing or options.batch_size == "auto":
+        return
+    tokens = math.ceil(options.batch_size * fmean(lengths) / _ROUND_TOKENS) * _ROUND_TOKENS
+    reason = (
+        f"Windows have {fmean(lengths):.0f} tokens on average: batches of equal cost instead of "
+        f"{options.batch_size} windows of any length."
+    )
+    yield situation.change("batch_tokens", min(max(tokens, _LEAST_TOKENS), _MOST_TOKENS), reason, "this run")
+
+
+def _fewer_evaluations(situation: Situation) -> Iterator[Change]:
+    options, case = situation.options, situation.case
+    evaluating = sum(one.eval_seconds or 0.0 for one in _evaluations(situation))
+    training = sum(one.train_seconds or 0.0 for one in _evaluations(situation))
+    if case is None or not case.steps_per_epoch or not training or options.epochs < _LEAST_EPOCHS:
+        return
+    share = evaluating / (evaluating + training)
+    every = 2 * round(case.steps_per_epoch)
+    if share > _MUCH_EVALUATION and (options.eval_steps or 0) < every:
+        per_epoch = case.steps_per_epoch / (options.eval_steps or case.steps_per_epoch)
+        patience = max(2, math.ceil(options.early_stopping_patience / (2 * per_epoch)))
+        reason = f"Scoring took {share:.0%} of the time; this is every second epoch."
+        yield situation.change("eval_steps", every, reason, "this run")
+        if options.early_stopping_patience:
+            reason = "Patience counts evaluations, which now come more rarely."
+            yield situation.change("early_stopping_patience", patience, reason, "this run")
+
+
+def _more_workers(situation: Situation) -> Iterator[Change]:
+    evaluations = _evaluations(situation)
+    waiting = sum(one.data_seconds or 0.0 for one in evaluations)
+    training = sum(one.train_seconds or 0.0 for one in evaluations)
+    if training and waiting > _MUCH_WAITING * training and not situation.options.dataloader_workers:
+        reason = f"The training waited {waiting / training:.0%} of its time for batches."
+        yield situation.change("dataloader_workers", 2, reason, "this run")
+
+
+def _evaluations(situation: Situation) -> tuple[EpochFacts, ...]:
+    return situation.run.epochs if situation.run else ()
