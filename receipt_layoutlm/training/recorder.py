@@ -148,6 +148,10 @@ class Recorder:
         """Replace `predictions.json` by what the best epoch so far says."""
         self.storage.write(f"{self.root}{PREDICTIONS_JSON}", predictions.model_dump_json().encode())
 
+    def record_fault(self, message: str) -> None:
+        """Write a line about what went wrong beside the training."""
+        self._log(message, "ERROR")
+
     def _configuration(self) -> dict[str, Any]:
         message = {"type": "run_config", "data": self.description}
         if not _is_too_large(message):
@@ -196,12 +200,12 @@ class Recorder:
             attempt=self.attempt,
         )
 
-    def _log(self, message: dict[str, Any]) -> None:
+    def _log(self, message: dict[str, Any] | str, level: str = "INFO") -> None:
         record = JobLog(
             job_id=self.job_id,
             timestamp=now(),
-            log_level="INFO",
-            message=json.dumps(message),
+            log_level=level,
+            message=message if isinstance(message, str) else json.dumps(message),
             source=LOG_SOURCE,
             attempt=self.attempt,
         )

@@ -11,7 +11,7 @@ from transformers import PrinterCallback
 from messages.child import Trained, TrainTask
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.child import Reporter, Stopped, StopRequested
-from receipt_layoutlm.errors import ConfigurationError
+from receipt_layoutlm.errors import ConfigurationError, Diverged
 from receipt_layoutlm.progress import Pulse
 from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.callbacks import (
@@ -25,6 +25,7 @@ from receipt_layoutlm.training.checkpoints import find_best, find_foreign, find_
 from receipt_layoutlm.training.config import RunConfig, use_all_cpus
 from receipt_layoutlm.training.dataset import load_dataset
 from receipt_layoutlm.training.describe import describe_results, describe_run
+from receipt_layoutlm.training.ending import leave_report
 from receipt_layoutlm.training.epochs import describe_history
 from receipt_layoutlm.training.history import RunningLoss, epochs_since_best, is_complete
 from receipt_layoutlm.training.metric import check_metric
@@ -70,7 +71,12 @@ def train(task: TrainTask, reporter: Reporter, stop: StopRequested) -> Trained:
         prepared.held_out.transitions,
     )
     _begin(run, prepared, resumed)
-    total_flos = _fit(run, prepared, resumed)
+    try:
+        total_flos = _fit(run, prepared, resumed)
+    except Diverged as error:
+        if run.history:
+            leave_report(run, "failed", {}, str(error))
+        raise
     return _finish(run, total_flos)
 
 
@@ -153,6 +159,7 @@ def _finish(run: Run, total_flos: float) -> Trained:
         "total_flos": total_flos,
         "cost_usd": run.cost_usd,
     }
+    leave_report(run, "succeeded", results)
     return Trained(run_s3_uri=run.config.root, best_checkpoint_s3_uri=run.config.best_uri, results=results)
 
 

@@ -114,6 +114,7 @@ def test_a_message_becomes_a_model_and_a_bundle(stack: LocalStack, tmp_path: Pat
 
     check_records(client, trained, exported)
     check_scores(stack, client, trained, tmp_path)
+    check_pictures(stack, trained)
     check_bundle(stack, exported, tmp_path)
 
 
@@ -142,6 +143,17 @@ def check_scores(stack: LocalStack, client: DynamoClient, trained: dict[str, Any
     held_out = [receipt for receipt in load_receipts(client).receipts if receipt.key in keys]
     assert len(held_out) == len(keys) > 0
     assert evaluate_checkpoint(best, held_out).scores.f1 == trained["best_f1"]
+
+
+def check_pictures(stack: LocalStack, trained: dict[str, Any]) -> None:
+    """What people and dashboards look at lies beside run.json, and the report tells the end of the run."""
+    assert {"run.json", "epochs.json", "predictions.json", "report.html"} <= keys_below(
+        stack, "runs/whole-path/"
+    )
+    storage = Storage([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
+    page = (storage.read(f"{trained['run_s3_uri']}report.html") or b"").decode()
+    assert "succeeded" in page
+    assert f"{trained['best_f1']:.3f}" in page
 
 
 def check_bundle(stack: LocalStack, exported: dict[str, Any], folder: Path) -> None:
