@@ -1,0 +1,1 @@
+"""One module a page: it gathers facts and has them rendered."""
