@@ -1,0 +1,84 @@
+"""Facts about a table, read for files: what the folder and the scripts have in common."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+
+from layoutlm_cli.records import Records
+from receipt_dynamo import DynamoClient
+from receipt_dynamo.times import now
+from receipt_layoutlm.analysis.context import (
+    DatasetContext,
+    HistoryContext,
+    LiveContext,
+    sum_up_dataset,
+    sum_up_history,
+)
+from receipt_layoutlm.analysis.history import read_history
+from receipt_layoutlm.analysis.live import list_live
+from receipt_layoutlm.analysis.tally import read_statistics
+from receipt_layoutlm.storage import Storage
+from workers.errors import SettingsError
+from workers.settings import Settings
+
+TableName = Annotated[str, typer.Argument(metavar="TABLE_NAME", help="The DynamoDB table.")]
+OutputFile = Annotated[
+    Path, typer.Argument(metavar="OUTPUT_FILE", help="JSON file to write; it is overwritten.")
+]
+
+
+def open_records_of(table_name: str) -> Records:
+    """Open a table; region, buckets and credentials are those of the environment."""
+    settings = Settings.from_environ()
+    client = DynamoClient(table_name, region=settings.region, endpoint_url=settings.endpoint_url)
+    return Records(client, Storage(settings.allowed_buckets))
+
+
+def gather_history(records: Records) -> HistoryContext:
+    """Read every run with its evaluations."""
+    read_at = now()
+    return sum_up_history(read_history(*records), read_at)
+
+
+def gather_dataset(records: Records) -> DatasetContext:
+    """Read the whole table."""
+    read_at = now()
+    return sum_up_dataset(read_statistics(records.client), read_at)
+
+
+def gather_live(records: Records) -> LiveContext:
+    """Read the runs that have not ended."""
+    read_at = now()
+    return LiveContext(read_at=read_at, runs=list_live(records.client))
+
+
+def json_text(facts: BaseModel | Mapping[str, Any], **more: Any) -> str:
+    """Facts as JSON with what else is to stand before them; what is not known is left out."""
+    data = facts.model_dump(mode="json", exclude_none=True) if isinstance(facts, BaseModel) else facts
+    return json.dumps({**more, **data}, indent=2, ensure_ascii=False) + "\n"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that nobody ever reads half of it.
+
+    Raises:
+        SettingsError: it cannot be written there.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise SettingsError(
+            f"{path} cannot be written: {error.strerror}. Name a file in a folder that exists and is yours."
+        ) from error

@@ -1,0 +1,201 @@
+"""Tools that tell about runs: the history, one run, those under way, and the receipts that a run fails on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field
+
+from layoutlm_cli.assistant.answers import (
+    FailingAnswer,
+    FailingReceipt,
+    HistoryAnswer,
+    LiveAnswer,
+    RunAnswer,
+    WrongWord,
+    brief,
+    pick,
+)
+from receipt_dynamo import DynamoClient
+from receipt_dynamo.entities.fields import JobState
+from receipt_dynamo.times import now
+from receipt_layoutlm.analysis.context import changed_options, score_labels
+from receipt_layoutlm.analysis.epochs import EpochFacts
+from receipt_layoutlm.analysis.live import LiveRun, list_live
+from receipt_layoutlm.analysis.predictions import ReceiptPrediction, read_predictions
+from receipt_layoutlm.analysis.run import read_run
+from receipt_layoutlm.analysis.runs import ALL_STATES, find_run, list_runs
+from receipt_layoutlm.storage import Storage
+
+Scalar = Literal[
+    "recorded_at",
+    "attempt",
+    "eval_loss",
+    "eval_f1",
+    "eval_precision",
+    "eval_recall",
+    "eval_f1_constrained",
+    "eval_f1_strict",
+    "eval_f1_interval",
+    "train_loss",
+    "learning_rate",
+    "grad_norm",
+    "token_accuracy",
+    "entity_prediction_rate",
+    "gold_entity_rate",
+    "by_merchant",
+    "train_seconds",
+    "data_seconds",
+    "eval_seconds",
+    "samples_per_second",
+    "steps_per_second",
+    "tokens_per_second",
+    "train_runtime",
+    "total_flos",
+    "gpu_memory_used",
+    "gpu_utilization",
+    "memory_used",
+]
+Metric = Scalar | Literal["per_label_metrics", "confusion"]
+SCALARS: tuple[Scalar, ...] = get_args(Scalar)
+USUAL: tuple[Metric, ...] = ("eval_f1", "eval_loss", "train_loss", "learning_rate")
+ALWAYS = (
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "warmup_ratio",
+    "early_stopping_patience",
+    "pretrained_model",
+    "seed",
+)
+"""Hyperparameters that are shown of one run even at their defaults."""
+EPOCHS = 40
+"""Evaluations that one answer shows at most."""
+
+Job = Annotated[str, Field(description="Id or name of a run; of several runs of a name it is the newest.")]
+
+
+@dataclass(frozen=True, slots=True)
+class RunTools:
+    """The tools, for one table and S3."""
+
+    client: DynamoClient
+    storage: Storage
+
+    def training_history(
+        self,
+        status: Annotated[JobState | None, Field(description="Only runs of this status.")] = None,
+        limit: Annotated[int, Field(ge=1, le=100, description="So many at most.")] = 20,
+        before: Annotated[str | None, Field(description="`cursor` of the page before.")] = None,
+    ) -> HistoryAnswer:
+        """List training runs, the newest first: scores, best epoch, early stopping, time, cost, settings.
+
+        Begin here to learn the names of runs. Scores can be ranked only where `val_receipts_hash` is the
+        same; to tell which value of a setting is best, ask compare_groups.
+        """
+        statuses = (status,) if status else ALL_STATES
+        page = list_runs(self.client, statuses=statuses, limit=limit, cursor=before)
+        return HistoryAnswer(
+            runs=tuple(brief(run, changed_options(run.config)) for run in page.runs), cursor=page.cursor
+        )
+
+    def run_detail(
+        self,
+        job: Job,
+        metrics: Annotated[
+            tuple[Metric, ...], Field(description="What to show of each evaluation; choose few.")
+        ] = USUAL,
+        from_epoch: Annotated[float | None, Field(description="First epoch to show.")] = None,
+        to_epoch: Annotated[float | None, Field(description="Last epoch to show.")] = None,
+    ) -> RunAnswer:
+        """Show one run: best epoch, early stopping, scores of labels, metrics by epoch, settings, attempts.
+
+        Answers which label has the lowest F1 (`labels`), whether early stopping stopped it and what its best
+        epoch was (`run`), and what a metric was at an epoch: for the learning rate at epoch 10 pass metrics
+        ["learning_rate"], from_epoch 10, to_epoch 10. Long runs are shown thinned: the best and the last
+        evaluation always, and every n-th. Whether it overfits is for diagnose_run to say.
+        """
+        detail = read_run(self.client, self.storage, job)
+        wanted = [one for one in detail.epochs if _is_between(one.epoch, from_epoch, to_epoch)]
+        shown = thin(wanted, detail.best)
+        return RunAnswer(
+            run=brief(detail.run, changed_options(detail.config, always=ALWAYS)),
+            best=None if detail.best is None else pick(detail.best, SCALARS),
+            labels=score_labels(detail),
+            evaluations=len(detail.epochs),
+            epochs=tuple(pick(one, metrics) for one in shown),
+            evaluations_left_out=len(wanted) - len(shown),
+            num_val_receipts=detail.num_val_receipts,
+            dataset_counts=detail.dataset_counts,
+            machine=detail.machine,
+            label_merges=detail.label_merges,
+            statuses=detail.statuses,
+            failures=detail.failures,
+            exports=detail.exports,
+        )
+
+    def live_runs(
+        self, limit: Annotated[int, Field(ge=1, le=50, description="So many at most.")] = 10
+    ) -> LiveAnswer:
+        """List runs that are pending, running or interrupted now: worker, progress, last scores, time left.
+
+        Ask it again to follow a run; a run that has ended is in training_history.
+        """
+        return LiveAnswer(
+            read_at=now(), runs=tuple(_brief_live(one) for one in list_live(self.client, limit))
+        )
+
+    def failing_receipts(
+        self,
+        job: Job,
+        receipts: Annotated[int, Field(ge=1, le=50, description="So many at most, the worst first.")] = 5,
+        words: Annotated[int, Field(ge=0, le=100, description="Wrong words of each at most.")] = 15,
+    ) -> FailingAnswer:
+        """Show the validation receipts that a run's best checkpoint reads worst, and the words it gets wrong.
+
+        `gold` is the true BIO tag of a word, `predicted` the model's. It shows why a label scores low.
+        """
+        run = find_run(self.client, job)
+        found = read_predictions(self.storage, run.run_s3_uri)
+        if found is None:
+            return FailingAnswer(job_id=run.job_id, name=run.name)
+        return FailingAnswer(
+            job_id=run.job_id,
+            name=run.name,
+            checkpoint=found.checkpoint,
+            epoch=found.epoch,
+            receipts=tuple(_brief_receipt(one, words) for one in found.receipts[:receipts]),
+            receipts_left_out=len(found.receipts[receipts:]),
+        )
+
+
+def thin(epochs: Sequence[EpochFacts], best: EpochFacts | None) -> list[EpochFacts]:
+    """So many evaluations as an answer may have: every n-th, the best, and the last."""
+    if len(epochs) <= EPOCHS:
+        return list(epochs)
+    every = -(-len(epochs) // (EPOCHS - 2))
+    kept = {*range(0, len(epochs), every), len(epochs) - 1}
+    return [one for at, one in enumerate(epochs) if at in kept or one is best]
+
+
+def _is_between(epoch: float, first: float | None, last: float | None) -> bool:
+    return (first is None or epoch >= first) and (last is None or epoch <= last)
+
+
+def _brief_live(live: LiveRun) -> LiveRun:
+    return live.model_copy(
+        update={
+            "run": brief(live.run, changed_options(live.run.config)),
+            "epochs": tuple(pick(one, SCALARS) for one in live.epochs[-1:]),
+        }
+    )
+
+
+def _brief_receipt(receipt: ReceiptPrediction, words: int) -> FailingReceipt:
+    wrong = [word for word in receipt.words if word.gold != word.predicted]
+    return FailingReceipt(
+        **receipt.model_dump(exclude={"words", "words_left_out"}),
+        words=tuple(WrongWord.model_validate(word.model_dump()) for word in wrong[:words]),
+    )

@@ -1,0 +1,30 @@
+"""Write the training history of a table to a JSON file."""
+
+from __future__ import annotations
+
+import typer
+
+from layoutlm_cli.assistant.gathering import (
+    OutputFile,
+    TableName,
+    gather_history,
+    json_text,
+    open_records_of,
+    write_whole,
+)
+from layoutlm_cli.failing import failures_explained
+
+
+def main(table_name: TableName, output_file: OutputFile) -> None:
+    """Every run of a table with options, scores and evaluations, and the best run of each validation set.
+
+    Region, bucket and credentials are those of the environment: AWS_REGION, LAYOUTLM_TRAINING_BUCKET.
+    """
+    facts = gather_history(open_records_of(table_name))
+    write_whole(output_file, json_text(facts))
+    typer.echo(f"wrote {output_file}: {len(facts.runs)} runs")
+
+
+if __name__ == "__main__":
+    with failures_explained():
+        typer.run(main)

@@ -1,0 +1,30 @@
+"""Write the statistics of the data set of a table to a JSON file."""
+
+from __future__ import annotations
+
+import typer
+
+from layoutlm_cli.assistant.gathering import (
+    OutputFile,
+    TableName,
+    gather_dataset,
+    json_text,
+    open_records_of,
+    write_whole,
+)
+from layoutlm_cli.failing import failures_explained
+
+
+def main(table_name: TableName, output_file: OutputFile) -> None:
+    """What the labelled receipts of a table are made of, and which labels are scarce; reads the whole table.
+
+    Region, bucket and credentials are those of the environment: AWS_REGION, LAYOUTLM_TRAINING_BUCKET.
+    """
+    facts = gather_dataset(open_records_of(table_name))
+    write_whole(output_file, json_text(facts))
+    typer.echo(f"wrote {output_file}: {facts.statistics.receipts} receipts")
+
+
+if __name__ == "__main__":
+    with failures_explained():
+        typer.run(main)

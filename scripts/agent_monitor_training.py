@@ -1,0 +1,30 @@
+"""Write the state of the runs under way of a table to a JSON file."""
+
+from __future__ import annotations
+
+import typer
+
+from layoutlm_cli.assistant.gathering import (
+    OutputFile,
+    TableName,
+    gather_live,
+    json_text,
+    open_records_of,
+    write_whole,
+)
+from layoutlm_cli.failing import failures_explained
+
+
+def main(table_name: TableName, output_file: OutputFile) -> None:
+    """The runs of a table that have not ended: worker, progress, evaluations, time left, last log lines.
+
+    Region, bucket and credentials are those of the environment: AWS_REGION, LAYOUTLM_TRAINING_BUCKET.
+    """
+    facts = gather_live(open_records_of(table_name))
+    write_whole(output_file, json_text(facts))
+    typer.echo(f"wrote {output_file}: {len(facts.runs)} runs under way")
+
+
+if __name__ == "__main__":
+    with failures_explained():
+        typer.run(main)
