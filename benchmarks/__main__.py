@@ -29,6 +29,12 @@ def _measure_training() -> None:
     training.measure()
 
 
+def _measure_insight() -> None:
+    from benchmarks import insight  # noqa: PLC0415
+
+    insight.measure()
+
+
 def _measure_sroie() -> None:
     from benchmarks import sroie  # noqa: PLC0415
 
@@ -43,6 +49,7 @@ ALL: dict[str, Callable[[], None]] = {
     "stopping": stopping.measure,
     "idle": idle.measure,
     "loading": loading.measure,
+    "insight": _measure_insight,
     "loading_memory": loading_memory.measure,
     "inference": _measure_inference,
     "exports": _measure_exports,

@@ -17,7 +17,7 @@ SROIE = Path(__file__).parent.parent.parent / "shared" / "data" / "sroie" / "tra
 
 
 # Files of few tests that take minutes. Begun last, one of them would leave the other core idle at the end.
-_LONGEST = ("tests/e2e/", "tests/chaos/", "tests/integration/cli/")
+_LONGEST = ("tests/e2e/", "tests/chaos/", "tests/integration/cli/", "tests/browser/")
 
 
 # Minutes of processes that import torch again and again; `make slow` runs them.
@@ -50,9 +50,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 _UNTRACED = (
     "tests/e2e/",
     "tests/simulation/",
+    "tests/browser/",
+    "tests/integration/analysis/",
+    "tests/integration/assistant/",
+    "tests/integration/web/",
     *(
         f"tests/unit/{name}/"
-        for name in ("coreml", "data_sources", "diagnosis", "evaluation", "inference", "training")
+        for name in ("analysis", "coreml", "data_sources", "diagnosis", "evaluation", "inference", "training")
     ),
 )
 

@@ -117,7 +117,7 @@ def _lines(
             tooltip=["what:N", "epoch:Q", alt.Tooltip("value:Q", title=title)],
         )
     )
-    layers = [lines] if band is None else [_interval(band), lines]
+    layers = [_interval(band), lines] if band else [lines]
     if best is not None:
         layers.append(_mark_best(best))
     described = f"{title} by epoch: {', '.join(names)}."

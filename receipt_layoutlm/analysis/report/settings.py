@@ -66,7 +66,7 @@ def cost_table(detail: RunDetail) -> Table:
     """What the run took: time, work, money, and on which machine."""
     run = detail.run
     rows = [
-        ("training, all attempts", seconds(run.train_runtime)),
+        ("training, all attempts", seconds(train_runtime(detail))),
         ("attempts", number(detail.attempts)),
         ("epochs trained", number(run.epochs_trained)),
         ("stopped early", anything(run.early_stopping_triggered)),
@@ -101,7 +101,7 @@ def headline(detail: RunDetail) -> tuple[tuple[str, str, str], ...]:
         ("best F1", score(f1), f"95 %: {bounds.low:.3f} to {bounds.high:.3f}" if bounds else receipts),
         ("F1, BIO allowed", score(constrained), "best sequence of tags"),
         ("best epoch", number(epoch), f"of {len(detail.epochs)} evaluations, by {detail.metric}"),
-        ("training", seconds(run.train_runtime), _attempts(detail)),
+        ("training", seconds(train_runtime(detail)), _attempts(detail)),
         ("cost", dollars(run.cost_usd), "of the machine"),
     )
 
@@ -124,6 +124,12 @@ def _counts(detail: RunDetail, name: str) -> dict[str, int]:
     found = detail.dataset_counts.get(name)
     counts = found if isinstance(found, dict) else {}
     return {str(label): count for label, count in counts.items() if isinstance(count, int)}
+
+
+def train_runtime(detail: RunDetail) -> float | None:
+    """Seconds of training; of a run that has not ended, up to its last evaluation."""
+    last = detail.epochs[-1].train_runtime if detail.epochs else None
+    return detail.run.train_runtime if detail.run.train_runtime is not None else last
 
 
 def _attempts(detail: RunDetail) -> str:
