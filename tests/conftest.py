@@ -104,17 +104,21 @@ def stack(emulator: Emulator) -> LocalStack:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many cases the large tests went through, which each notes with `record_property`.
+    """Say how many cases the large tests went through and what they measured, as noted by `record_property`.
 
     Said here, because what a test prints under xdist is lost.
     """
     cases: Counter[str] = Counter()
     broken = set()
+    measured = set()
     for outcome in ("passed", "failed"):
         for report in terminalreporter.stats.get(outcome, ()):
             noted = {what: count for what, count in report.user_properties if isinstance(count, int)}
             cases.update(noted)
+            measured |= {f"{what}: {said}" for what, said in report.user_properties if isinstance(said, str)}
             broken |= set(noted) if outcome == "failed" else set()
     for what, count in cases.items():
         verdict = "NOT all hold" if what in broken else "all hold"
         terminalreporter.write_line(f"{what}: {count:,} cases, {verdict}")
+    for line in sorted(measured):
+        terminalreporter.write_line(line)
