@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from layoutlm_cli.console import console
 from layoutlm_cli.main import app
 from messages.train import TrainJob
 from receipt_dynamo.client import DynamoClient
@@ -59,7 +58,7 @@ class Runs:
 
 @pytest.fixture
 def runs(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Runs:
-    monkeypatch.setattr(console, "width", 200)
+    monkeypatch.setenv("COLUMNS", "200")
     return Runs(stack)
 
 

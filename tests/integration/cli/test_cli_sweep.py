@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from layoutlm_cli.console import console
 from layoutlm_cli.main import app
 from receipt_dynamo.client import DynamoClient
 from receipt_layoutlm.analysis.sweep.plan import Method, make_plan
@@ -81,7 +80,7 @@ class Fleet:
 
 @pytest.fixture
 def fleet(stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
-    monkeypatch.setattr(console, "width", 200)
+    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
     return Fleet(stack, str(tmp_path / "s.journal"))
 
