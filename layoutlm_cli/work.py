@@ -31,5 +31,6 @@ def _run(kind: Literal["train", "export"], *, once: bool, verbose: bool) -> None
     from workers.logs import configure_logging  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
-    configure_logging(verbose=verbose)
-    raise typer.Exit(asyncio.run(run_daemon(kind, Settings.from_environ(), once=once)))
+    settings = Settings.from_environ()
+    configure_logging(verbose=verbose, metrics_of=kind if settings.metrics == "emf" else None)
+    raise typer.Exit(asyncio.run(run_daemon(kind, settings, once=once)))

@@ -50,6 +50,7 @@ def _facts(report: Any) -> list[tuple[str, Any]]:
         ("state", f"{report.state} for {_seconds(report.since_seconds)}"),
         ("job", job and f"{job.kind} {job.job_id}"),
         ("attempt", job and job.attempt),
+        ("notice", report.notice),
         ("child", report.child_pid and f"process {report.child_pid}"),
         ("child's last word", _ago(signs["child"])),
         ("lease renewed", _ago(signs["beat"])),

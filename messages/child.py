@@ -81,6 +81,7 @@ class TrainTask(Message):
     allowed_buckets: tuple[str, ...]
     work_dir: str
     usd_per_hour: float | None = None
+    checkpoint_tag: str | None = None
 
 
 CanonicalRule = Literal["newer", "better"]

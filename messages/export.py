@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -88,3 +88,16 @@ class ExportResult(Message):
         if missing:
             raise ValueError(f"a result that says {self.status} needs {', '.join(missing)}")
         return self
+
+    def of_training(self, exported_at: str) -> dict[str, Any]:
+        """What the training's own results say of this export, in the names of the contract."""
+        return {
+            "coreml_export_id": self.export_id,
+            "coreml_bundle_s3_uri": self.bundle_s3_uri,
+            "coreml_mlpackage_s3_uri": self.mlpackage_s3_uri,
+            "coreml_canonical_bundle_s3_uri": self.canonical_bundle_s3_uri,
+            "coreml_canonical_bundle_etag": self.canonical_bundle_etag,
+            "coreml_canonical_bundle_replaced": self.canonical_bundle_replaced,
+            "coreml_model_size_bytes": self.model_size_bytes,
+            "coreml_exported_at": exported_at,
+        }

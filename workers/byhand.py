@@ -26,6 +26,9 @@ class NoQueue(JobQueue):
     async def put(self, body: str, attributes: Mapping[str, str], *, delay_seconds: float = 0) -> None:  # noqa: D102
         pass
 
+    async def bury(self, message: Received, reasons: Mapping[str, str]) -> None:  # noqa: D102
+        pass
+
     async def show_after(self, message: Received, seconds: float) -> bool:  # noqa: ARG002, D102
         return True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,6 +28,7 @@ from workers.watch import watch
 
 if TYPE_CHECKING:
     from workers.aws import Aws
+    from workers.host.ec2 import Host
 
 KindName = Literal["train", "export"]
 NEEDS: dict[KindName, tuple[str, ...]] = {
@@ -75,30 +76,42 @@ async def run_daemon(name: KindName, settings: Settings, *, once: bool = False) 
         # aiobotocore is as much to import as all the rest. Here the signals are heard already, and wrong
         # settings have been told without it.
         from workers.aws import open_aws  # noqa: PLC0415
+        from workers.host.ec2 import host_heard  # noqa: PLC0415
 
-        async with _watched(name, settings, stop, health), open_aws(settings) as aws:
+        async with (
+            _watched(name, settings, stop, health),
+            open_aws(settings) as aws,
+            host_heard(settings, stop, health) as host,
+        ):
             queue = await _open_queue(aws, getattr(settings, QUEUE_FIELD[name]), stop)
-            if queue is None:
-                return 0
-            await _check_surroundings(aws, settings, name)
-            kind = make_kind(name, settings, aws, worker)
-            handler = Handler(kind, queue, aws.table, settings, stop, worker, health)
-            sweep = Sweep(kind, queue, aws.table, settings)
-            log.info("worker ready", worker=worker, worker_kind=name, queue=queue.url)
-            await run_until_stopped(
-                queue,
-                handler.handle,
-                stop,
-                settings,
-                health=health,
-                idle=sweep.run_if_due,
-                once=once,
-            )
+            if queue is not None:
+                await _check_surroundings(aws, settings, name)
+                kind = make_kind(name, settings, aws, worker)
+                handler = Handler(kind, queue, aws.table, settings, stop, worker, health)
+                idle = _when_idle(handler, aws, host)
+                log.info("worker ready", worker=worker, worker_kind=name, queue=queue.url)
+                await run_until_stopped(
+                    queue, handler.handle, stop, settings, health=health, idle=idle, once=once
+                )
+            if host is not None and not once:
+                await host.wait_for_end()
     except WorkerError as error:
         log.error("worker ends", error_class=type(error).__name__, error=str(error))  # noqa: TRY400 - the sentence says it
         return error.exit_code
     log.info("worker stopped", worker=worker)
     return 0
+
+
+def _when_idle(handler: Handler[Any], aws: Aws, host: Host | None) -> Callable[[], Awaitable[None]]:
+    """What is done when the queue had nothing."""
+    sweep = Sweep(handler.kind, handler.queue, aws.table, handler.settings)
+
+    async def sweep_then_leave() -> None:
+        await sweep.run_if_due()
+        if host is not None:
+            await host.leave_if_idle(aws.sqs, handler.queue.url)
+
+    return sweep_then_leave
 
 
 @asynccontextmanager

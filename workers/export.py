@@ -129,7 +129,8 @@ class Exporting:
         )
         # What other shapes take is nothing that a reader of the training's results expects.
         if result.status == "SUCCEEDED" and job.shapes == RANGE:
-            await self._tell_training(training.job_id, result, str(record.decided_at))
+            shown = result.of_training(str(record.decided_at))
+            await self._table.merge_job_results(training.job_id, shown)
 
     async def send_unreadable(self, error: InvalidMessage, message: Received) -> bool:
         """A FAILED result for the id that the body names."""
@@ -161,21 +162,6 @@ class Exporting:
         attributes = {"updated_at": now(), **changes}
         await self._table.update_coreml_export_status(
             export_id, status, attempt=attempt, attributes=attributes
-        )
-
-    async def _tell_training(self, job_id: str, result: ExportResult, exported_at: str) -> None:
-        await self._table.merge_job_results(
-            job_id,
-            {
-                "coreml_export_id": result.export_id,
-                "coreml_bundle_s3_uri": result.bundle_s3_uri,
-                "coreml_mlpackage_s3_uri": result.mlpackage_s3_uri,
-                "coreml_canonical_bundle_s3_uri": result.canonical_bundle_s3_uri,
-                "coreml_canonical_bundle_etag": result.canonical_bundle_etag,
-                "coreml_canonical_bundle_replaced": result.canonical_bundle_replaced,
-                "coreml_model_size_bytes": result.model_size_bytes,
-                "coreml_exported_at": exported_at,
-            },
         )
 
     async def _training_of(self, job: ExportJob) -> Job:

@@ -18,6 +18,7 @@ from receipt_dynamo.times import now
 from workers.errors import QueueError
 from workers.kind import JobT, Kind
 from workers.lease import Lease
+from workers.metrics import measure_attempt
 from workers.outcome import OUTCOMES, Ending, MessageFate, outcome_of
 from workers.queue import JobQueue, Received
 from workers.settings import Settings
@@ -52,7 +53,8 @@ class Finish(Generic[JobT]):
         if verdict.ending is Ending.LATER and len(lease.record.failures) + 1 >= self.settings.max_attempts:
             verdict = _out_of_attempts(lease.record, verdict)
         fate = OUTCOMES[verdict.ending].message
-        log.info("attempt ended", ending=verdict.ending.name, reason=verdict.message)
+        measured = measure_attempt(verdict, lease.attempt)
+        log.info("attempt ended", ending=verdict.ending.name, reason=verdict.message, **measured)
         if fate is MessageFate.DELETE:
             await self._decide(job, lease, verdict)
             await self.queue.delete(message)
@@ -61,7 +63,8 @@ class Finish(Generic[JobT]):
                 lease, message, self._backoff_seconds(lease.record), self._failure(lease, verdict)
             )
         elif fate is MessageFate.SHOW_NOW:
-            await insist(lambda: self.kind.interrupted(job, lease.attempt, "the host stops"), lease)
+            why = verdict.message or "the host stops"
+            await insist(lambda: self.kind.interrupted(job, lease.attempt, why), lease)
             await self._free(lease, message, 0, None)
         return verdict.ending
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Generic
+from typing import Any, Generic
 
 import structlog
 from structlog.contextvars import bound_contextvars
@@ -36,7 +36,9 @@ from workers.finish import Finish, complete, insist
 from workers.health import Health
 from workers.kind import JobT, Kind
 from workers.lease import Lease
+from workers.metrics import measure_claim, measure_message
 from workers.outcome import Ending
+from workers.power import kept_awake
 from workers.queue import JobQueue, Received
 from workers.settings import Settings
 from workers.stop import Stop
@@ -86,20 +88,26 @@ class Handler(Generic[JobT]):
         Raises:
             WorkerError: no message can be handled: the queue or the credentials are gone.
         """
+        began_at = self.table.clock.steady()
+
+        def measured() -> dict[str, Any]:
+            seconds = self.table.clock.steady() - began_at
+            return measure_message(message, ending, seconds, self.health.report().job)
+
         with bound_contextvars(message_id=message.message_id, kind=self.kind.name):
+            ending = "LEFT"
             try:
                 ending = await self.take(message)
             except (DynamoError, QueueError) as error:
-                ending = "LEFT"
-                log.error("message left: AWS failed", error_class=type(error).__name__, error=str(error))  # noqa: TRY400 - the sentence says it
+                why = {"error_class": type(error).__name__, "error": str(error)}
+                log.error("message left: AWS failed", **why, **measured())  # noqa: TRY400 - the sentence says it
             except WorkerError:
                 raise
             except Exception:
                 # A defect that one message brings out must not end the worker for all the others.
-                ending = "LEFT"
-                log.exception("message left: a defect")
+                log.exception("message left: a defect", **measured())
             else:
-                log.info("message handled", ending=ending, receive_count=message.receive_count)
+                log.info("message handled", **measured())
             self.health.ended(ending)
 
     async def take(self, message: Received) -> str:
@@ -115,6 +123,7 @@ class Handler(Generic[JobT]):
                 record = await self._claim(owner_id, encode(job))
             except LeaseRefused as refused:
                 return await self._yield_to(refused, job, message)
+            log.info("job claimed", **measure_claim(message, record.attempt, self.table.clock.now()))
             lease = Lease(record, claimed_at, self.table, self.queue, message, self.settings, self.health)
             if self._is_another_request(record, job, message):
                 due_at = self.table.clock.text(self.settings.orphan_seconds)
@@ -192,7 +201,7 @@ class Handler(Generic[JobT]):
         finish = Finish(self.kind, self.queue, self.table, self.settings, self.worker)
         self.health.began(self.kind.name, lease.record.owner_id, lease.attempt)
         with bound_contextvars(attempt=lease.attempt):
-            async with lease.held():
+            async with lease.held(), kept_awake():
                 try:
                     verdict = await self._attempt(job, lease)
                     ending = await finish.finish(job, lease, verdict, message)

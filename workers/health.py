@@ -81,6 +81,7 @@ class HealthReport(BaseModel):
         state: what the worker is doing.
         since_seconds: how long it has been doing that.
         job: the job in hand, with a stop under way too.
+        notice: why no more messages are taken: what the host said last.
         child_pid: the process that does the work.
         signs: the age of each sign of life; the loop's is how late it last woke up.
         failed_receives: so many in a row, up to now.
@@ -94,6 +95,7 @@ class HealthReport(BaseModel):
     state: State
     since_seconds: float
     job: Work | None
+    notice: str | None = None
     child_pid: int | None
     signs: dict[SignName, Sign]
     failed_receives: int
@@ -127,6 +129,7 @@ class Health:
     _ticked_at: float | None = field(default=None, init=False)
     _lag: float = field(default=0.0, init=False)
     _stopping: bool = field(default=False, init=False)
+    _notice: str | None = field(default=None, init=False)
     _failed_receives: int = field(default=0, init=False)
     _job: Work | None = field(default=None, init=False)
     _child_pid: int | None = field(default=None, init=False)
@@ -182,6 +185,10 @@ class Health:
         self._stopping = True
         self._since = self.steady()
 
+    def noticed(self, notice: str) -> None:
+        """The host said why no more messages are taken; from here on no polls are expected."""
+        self._notice = notice
+
     def ticked(self, lag_seconds: float) -> None:
         """The loop woke up, so much later than it was asked to."""
         self._ticked_at = self.steady()
@@ -194,6 +201,7 @@ class Health:
             state=self._state,
             since_seconds=self.steady() - self._since,
             job=self._job,
+            notice=self._notice,
             child_pid=self._child_pid,
             signs=signs,
             failed_receives=self._failed_receives,
@@ -204,7 +212,7 @@ class Health:
 
     @property
     def _state(self) -> State:
-        if self._stopping:
+        if self._stopping or (self._notice is not None and self._job is None):
             return "stopping"
         if self._job is not None:
             return "working"
@@ -215,7 +223,7 @@ class Health:
         working = self._job is not None
         ages: dict[SignName, tuple[float | None, float, bool]] = {
             "loop": (self._loop_lag(now), self.limits.loop, True),
-            "poll": (now - self._polled_at, self.limits.poll, not working),
+            "poll": (now - self._polled_at, self.limits.poll, not working and self._notice is None),
             "beat": (_age(now, self._beaten_at), self.limits.beat, working),
             "child": (_age(now, self._spoke_at), self.limits.child, self._child_pid is not None),
         }

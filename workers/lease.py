@@ -137,7 +137,7 @@ class Lease:
                 self._lose("another worker has taken it")
             return False
         except (DynamoError, TimeoutError) as error:
-            log.warning("lease not renewed yet", error=str(error) or "no answer in time")
+            log.warning("lease not renewed yet", error=str(error) or "no answer in time", beat_failures=1)
             return False
         self._safe_until = self._safe_from(asked_at)
         self.health.beaten()

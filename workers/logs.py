@@ -6,9 +6,16 @@ import sys
 
 import structlog
 
+from workers.metrics import EmbeddedMetrics
 
-def configure_logging(*, verbose: bool = False) -> None:
-    """Set structlog up for a daemon; `verbose` adds the lines that its children write."""
+
+def configure_logging(*, verbose: bool = False, metrics_of: str | None = None) -> None:
+    """Set structlog up for a daemon.
+
+    Args:
+        verbose: whether the lines that its children write are added.
+        metrics_of: the kind of worker whose lines are metrics, too; None makes none.
+    """
     on_terminal = sys.stderr.isatty()
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer()
@@ -18,6 +25,8 @@ def configure_logging(*, verbose: bool = False) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
     ]
+    if metrics_of is not None:
+        processors.append(EmbeddedMetrics(metrics_of))
     if not on_terminal:
         processors.append(structlog.processors.format_exc_info)
     structlog.configure(

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from receipt_dynamo.clock import steady_seconds
 from workers.errors import CredentialsMissing, CredentialsRefused, EndpointLost, QueueError
 from workers.health import Health
 from workers.queue import JobQueue, Received
@@ -48,7 +49,8 @@ async def run_until_stopped(  # noqa: PLR0913 - what a loop needs
     """
     health = health or Health()
     failures = 0
-    while not stop.requested.is_set():
+    while not stop.takes_no_more:
+        asked_at = steady_seconds()
         try:
             message = await queue.receive(
                 wait_seconds=settings.poll_seconds, visibility_seconds=settings.lease_seconds
@@ -60,7 +62,9 @@ async def run_until_stopped(  # noqa: PLR0913 - what a loop needs
             continue
         failures = 0
         health.polled()
-        if message is not None and stop.requested.is_set():
+        if settings.metrics is not None:  # else a line every poll would say nothing to nobody
+            log.info("waited for a message", idle_seconds=round(steady_seconds() - asked_at, 3))
+        if message is not None and stop.takes_no_more:
             await queue.show_after(message, 0)
             log.info("message handed back", message_id=message.message_id)
             return

@@ -106,11 +106,16 @@ async def _read(sqs: Any, settings: Settings, name: QueueName) -> tuple[Depth, D
     try:
         queue = await JobQueue.open(sqs, url)
     except NoDeadLetterQueue:
-        return await _depth(sqs, url), None
-    return await _depth(sqs, url), await _depth(sqs, queue.dead_letter_url)
+        return await read_depth(sqs, url), None
+    return await read_depth(sqs, url), await read_depth(sqs, queue.dead_letter_url)
 
 
-async def _depth(sqs: Any, url: str) -> Depth:
+async def read_depth(sqs: Any, url: str) -> Depth:
+    """Read how full one queue is.
+
+    Raises:
+        QueueError, QueueUnusable: SQS does not say.
+    """
     async with sqs_errors_translated(url):
         answer = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(_DEPTH.values()))
     return Depth(**{field: int(answer["Attributes"][name]) for field, name in _DEPTH.items()})

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -141,6 +141,56 @@ class Settings(BaseModel):
         le=43200,
         alias="LAYOUTLM_RETRY_MAX_SECONDS",
         description="Upper bound of that, in seconds.",
+    )
+    checkpoint_tag: str | None = Field(
+        None,
+        pattern=r"^[\w.:/+@-]+=[\w.:/+@-]*$",
+        alias="LAYOUTLM_CHECKPOINT_TAG",
+        description="NAME=VALUE, put on the objects of checkpoints so that a lifecycle rule of the bucket "
+        "can expire them; needs s3:PutObjectTagging. Unset puts none.",
+    )
+    metadata_disabled: Annotated[bool, BeforeValidator(lambda text: str(text).lower() == "true")] = Field(
+        False,
+        alias="AWS_EC2_METADATA_DISABLED",
+        description="`true` asks no instance metadata service, so that nothing is heard from an EC2 host.",
+    )
+    metadata_url: str | None = Field(
+        None,
+        alias="AWS_EC2_METADATA_SERVICE_ENDPOINT",
+        description="Where the instance metadata service is; unset is EC2's own address, asked on EC2 only.",
+    )
+    spot_margin_seconds: float = Field(
+        15,
+        ge=0,
+        lt=120,
+        alias="LAYOUTLM_SPOT_MARGIN_SECONDS",
+        description="So long before the moment of a Spot notice the child has to have ended, in seconds.",
+    )
+    idle_minutes: float | None = Field(
+        None,
+        gt=0,
+        alias="LAYOUTLM_IDLE_MINUTES",
+        description="After so many minutes without a job a worker ends its instance and lowers the desired "
+        "capacity of its Auto Scaling group, while that is above the minimum; unset is never.",
+    )
+    instance_id: str | None = Field(
+        None, alias="LAYOUTLM_INSTANCE_ID", description="This instance; unset is looked up in its metadata."
+    )
+    auto_scaling_group: str | None = Field(
+        None,
+        alias="LAYOUTLM_AUTO_SCALING_GROUP",
+        description="The group that this instance is in; unset is looked up by tag, then by instance.",
+    )
+    lifecycle_hook: str | None = Field(
+        None,
+        alias="LAYOUTLM_LIFECYCLE_HOOK",
+        description="The hook that holds this instance while it drains; unset is the group's only one.",
+    )
+    metrics: Literal["emf"] | None = Field(
+        None,
+        alias="LAYOUTLM_METRICS",
+        description="`emf` makes metrics of the log lines that measure something, in the embedded metric "
+        "format that CloudWatch reads from logs; unset makes none.",
     )
 
     @classmethod

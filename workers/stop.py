@@ -1,4 +1,4 @@
-"""Being asked to stop: the first signal drains, the second one skips the waiting."""
+"""Being asked to stop: the first signal drains, the second one skips the waiting; the host gives a time."""
 
 from __future__ import annotations
 
@@ -9,17 +9,57 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stop:
-    """An event for "please stop" and one for "now". Nothing is cancelled by either; loops look at them."""
+    """Events that say how far to stop. Nothing is cancelled by any of them; loops look at them.
+
+    Attributes:
+        requested: the running child shall reach a checkpoint, and no more messages are taken.
+        now: the waiting for that is over.
+        retired: no more messages are taken, but a running child may end its work.
+        signalled: a person or a service manager asked, not only the host.
+        why: what the host said; None when only signals asked.
+    """
 
     def __init__(self) -> None:
         self.requested = asyncio.Event()
         self.now = asyncio.Event()
+        self.retired = asyncio.Event()
+        self.signalled = asyncio.Event()
+        self.why: str | None = None
+        self._deadline: float | None = None
+
+    @property
+    def takes_no_more(self) -> bool:
+        """Whether the next message is for others."""
+        return self.requested.is_set() or self.retired.is_set()
 
     def request(self) -> None:
         """Once: stop after a checkpoint. Twice: at once."""
-        if self.requested.is_set():
+        if self.signalled.is_set():
             self.now.set()
+        self.signalled.set()
         self.requested.set()
+
+    def request_within(self, seconds: float, why: str) -> None:
+        """The host goes: stop after a checkpoint, and with so many seconds passed, at once.
+
+        It is no first signal: the one that comes with the host's shutdown must not skip the waiting.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        self._deadline = deadline if self._deadline is None else min(self._deadline, deadline)
+        loop.call_at(deadline, self.now.set)
+        self.why = self.why or why
+        self.requested.set()
+
+    def retire(self) -> None:
+        """Take no more messages; a running child may end its work."""
+        self.retired.set()
+
+    def drain_seconds(self, usual_seconds: float) -> float:
+        """How long a child may take to reach a checkpoint: until the host's deadline, or as usual."""
+        if self._deadline is None:
+            return usual_seconds
+        return max(0.0, self._deadline - asyncio.get_running_loop().time())
 
     def install(self) -> None:
         """Listen to SIGTERM and SIGINT on the running loop."""

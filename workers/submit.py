@@ -22,7 +22,7 @@ from workers.sweep import register
 from workers.train import job_record
 
 
-async def submit_training(settings: Settings, job: TrainJob) -> str:
+async def submit_training(settings: Settings, job: TrainJob, *, created_by: str = "layoutlm-cli") -> str:
     """Send a train job and make its pending record and its lease; returns the queue's message id.
 
     The message goes first: the worker that takes it makes what is missing beside it. Should the message be
@@ -35,7 +35,7 @@ async def submit_training(settings: Settings, job: TrainJob) -> str:
         parent = job.hyperparameters.output_s3_path
         run = (S3Place.parse(parent) if parent else settings.runs) / f"{job.job_name}/"
         with suppress(AlreadyExists):
-            await aws.table.add_job(job_record(job, run, status="pending", created_by="layoutlm-cli"))
+            await aws.table.add_job(job_record(job, run, status="pending", created_by=created_by))
         await register(aws.table, settings, "train", job.job_id, body)
     return message_id
 

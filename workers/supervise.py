@@ -99,6 +99,8 @@ async def supervise(
         health.child_ended()
     kills = memory_kills_since(memory_kills)
     verdict = verdict or judge_exit(code, watcher.last, child.last_lines, kills)
+    if verdict.ending is Ending.STOPPED:
+        verdict = replace(verdict, message=stop.why)
     return replace(verdict, seconds=steady() - started)
 
 
@@ -136,8 +138,9 @@ async def _first_of(
 
 
 async def _drain(child: Child, spec: ChildSpec, lease: Lease, stop: Stop) -> Verdict | None:
-    log.info("stopping: the child may reach a checkpoint", drain_seconds=spec.drain_seconds)
-    code = await child.stop(spec.drain_seconds, stop.now, lease.lost, lease.cancelled)
+    drain_seconds = stop.drain_seconds(spec.drain_seconds)
+    log.info("stopping: the child may reach a checkpoint", drain_seconds=round(drain_seconds, 1))
+    code = await child.stop(drain_seconds, stop.now, lease.lost, lease.cancelled)
     if lease.lost.is_set():
         return Verdict(Ending.LOST)
     if lease.cancelled.is_set() and code != ChildExit.DONE:

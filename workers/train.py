@@ -76,6 +76,7 @@ class Training:
             allowed_buckets=self._settings.allowed_buckets,
             work_dir=work_dir,
             usd_per_hour=self._settings.usd_per_hour,
+            checkpoint_tag=self._settings.checkpoint_tag,
         )
 
     async def interrupted(self, job: TrainJob, attempt: int, why: str) -> None:

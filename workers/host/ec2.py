@@ -1,0 +1,103 @@
+"""Puts the host's side of a daemon together: what it hears, what it tells, and what it does at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from workers.errors import WorkerError
+from workers.health import Health
+from workers.host.autoscaling import auto_scaling_opened
+from workers.host.errors import GroupError, MetadataError
+from workers.host.imds import metadata_opened
+from workers.host.listen import Listener
+from workers.host.membership import Membership
+from workers.settings import Settings
+from workers.stop import Stop
+
+LAST_WORD_SECONDS = 5
+"""How long an ending daemon tries to reach Auto Scaling."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The EC2 instance that a daemon runs on.
+
+    Attributes:
+        membership: its place in Auto Scaling.
+        stop: what it asked of the daemon.
+        health: shows it.
+    """
+
+    membership: Membership
+    stop: Stop
+    health: Health
+
+    async def leave_if_idle(self, sqs: Any, queue_url: str) -> None:
+        """End the instance when it has been idle for long enough."""
+        await self.membership.leave_if_idle(sqs, queue_url)
+
+    async def wait_for_end(self) -> None:
+        """Wait to be ended with the host that goes away; at once after a signal.
+
+        A service manager would start a worker that ended by itself again, and it would take the next job
+        onto a host with seconds to live.
+        """
+        self.membership.work_ended = True
+        if not self.stop.signalled.is_set():
+            log.info("no more messages are taken; waiting for the host to end")
+            self.health.ready.set()  # a worker that began on such a host will never poll
+            await self.stop.signalled.wait()
+
+
+@asynccontextmanager
+async def host_heard(settings: Settings, stop: Stop, health: Health) -> AsyncIterator[Host | None]:
+    """Listen to the host and keep Auto Scaling told while the block runs; None where it is no EC2 instance.
+
+    What the host says already is heeded before the block begins.
+    """
+    async with AsyncExitStack() as stack:
+        metadata = await stack.enter_async_context(metadata_opened(settings))
+        if metadata is None:
+            yield None
+            return
+        listener = Listener(metadata, settings, stop, health)
+        await listener.listen()
+        client = await stack.enter_async_context(auto_scaling_opened(settings))
+        membership = Membership(client, metadata, settings, stop, health, listener)
+        tasks = [
+            asyncio.create_task(listener.keep_listening()),
+            asyncio.create_task(membership.keep_told()),
+        ]
+        try:
+            yield Host(membership, stop, health)
+        finally:
+            await _end(tasks)
+            await _say_last_word(membership)
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for ended in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(ended, Exception):
+            log.error("the host was not heard any more", error=repr(ended), exc_info=ended)
+
+
+async def _say_last_word(membership: Membership) -> None:
+    """Take the protection off, and let go of an instance that is to end."""
+    if not membership.is_known:
+        return
+    membership.work_ended = True
+    try:
+        async with asyncio.timeout(LAST_WORD_SECONDS):
+            await membership.tell()
+    except (GroupError, MetadataError, WorkerError, TimeoutError) as error:
+        log.warning("Auto Scaling not told", error=str(error) or "no answer in time")

@@ -1,0 +1,70 @@
+"""What each notice of EC2 and Auto Scaling means for a worker: one table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from receipt_dynamo.times import read_time
+from workers.settings import Settings
+
+NOTICE_SECONDS = 120.0
+"""EC2 gives a Spot instance two minutes, and by whatever clock never more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing that the host says.
+
+    Attributes:
+        text: for log, record and `worker-status`; the same for as long as the notice stands.
+        drain_seconds: how long a running child may take to reach a checkpoint; None lets it end its work.
+        terminating: whether Auto Scaling is about to end the instance, and a lifecycle hook may hold it.
+    """
+
+    text: str
+    drain_seconds: float | None = None
+    terminating: bool = False
+
+
+def _read_interruption(body: str, settings: Settings, now: datetime) -> Notice:
+    """`{"action": "terminate", "time": "2026-11-21T08:22:00Z"}`; an unreadable one still is a notice."""
+    margin = settings.spot_margin_seconds
+    try:
+        at = read_time(json.loads(body)["time"])
+    except (ValueError, KeyError, TypeError):
+        return Notice("Spot interruption notice without a time", max(1.0, NOTICE_SECONDS - margin))
+    # A host whose clock is wrong would see no time left, or hours.
+    left = min(max(0.0, (at - now).total_seconds()), NOTICE_SECONDS)
+    return Notice(f"Spot interruption notice for {at:%Y-%m-%dT%H:%M:%SZ}", max(1.0, left - margin))
+
+
+def _read_target_state(body: str, settings: Settings, _now: datetime) -> Notice | None:
+    """`InService`, `Standby`, `Detached` and so on until it is `Terminated`: then the group wants us gone."""
+    if body != "Terminated":
+        return None
+    return Notice("Auto Scaling ends this instance", settings.drain_seconds, terminating=True)
+
+
+def _read_rebalance(body: str, _settings: Settings, _now: datetime) -> Notice:
+    """`{"noticeTime": "2026-11-21T08:22:00Z"}`: the risk of an interruption is high, nothing more."""
+    try:
+        at = f"of {read_time(json.loads(body)['noticeTime']):%Y-%m-%dT%H:%M:%SZ}"
+    except (ValueError, KeyError, TypeError):
+        at = "without a time"
+    return Notice(f"Rebalance recommendation {at}")
+
+
+NOTICES: dict[str, Callable[[str, Settings, datetime], Notice | None]] = {
+    "spot/instance-action": _read_interruption,
+    "autoscaling/target-lifecycle-state": _read_target_state,
+    "events/recommendations/rebalance": _read_rebalance,
+}
+"""Each path of the metadata service with the reader of what it holds; most of the time it holds nothing."""
+
+
+def read_notice(path: str, body: str, settings: Settings, now: datetime | None = None) -> Notice | None:
+    """What the value at one of these paths says; None when it says nothing to act on."""
+    return NOTICES[path](body, settings, now or datetime.now(UTC))
