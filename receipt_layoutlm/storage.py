@@ -123,15 +123,18 @@ class Storage:
             return None
         return StoredObject(str(head["ETag"]).strip('"'), head["ContentLength"], head.get("Metadata", {}))
 
-    def upload_file(self, path: Path, uri: str, metadata: Mapping[str, str] | None = None) -> None:
-        """Upload one file, in parts where it is large."""
+    def upload_file(
+        self, path: Path, uri: str, metadata: Mapping[str, str] | None = None, tag: str | None = None
+    ) -> None:
+        """Upload one file, in parts where it is large; `tag` is NAME=VALUE."""
         place = self.place(uri)
+        more: dict[str, Any] = {"Tagging": tag} if tag else {}
         with translated(uri):
             self.client.upload_file(
                 str(path),
                 place.bucket,
                 place.key,
-                ExtraArgs={"Metadata": dict(metadata or {})},
+                ExtraArgs={"Metadata": dict(metadata or {}), **more},
                 Config=_transfer(),
                 Callback=self.on_bytes,
             )

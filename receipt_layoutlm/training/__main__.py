@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 from messages.child import Trained, TrainTask
 from receipt_layoutlm.child import Reporter, StopRequested, run_child
 from receipt_layoutlm.progress import Pulse
+from receipt_layoutlm.training.launch import launch, plan_processes
 from receipt_layoutlm.training.speed.allocator import keep_freed_memory
 
 
@@ -23,5 +24,7 @@ def _train(task: TrainTask, reporter: Reporter, stop: StopRequested) -> Trained:
 
 
 if __name__ == "__main__":
+    if processes := plan_processes(os.environ):
+        sys.exit(launch([sys.executable, "-m", "receipt_layoutlm.training", *sys.argv[1:]], processes))
     keep_freed_memory()
     sys.exit(run_child(TrainTask, _train, sys.argv[1:]))

@@ -26,6 +26,8 @@ from receipt_layoutlm.training.showcase import describe_predictions
 from receipt_layoutlm.training.state import Run
 from receipt_layoutlm.training.uploads import Uploads
 
+_SPEED = ("samples_per_second", "gpu_memory_used", "gpu_utilization")
+
 
 class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
     """Says where the training is."""
@@ -96,22 +98,27 @@ class RecordCallback(TrainerCallback):  # type: ignore[misc]
         record = _epoch_record(run, state, evaluation)
         run.loss.reset()
         run.history.append(record)
-        run.recorder.record_epoch(run.history)
-        if record is run.best and held_out is not None:
-            run.recorder.write_predictions(
-                describe_predictions(run.config.job_name, record, run.split.validation, held_out, evaluation)
-            )
+        if run.ranks.is_first:
+            self._write(record, evaluation, held_out)
         run.pulse.say(
             "training",
             f"epoch {record.epoch:g} has F1 {record.eval_f1:.4f}",
             epoch=record.epoch,
             step=record.global_step,
             total_steps=state.max_steps,
-            metrics=record.summary(),
+            metrics={**record.summary(), **_speed(record)},
         )
         if is_exhausted(run.history, run.config.hyperparameters):
             control.should_training_stop = True
         return control
+
+    def _write(self, record: EpochRecord, evaluation: Evaluation, held_out: HeldOut | None) -> None:
+        run = self._run
+        run.recorder.record_epoch(run.history)
+        if record is run.best and held_out is not None:
+            run.recorder.write_predictions(
+                describe_predictions(run.config.job_name, record, run.split.validation, held_out, evaluation)
+            )
 
 
 class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
@@ -130,16 +137,20 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
             Stopped: the daemon asked for it, and there is training left.
         """
         run = self._run
-        folder = Path(str(args.output_dir)) / checkpoint_name(state.global_step)
+        if run.ranks.is_first:
+            self._begin_upload(Path(str(args.output_dir)) / checkpoint_name(state.global_step), state)
+        if run.stop and not is_complete(run.history, run.config.hyperparameters):
+            self._wait()
+            raise Stopped
+
+    def _begin_upload(self, folder: Path, state: TrainerState) -> None:
+        run = self._run
         (folder / RESUME_STATE).write_text(run.memory(state.total_flos).model_dump_json(), encoding="utf-8")
         facts = run.facts(state.global_step, float(state.epoch or 0))
         manifest = seal(folder, CHECKPOINT_FILES, facts, _identity(run, state.global_step))
         best = run.best if run.best is not None and run.best.global_step == state.global_step else None
         with run.pulse.working("uploading", folder.name):
             self._uploads.begin(lambda: self._upload(folder, manifest, best))
-        if run.stop and not is_complete(run.history, run.config.hyperparameters):
-            self._wait()
-            raise Stopped
 
     def on_train_end(
         self, _args: TrainingArguments, _state: TrainerState, _control: TrainerControl, **_: Any
@@ -154,7 +165,7 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
     def _upload(self, folder: Path, manifest: Manifest, best: EpochRecord | None) -> None:
         run = self._run
         uri = f"{run.config.checkpoints_uri}{folder.name}/"
-        upload(run.storage, folder, manifest, uri)
+        upload(run.storage, folder, manifest, uri, run.config.task.checkpoint_tag)
         run.recorder.record_checkpoint(uri, manifest, is_best=best is not None)
         if best is not None:
             publish_best(run, folder, best)
@@ -196,6 +207,12 @@ def _epoch_record(run: Run, state: TrainerState, evaluation: Evaluation) -> Epoc
         total_flos=float(state.total_flos),
         **run.meter.read().model_dump(),
     )
+
+
+def _speed(record: EpochRecord) -> dict[str, float]:
+    """What the daemon makes metrics of; the rest of what was measured is in the table."""
+    measured = {name: getattr(record, name) for name in _SPEED}
+    return {name: value for name, value in measured.items() if value is not None}
 
 
 def _finite(number: float | None) -> float | None:

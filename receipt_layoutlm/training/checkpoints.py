@@ -75,11 +75,11 @@ def seal(folder: Path, names: tuple[str, ...], facts: RunFacts, identity: Identi
     return manifest
 
 
-def upload(storage: Storage, folder: Path, manifest: Manifest, uri: str) -> None:
-    """Upload the files of a sealed folder, the manifest last."""
+def upload(storage: Storage, folder: Path, manifest: Manifest, uri: str, tag: str | None = None) -> None:
+    """Upload the files of a sealed folder, each with the tag, the manifest last."""
     for file in manifest.files:
-        storage.upload_file(folder / file.name, uri + file.name)
-    storage.upload_file(folder / MANIFEST, uri + MANIFEST)
+        storage.upload_file(folder / file.name, uri + file.name, tag=tag)
+    storage.upload_file(folder / MANIFEST, uri + MANIFEST, tag=tag)
 
 
 def find_own(storage: Storage, checkpoints_uri: str, job_id: str, work_dir: Path) -> Resumed | None:

@@ -107,6 +107,8 @@ class RunConfig:
             fp16=self.precision == "fp16",
             torch_compile=options.compile,
             use_cpu=choose_device().type == "cpu",
+            # Of several processes only: the pooler and fixed tables get no gradient, and would be waited for.
+            ddp_find_unused_parameters=True,
             dataloader_num_workers=options.dataloader_workers,
             dataloader_pin_memory=torch.cuda.is_available(),
             accelerator_config={"non_blocking": torch.cuda.is_available()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +15,10 @@ from receipt_layoutlm.data.geometry import BOX_RULE, READING_ORDER
 from receipt_layoutlm.data.split import Split
 from receipt_layoutlm.evaluation.predict import fastest_device
 from receipt_layoutlm.training.config import RunConfig
+from receipt_layoutlm.training.distributed import Ranks
 from receipt_layoutlm.training.history import EpochRecord
 from receipt_layoutlm.training.prepare import Prepared
-from receipt_layoutlm.training.speed.memory import free_bytes
+from receipt_layoutlm.training.speed.memory import BatchPlan, free_bytes
 from receipt_layoutlm.training.speed.meter import peak_memory
 
 _PINNED = "persisted_val_receipt_keys"
@@ -31,7 +33,9 @@ class Dataset:
     statistics: LoadStatistics
 
 
-def describe_run(config: RunConfig, prepared: Prepared, dataset: Dataset) -> dict[str, Any]:
+def describe_run(
+    config: RunConfig, prepared: Prepared, dataset: Dataset, plan: BatchPlan, ranks: Ranks
+) -> dict[str, Any]:
     """The fields of `run.json` that are known before the first epoch."""
     options = config.hyperparameters.model_dump(mode="json")
     return {
@@ -54,7 +58,7 @@ def describe_run(config: RunConfig, prepared: Prepared, dataset: Dataset) -> dic
         "resulting_labels": list(config.labels.names),
         "dataset_counts": _describe_counts(prepared, dataset),
         "split_metadata": _describe_split(config, prepared),
-        "machine": _describe_machine(config),
+        "machine": {**_describe_machine(config), **_describe_batches(config, plan, ranks)},
         "comparability": describe_comparability(config, prepared.split),
     }
 
@@ -105,6 +109,20 @@ def _describe_machine(config: RunConfig) -> dict[str, Any]:
         "memory_bytes": peak_memory() + free_bytes(torch.device("cpu")),
         "threads": torch.get_num_threads(),
         "usd_per_hour": config.task.usd_per_hour,
+    }
+
+
+def _describe_batches(config: RunConfig, plan: BatchPlan, ranks: Ranks) -> dict[str, Any]:
+    """Windows in total and of one process; none are counted where tokens are."""
+    by_windows = config.hyperparameters.batch_tokens is None
+    return {
+        "world_size": ranks.count,
+        "batch_size": plan.windows if by_windows else None,
+        "batch_size_per_device": math.ceil(plan.windows / ranks.count) if by_windows else None,
+        "gradient_accumulation_steps": plan.accumulation,
+        "effective_batch": plan.windows * plan.accumulation if by_windows else None,
+        # One step of all processes is one step: nothing is scaled by how many they are.
+        "learning_rate": config.hyperparameters.learning_rate,
     }
 
 

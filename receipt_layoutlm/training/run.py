@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
-from transformers import PrinterCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from messages.child import Trained, TrainTask
 from receipt_dynamo import DynamoClient
@@ -25,6 +26,7 @@ from receipt_layoutlm.training.checkpoints import find_best, find_foreign, find_
 from receipt_layoutlm.training.config import RunConfig, use_all_cpus
 from receipt_layoutlm.training.dataset import load_dataset
 from receipt_layoutlm.training.describe import describe_results, describe_run
+from receipt_layoutlm.training.distributed import AgreeCallback, AgreedStop, Ranks
 from receipt_layoutlm.training.ending import leave_report
 from receipt_layoutlm.training.epochs import describe_history
 from receipt_layoutlm.training.history import RunningLoss, epochs_since_best, is_complete
@@ -32,6 +34,8 @@ from receipt_layoutlm.training.metric import check_metric
 from receipt_layoutlm.training.prepare import Prepared, prepare
 from receipt_layoutlm.training.recorder import Recorder
 from receipt_layoutlm.training.resume import Resumed
+from receipt_layoutlm.training.speed.memory import BatchPlan
+from receipt_layoutlm.training.speed.plan import plan_run
 from receipt_layoutlm.training.state import Run
 from receipt_layoutlm.training.trainer import ReceiptTrainer
 
@@ -46,35 +50,45 @@ def train(task: TrainTask, reporter: Reporter, stop: StopRequested) -> Trained:
         LayoutLMError: with a class that says whether another attempt can help.
     """
     log.info("training with %d threads", use_all_cpus())
+    with Ranks.joined() as ranks:
+        return _train(task, reporter, stop, ranks)
+
+
+def _train(task: TrainTask, reporter: Reporter, stop: StopRequested, ranks: Ranks) -> Trained:
     config = RunConfig.from_task(task)
+    config = replace(config, work_dir=ranks.folder(config.work_dir))
     check_metric(config.hyperparameters.checkpoint_metric, config.labels)
-    pulse = Pulse(reporter)
+    pulse = Pulse(reporter if ranks.is_first else Reporter(None))
     storage = Storage(task.allowed_buckets, on_bytes=pulse.moved)
     client = DynamoClient(task.table_name)
     with pulse.working("loading", "looking for a checkpoint"):
         resumed = _find_checkpoint(config, storage)
-        loaded, dataset = load_dataset(config, client, storage, pulse)
+        loaded, dataset = ranks.from_first(lambda: load_dataset(config, client, storage, pulse))
         _leave_if(stop)
         pulse.say("loading", "encoding")
         prepared = prepare(config, loaded.receipts, resumed, storage)
     _leave_if(stop)
-    description = describe_run(config, prepared, dataset)
+    ranks.require_same("split", prepared.split.val_hash)
+    ranks.require_same("checkpoint", resumed and resumed.manifest.step)
+    plan = ranks.from_first(lambda: plan_run(config, prepared, resumed))
+    description = describe_run(config, prepared, dataset, plan, ranks)
     recorder = Recorder(client, storage, config.job_id, task.attempt, config.root, description)
     run = Run(
         config,
         storage,
         recorder,
         pulse,
-        stop,
+        stop if ranks.count == 1 else AgreedStop(stop, ranks),
         prepared.split,
         dataset.content_hash,
         prepared.held_out.transitions,
+        ranks=ranks,
     )
     _begin(run, prepared, resumed)
     try:
-        total_flos = _fit(run, prepared, resumed)
+        total_flos = _fit(run, prepared, resumed, plan)
     except Diverged as error:
-        if run.history:
+        if run.history and ranks.is_first:
             leave_report(run, "failed", {}, str(error))
         raise
     return _finish(run, total_flos)
@@ -107,12 +121,15 @@ def _check_fits(config: RunConfig, resumed: Resumed) -> None:
 
 def _begin(run: Run, prepared: Prepared, resumed: Resumed | None) -> None:
     if resumed is None or not resumed.own:
-        run.recorder.record_start(prepared.counts())
+        if run.ranks.is_first:
+            run.recorder.record_start(prepared.counts())
         return
     run.history.extend(resumed.history)
     run.loss = RunningLoss(resumed.state.epoch_loss_total, resumed.state.epoch_loss_steps)
     run.seconds_before = resumed.state.train_seconds
     run.cost_before = resumed.state.cost_usd
+    if not run.ranks.is_first:
+        return
     run.recorder.rewrite_epochs(run.history)
     if run.best is not None:
         config = run.config
@@ -123,12 +140,19 @@ def _begin(run: Run, prepared: Prepared, resumed: Resumed | None) -> None:
             publish_best(run, folder, run.best)
 
 
-def _fit(run: Run, prepared: Prepared, resumed: Resumed | None) -> float:
+def _fit(run: Run, prepared: Prepared, resumed: Resumed | None, plan: BatchPlan) -> float:
     """Train what is left to train; returns the floating point operations of the whole run."""
     if resumed is not None and is_complete(run.history, run.config.hyperparameters):
         return resumed.state.total_flos
-    callbacks = [ProgressCallback(run), StopCallback(run), RecordCallback(run), CheckpointCallback(run)]
-    trainer = ReceiptTrainer(run, prepared, callbacks, resumed)
+    callbacks: list[TrainerCallback] = [
+        ProgressCallback(run),
+        StopCallback(run),
+        RecordCallback(run),
+        CheckpointCallback(run),
+    ]
+    if isinstance(run.stop, AgreedStop):
+        callbacks.insert(0, AgreeCallback(run.stop))
+    trainer = ReceiptTrainer(run, prepared, callbacks, plan)
     trainer.remove_callback(PrinterCallback)
     # Beside an accelerator threads spin while they wait for it, so there only steps show that it works.
     on_cpu = trainer.args.device.type == "cpu"
@@ -141,6 +165,8 @@ def _finish(run: Run, total_flos: float) -> Trained:
     best = run.best
     if best is None:
         raise ConfigurationError("The run has no epoch that was scored. Raise epochs.")
+    if not run.ranks.is_first:
+        return _trained(run, {})
     options = run.config.hyperparameters
     stopped_early = run.history[-1].epoch < options.epochs
     summary = {
@@ -160,6 +186,10 @@ def _finish(run: Run, total_flos: float) -> Trained:
         "cost_usd": run.cost_usd,
     }
     leave_report(run, "succeeded", results)
+    return _trained(run, results)
+
+
+def _trained(run: Run, results: dict[str, Any]) -> Trained:
     return Trained(run_s3_uri=run.config.root, best_checkpoint_s3_uri=run.config.best_uri, results=results)
 
 

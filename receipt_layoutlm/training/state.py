@@ -13,6 +13,7 @@ from receipt_layoutlm.evaluation.transitions import Transitions
 from receipt_layoutlm.progress import Pulse
 from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.config import RunConfig
+from receipt_layoutlm.training.distributed import Ranks
 from receipt_layoutlm.training.history import EpochRecord, RunningLoss, best_epoch
 from receipt_layoutlm.training.recorder import Recorder
 from receipt_layoutlm.training.resume import ResumeState
@@ -26,6 +27,7 @@ class Run:
     Attributes:
         seconds_before: of training, in the attempts that this one continues.
         cost_before: in USD, of the same; None where a price was not known.
+        ranks: this process among those that train together.
     """
 
     config: RunConfig
@@ -41,6 +43,7 @@ class Run:
     meter: Meter = field(default_factory=Meter)
     seconds_before: float = 0.0
     cost_before: float | None = 0.0
+    ranks: Ranks = field(default_factory=Ranks)
     started: float = field(default_factory=time.monotonic)
 
     @property

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback, TrainerControl
+from transformers import TrainerCallback, TrainerControl, set_seed
 
 from receipt_layoutlm.checkpoint import save_tokenizer
 from receipt_layoutlm.errors import Diverged
@@ -19,13 +19,11 @@ from receipt_layoutlm.training.config import RunConfig
 from receipt_layoutlm.training.ema import MeanCallback, RunningMean
 from receipt_layoutlm.training.loss import token_loss, weigh_tags
 from receipt_layoutlm.training.prepare import Prepared
-from receipt_layoutlm.training.resume import Resumed
 from receipt_layoutlm.training.speed.batches import LengthBatches
 from receipt_layoutlm.training.speed.collate import PAGES, TrainingCollator, cut_batch
 from receipt_layoutlm.training.speed.divergence import LossWatch
 from receipt_layoutlm.training.speed.grouped import GroupedTrainer
-from receipt_layoutlm.training.speed.memory import is_out_of_memory
-from receipt_layoutlm.training.speed.plan import plan_run
+from receipt_layoutlm.training.speed.memory import BatchPlan, is_out_of_memory
 from receipt_layoutlm.training.speed.swaps import speed_up
 from receipt_layoutlm.training.state import Run
 
@@ -46,13 +44,17 @@ class ReceiptTrainer(GroupedTrainer):
         run: Run,
         prepared: Prepared,
         callbacks: list[TrainerCallback],
-        resumed: Resumed | None = None,
+        plan: BatchPlan,
     ) -> None:
         config, options, train = run.config, run.config.hyperparameters, prepared.train
         model, tokenizer = prepared.start.model, prepared.start.tokenizer
-        plan = plan_run(config, prepared, resumed)
         batches = LengthBatches(
-            train.lengths, plan.windows, options.batch_tokens, options.seed, lambda: self.state.epoch
+            train.lengths,
+            plan.windows,
+            options.batch_tokens,
+            options.seed,
+            lambda: self.state.epoch,
+            run.ranks.share,
         )
         arguments = config.training_arguments(len(batches), plan)
         # One device: DataParallel would count the supervised tokens of each replica apart.
@@ -69,6 +71,8 @@ class ReceiptTrainer(GroupedTrainer):
             compute_loss_func=_choose_loss(config, prepared),
             callbacks=callbacks,
         )
+        if run.ranks.count > 1:
+            set_seed(options.seed + run.ranks.rank)  # else all would drop out the same
         self.evaluation: Evaluation | None = None
         self._mean = RunningMean(self.model, options.ema_decay) if options.ema_decay else None
         if self._mean:
@@ -83,11 +87,13 @@ class ReceiptTrainer(GroupedTrainer):
         """Score the held-out receipts; the Trainer's own loop is not used."""
         precision, pulse = self._run.config.precision, self._run.pulse
         with self._scored_weights():
-            self.evaluation = evaluate(
-                self.model,
-                self._held_out,
-                precision,
-                lambda done, all_: pulse.beat("evaluating", f"{done} of {all_} batches"),
+            self.evaluation = self._run.ranks.from_first(
+                lambda: evaluate(
+                    self.model,
+                    self._held_out,
+                    precision,
+                    lambda done, all_: pulse.beat("evaluating", f"{done} of {all_} batches"),
+                )
             )
         scores = self.evaluation.scores
         metrics = {"eval_loss": self.evaluation.loss, "eval_f1": scores.f1}
@@ -118,7 +124,7 @@ class ReceiptTrainer(GroupedTrainer):
         """
         pages = inputs.pop(PAGES).tolist()
         loss = self._pass(model, inputs, num_items_in_batch)
-        value, step = loss.item(), self.state.global_step + 1
+        value, step = self._run.ranks.mean(loss.item()), self.state.global_step + 1
         fault = self._watch.fault(value * self.current_gradient_accumulation_steps, step)
         if fault:
             raise Diverged(
@@ -135,7 +141,9 @@ class ReceiptTrainer(GroupedTrainer):
             losses = [super(ReceiptTrainer, self).training_step(model, part, num_items) for part in parts]
             return torch.stack(losses).sum()
         except (RuntimeError, MemoryError) as error:
-            if self._parts > 1 or len(inputs["input_ids"]) == 1 or not is_out_of_memory(error):
+            is_last_resort = self._parts > 1 or len(inputs["input_ids"]) == 1
+            # Of several processes one alone cannot pass twice: the others would wait for it.
+            if is_last_resort or self._run.ranks.count > 1 or not is_out_of_memory(error):
                 raise
         # What this batch has added so far cannot be told from the step's other batches: the step loses both.
         log.warning("out of memory at step %d: batches go in halves from here", self.state.global_step + 1)
@@ -150,6 +158,8 @@ class ReceiptTrainer(GroupedTrainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write weights, configuration and vocabulary, without the pickle that the Trainer adds."""
+        if not self.args.should_save:
+            return
         folder = Path(output_dir or self.args.output_dir)
         with self._scored_weights():
             self.accelerator.unwrap_model(self.model, keep_torch_compile=False).save_pretrained(folder)

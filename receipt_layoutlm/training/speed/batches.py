@@ -24,21 +24,24 @@ class LengthBatches(Sampler[list[int]]):
         tokens: of a batch at most, padding included; a window that is longer is alone.
         seed: of the order.
         epoch: epochs done, a part of one left out.
+        share: which part of a batch this process takes, where several share it; it may be empty.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what the batches follow from
         self,
         lengths: Sequence[int],
         windows: int,
         tokens: int | None,
         seed: int,
         epoch: Callable[[], float | None],
+        share: Callable[[Sequence[int]], list[int]] = list,
     ) -> None:
         self._lengths = lengths
         self._windows = windows
         self._tokens = tokens
         self._seed = seed
         self._epoch = epoch
+        self._share = share
         self._count = len(self._cut(range(len(lengths))))
 
     def __len__(self) -> int:
@@ -48,7 +51,7 @@ class LengthBatches(Sampler[list[int]]):
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + int(self._epoch() or 0))
         batches = self._cut(torch.randperm(len(self._lengths), generator=generator).tolist())
         for index in torch.randperm(len(batches), generator=generator).tolist():
-            yield batches[index]
+            yield self._share(batches[index])
 
     def _cut(self, order: Sequence[int]) -> list[list[int]]:
         if self._tokens is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from receipt_layoutlm.data.examples import Collator, Example, padded_length
+from receipt_layoutlm.data.examples import IGNORED, Collator, Example, padded_length
 from receipt_layoutlm.training.speed.attention import block_mask
 
 PAGES = "pages"
@@ -30,8 +30,13 @@ class TrainingCollator:
     row_tokens: int | None = None
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, Tensor]:
-        """The tensors of the plain collator, and the numbers of the pages; with blocks if packed."""
+        """The tensors of the plain collator, and the numbers of the pages; with blocks if packed.
+
+        Of no examples one row that nothing is learned from: who has no part in a batch takes the step, too.
+        """
         pad = Collator(self.pad_token_id)
+        if not examples:
+            return {**pad([_nothing(self.pad_token_id)]), PAGES: torch.tensor([], dtype=torch.long)}
         batch = pad(examples) if self.row_tokens is None else _pack(examples, pad, self.row_tokens)
         return {**batch, PAGES: torch.tensor([example.page for example in examples])}
 
@@ -40,6 +45,10 @@ def cut_batch(batch: dict[str, Tensor], parts: int) -> list[dict[str, Tensor]]:
     """The rows of a batch in so many parts of nearly equal size, or fewer where it has fewer rows."""
     pieces = {name: tensor.tensor_split(min(parts, len(tensor))) for name, tensor in batch.items()}
     return [dict(zip(pieces, tensors, strict=True)) for tensors in zip(*pieces.values(), strict=True)]
+
+
+def _nothing(pad_token_id: int) -> Example:
+    return Example(0, 0, [0], [IGNORED], [pad_token_id], [(0, 0, 0, 0)], [0])
 
 
 def _pack(examples: Sequence[Example], pad: Collator, row_tokens: int) -> dict[str, Tensor]:

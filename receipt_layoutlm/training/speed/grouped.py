@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
+from accelerate.data_loader import BatchSamplerShard
 from torch.utils.data import DataLoader
 from transformers import Trainer
 
+from receipt_layoutlm.training.distributed import save_random_state
 from receipt_layoutlm.training.speed.batches import LengthBatches
 from receipt_layoutlm.training.speed.vocabulary import SubsetEmbedding, keep_moments_whole
 
@@ -34,7 +37,12 @@ class GroupedTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped 
             num_workers=self.args.dataloader_num_workers,
             pin_memory=self.args.dataloader_pin_memory,
         )
-        return cast(DataLoader[Any], self.accelerator.prepare(loader))
+        prepared = cast(DataLoader[Any], self.accelerator.prepare(loader))
+        if self.args.world_size > 1:
+            # The batches are this process's share already; sharing them once more would lose windows.
+            shard = cast(BatchSamplerShard, prepared.batch_sampler)
+            shard.num_processes, shard.process_index = 1, 0
+        return prepared
 
     def create_optimizer(self, model: Any = None) -> Any:
         """AdamW, which writes and reads the moments of whole tables."""
@@ -42,3 +50,9 @@ class GroupedTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped 
         if self._subset:
             keep_moments_whole(optimizer, self._subset)
         return optimizer
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        if self.args.world_size == 1:
+            super()._save_rng_state(output_dir)
+        elif self.args.should_save:
+            save_random_state(Path(output_dir) / "rng_state.pth")

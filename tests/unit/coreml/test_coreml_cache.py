@@ -294,9 +294,11 @@ class Counting(Storage):
         super().__init__({BUCKET})
         self.sent: list[str] = []
 
-    def upload_file(self, path: Path, uri: str, metadata: Mapping[str, str] | None = None) -> None:
+    def upload_file(
+        self, path: Path, uri: str, metadata: Mapping[str, str] | None = None, tag: str | None = None
+    ) -> None:
         self.sent.append(path.name)
-        super().upload_file(path, uri, metadata)
+        super().upload_file(path, uri, metadata, tag)
 
 
 def test_an_upload_sends_only_what_is_not_there_yet(bundle: Path, root: str, s3: Any) -> None:

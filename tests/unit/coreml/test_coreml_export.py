@@ -212,8 +212,10 @@ def test_the_identity_is_uploaded_after_all_other_files(bundle: Path, root: str)
     order: list[str] = []
 
     class Recording(Storage):
-        def upload_file(self, path: Path, uri: str, metadata: Mapping[str, str] | None = None) -> None:
-            super().upload_file(path, uri, metadata)
+        def upload_file(
+            self, path: Path, uri: str, metadata: Mapping[str, str] | None = None, tag: str | None = None
+        ) -> None:
+            super().upload_file(path, uri, metadata, tag)
             order.append(path.name)
 
     upload_bundle(Recording({BUCKET}), bundle, root)

@@ -316,3 +316,20 @@ def test_each_epoch_changes_its_examples_anew(make_task: MakeTask, monkeypatch: 
     monkeypatch.setattr(TrainingSet, "__getitem__", recorded)
     train(make_task(epochs=3, augment_shift=1), QUIET, GO_ON)
     assert [len(versions) for versions in moved.values()] == [3] * 18
+
+
+def test_checkpoints_carry_the_tag_that_lets_them_expire_and_the_best_one_does_not(
+    make_task: MakeTask, storage: Storage
+) -> None:
+    task = make_task(epochs=1).model_copy(update={"checkpoint_tag": "layoutlm=expendable"})
+    train(task, QUIET, GO_ON)
+    place = storage.place(task.run_s3_uri)
+
+    def tags(key: str) -> list[dict[str, str]]:
+        answer = storage.client.get_object_tagging(Bucket=place.bucket, Key=place.key + key)
+        found: list[dict[str, str]] = answer["TagSet"]
+        return found
+
+    for key in storage.list_keys(task.run_s3_uri):
+        expected = [{"Key": "layoutlm", "Value": "expendable"}] if key.startswith("checkpoints/") else []
+        assert tags(key) == expected, key
