@@ -25,6 +25,7 @@ from layoutlm_cli import (
     importing,
     infer,
     jobs,
+    launchd,
     local,
     mcp_command,
     monitor,
@@ -83,6 +84,7 @@ app.add_typer(bench.app, name="bench")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(importing.app, name="import")
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(launchd.app, name="launchd")
 app.add_typer(local.app, name="local")
 
 

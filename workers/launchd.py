@@ -1,0 +1,124 @@
+"""Describes the export worker to launchd, which is to a Mac what systemd is to a Linux host."""
+
+from __future__ import annotations
+
+import math
+import os
+import plistlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workers.daemon import NEEDS
+from workers.errors import SettingsError
+from workers.notify import FINISH_SECONDS
+from workers.settings import Settings
+
+LABEL = "receipt-layoutlm.export-worker"
+EXIT_MARGIN_SECONDS = 30
+THROTTLE_SECONDS = 60
+"""launchd cannot be told that exit codes 77 and 78 are final, so a worker without its queue starts so often.
+
+The other side of it is that the worker comes back by itself after `aws sso login`.
+"""
+
+_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
+_PATHS = ("LAYOUTLM_WORK_DIR", "LAYOUTLM_RUN_DIR", *_FILES)
+_SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
+
+
+def plist_path() -> Path:
+    """Where launchd looks for an agent of this user."""
+    return Path.home() / "Library" / "LaunchAgents" / f"{LABEL}.plist"
+
+
+def log_path() -> Path:
+    """Where the worker's JSON lines go; the Console app shows this folder."""
+    return Path.home() / "Library" / "Logs" / "receipt-layoutlm" / "export-worker.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """The export worker as launchd is to run it.
+
+    Attributes:
+        program: the `layoutlm-cli` to start, as an absolute path.
+        environ: what the worker takes from its environment.
+        stop_seconds: how long a stop may take.
+    """
+
+    program: Path
+    environ: Mapping[str, str]
+    stop_seconds: int
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None) -> Agent:
+        """The agent of this installation, with the settings that are set now.
+
+        Raises:
+            SettingsError: a setting is missing or wrong, or a secret is among them.
+        """
+        source = os.environ if environ is None else environ
+        settings = Settings.from_environ(source)
+        settings.require(*NEEDS["export"])
+        stop = settings.poll_seconds + settings.drain_seconds + FINISH_SECONDS + EXIT_MARGIN_SECONDS
+        return cls(_program(), _environment(source), math.ceil(stop))
+
+    def properties(self) -> dict[str, Any]:
+        """The property list, see launchd.plist(5)."""
+        return {
+            "Label": LABEL,
+            "ProgramArguments": [str(self.program), "export-worker"],
+            "EnvironmentVariables": {"PATH": f"{self.program.parent}:{_SYSTEM_PATH}", **self.environ},
+            "RunAtLoad": True,
+            # A worker that was stopped on purpose ends with 0 and stays away until the next login.
+            "KeepAlive": {"SuccessfulExit": False},
+            "ThrottleInterval": THROTTLE_SECONDS,
+            "ExitTimeOut": self.stop_seconds,
+            # Whoever sits at the Mac comes first; an export may take longer.
+            "ProcessType": "Background",
+            "LowPriorityIO": True,
+            "StandardOutPath": str(log_path()),
+            "StandardErrorPath": str(log_path()),
+        }
+
+    def render(self) -> bytes:
+        """The property list as launchd reads it."""
+        return plistlib.dumps(self.properties())
+
+    def write(self) -> None:
+        """Write the agent's file, and make the folder of its log, which launchd does not."""
+        log_path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = plist_path()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        # launchd refuses a file that others may write, and nobody else has to know our queues and buckets.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(self.render())
+
+
+def _environment(source: Mapping[str, str]) -> dict[str, str]:
+    secrets = [name for name in _SECRETS if source.get(name)]
+    if secrets:
+        raise SettingsError(
+            f"{', '.join(secrets)} must not lie in a file. Unset {'it' if len(secrets) == 1 else 'them'} "
+            "and set AWS_PROFILE to a profile of ~/.aws/config, for example one made by `aws configure sso`."
+        )
+    wanted = (*Settings.variables(), "AWS_DEFAULT_REGION", "AWS_PROFILE", *_FILES)
+    given = {name: source[name] for name in wanted if source.get(name)}
+    # launchd starts the worker in /, from where a relative path leads elsewhere.
+    return given | {name: str(Path(given[name]).absolute()) for name in _PATHS if name in given}
+
+
+def _program() -> Path:
+    program = Path(sys.executable).with_name("layoutlm-cli")
+    if not program.exists():
+        raise SettingsError(
+            f"There is no layoutlm-cli beside {sys.executable}. Install receipt-layoutlm[export] into a "
+            "virtual environment and run this command from there."
+        )
+    return program
