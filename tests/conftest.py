@@ -17,7 +17,7 @@ SROIE = Path(__file__).parent.parent.parent / "shared" / "data" / "sroie" / "tra
 
 
 # Files of few tests that take minutes. Begun last, one of them would leave the other core idle at the end.
-_LONGEST = ("tests/e2e/", "tests/chaos/", "tests/integration/cli/", "tests/browser/")
+_LONGEST = ("tests/e2e/", "tests/chaos/", "tests/integration/cli/", "tests/browser/", "tests/unit/sagemaker/")
 
 
 # Minutes of processes that import torch again and again; `make slow` runs them.
@@ -51,12 +51,22 @@ _UNTRACED = (
     "tests/e2e/",
     "tests/simulation/",
     "tests/browser/",
+    "tests/infra/",
     "tests/integration/analysis/",
     "tests/integration/assistant/",
     "tests/integration/web/",
     *(
         f"tests/unit/{name}/"
-        for name in ("analysis", "coreml", "data_sources", "diagnosis", "evaluation", "inference", "training")
+        for name in (
+            "analysis",
+            "coreml",
+            "data_sources",
+            "diagnosis",
+            "evaluation",
+            "inference",
+            "sagemaker",
+            "training",
+        )
     ),
 )
 
