@@ -33,7 +33,7 @@ class OptimisationOptions(Message):
     )
     batch_size: BatchSize = Field(
         8,
-        description="Windows per batch, shared by all devices; auto takes what one of them holds, at most 64.",
+        description="Windows per batch, shared by all devices; auto takes what one of them holds, to 64.",
         json_schema_extra=unit("windows"),
     )
     batch_tokens: Int | None = Field(
