@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,6 +123,18 @@ class Child:
             text = line.decode(errors="replace").rstrip()
             self.last_lines = [*self.last_lines[1 - _LAST_LINES :], text]
             log.debug("child", line=text)
+
+
+@asynccontextmanager
+async def work_folder(root: Path, name: str) -> AsyncIterator[Path]:
+    """A folder for one child's files, removed at the block's end."""
+    folder = root / name
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    finally:
+        # Gigabytes of checkpoints take seconds to remove; meanwhile the heart has to go on beating.
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 async def _lines(stream: asyncio.StreamReader | None) -> AsyncIterator[bytes]:

@@ -23,6 +23,7 @@ from workers.settings import Settings
 from workers.status import status_served
 from workers.stop import Stop
 from workers.sweep import Sweep
+from workers.tracing import open_tracing
 from workers.train import Training
 from workers.watch import watch
 
@@ -82,12 +83,13 @@ async def run_daemon(name: KindName, settings: Settings, *, once: bool = False) 
             _watched(name, settings, stop, health),
             open_aws(settings) as aws,
             host_heard(settings, stop, health) as host,
+            open_tracing(settings, name, worker) as tracing,
         ):
             queue = await _open_queue(aws, getattr(settings, QUEUE_FIELD[name]), stop)
             if queue is not None:
                 await _check_surroundings(aws, settings, name)
                 kind = make_kind(name, settings, aws, worker)
-                handler = Handler(kind, queue, aws.table, settings, stop, worker, health)
+                handler = Handler(kind, queue, aws.table, settings, stop, worker, health, tracing=tracing)
                 idle = _when_idle(handler, aws, host)
                 log.info("worker ready", worker=worker, worker_kind=name, queue=queue.url)
                 await run_until_stopped(

@@ -54,8 +54,11 @@ class Exporting:
         _ = job
         return None
 
-    async def begin(self, job: ExportJob, attempt: int, work_dir: str) -> ExportTask:
+    async def begin(
+        self, job: ExportJob, attempt: int, work_dir: str, message_id: str | None = None
+    ) -> ExportTask:
         """Find the training that the export belongs to and show the record as RUNNING."""
+        _ = message_id  # an export's record has no history to note it in
         training = await self._training_of(job)
         await self._show(export_record(job, training.job_id), attempt, status="RUNNING")
         return ExportTask(
@@ -74,9 +77,11 @@ class Exporting:
             cache_bytes=self._settings.cache_bytes,
         )
 
-    async def interrupted(self, job: ExportJob, attempt: int, why: str) -> None:
+    async def interrupted(
+        self, job: ExportJob, attempt: int, why: str, message_id: str | None = None
+    ) -> None:
         """An export that waits for another host is PENDING again."""
-        _ = why  # an export's record has no history to note it in
+        _ = why, message_id  # an export's record has no history to note them in
         with suppress(NotFound):  # ended before the record was made
             await self._update(job.export_id, attempt, status="PENDING")
 
@@ -98,8 +103,9 @@ class Exporting:
         )
         return {"result": encode(result)}
 
-    async def complete(self, record: JobLease) -> None:
+    async def complete(self, record: JobLease, message_id: str | None = None) -> None:
         """Export record, the training's results, result; each is safe to repeat."""
+        _ = message_id  # an export's record has no history to note it in
         decision = record.decision or {}
         result = ExportResult.model_validate_json(decision["result"])
         if record.state == "decided":

@@ -64,7 +64,7 @@ class Finish(Generic[JobT]):
             )
         elif fate is MessageFate.SHOW_NOW:
             why = verdict.message or "the host stops"
-            await insist(lambda: self.kind.interrupted(job, lease.attempt, why), lease)
+            await insist(lambda: self.kind.interrupted(job, lease.attempt, why, lease.message_id), lease)
             await self._free(lease, message, 0, None)
         return verdict.ending
 
@@ -75,7 +75,7 @@ class Finish(Generic[JobT]):
             lease,
         )
         lease.settle()
-        await insist(lambda: self.kind.complete(decided), lease)
+        await insist(lambda: self.kind.complete(decided, lease.message_id), lease)
         await insist(lambda: self.table.close_lease(decided), lease)
 
     async def _free(
@@ -106,9 +106,11 @@ class Finish(Generic[JobT]):
         return random.uniform(0, min(bound, self.settings.retry_max_seconds))  # noqa: S311 - jitter
 
 
-async def complete(kind: Kind[JobT], table: AsyncDynamoClient, record: JobLease) -> None:
+async def complete(
+    kind: Kind[JobT], table: AsyncDynamoClient, record: JobLease, message_id: str | None = None
+) -> None:
     """Do what a decided job still lacks, whoever decided it; of a closed one send the result again."""
-    await kind.complete(record)
+    await kind.complete(record, message_id)
     if record.state == "decided":
         await table.close_lease(record)
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import shutil
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Generic
 
 import structlog
@@ -30,7 +26,7 @@ from receipt_dynamo.errors import (
 )
 from receipt_dynamo.times import now, read_time
 from workers.attributes import FAULTS, write_faults
-from workers.child import Child, ChildSpec
+from workers.child import Child, ChildSpec, work_folder
 from workers.errors import QueueError, WorkerError
 from workers.finish import Finish, complete, insist
 from workers.health import Health
@@ -43,6 +39,7 @@ from workers.queue import JobQueue, Received
 from workers.settings import Settings
 from workers.stop import Stop
 from workers.supervise import supervise
+from workers.tracing import Tracing
 from workers.verdict import Refused, Verdict
 
 StartChild = Callable[[ChildSpec, Callable[[Report], None]], Awaitable[Child]]
@@ -70,6 +67,7 @@ class Handler(Generic[JobT]):
         health: told what we are doing.
         start_child: starts the process that does the work.
         by_hand: whether no queue stands behind the jobs, so that no sweep may put them on one.
+        tracing: makes spans of messages and children.
     """
 
     kind: Kind[JobT]
@@ -81,6 +79,7 @@ class Handler(Generic[JobT]):
     health: Health = field(default_factory=Health)
     start_child: StartChild = Child.start
     by_hand: bool = False
+    tracing: Tracing = field(default_factory=Tracing)
 
     async def handle(self, message: Received) -> None:
         """Handle one message and say so in one line; what fails is tried again when it shows up again.
@@ -94,7 +93,10 @@ class Handler(Generic[JobT]):
             seconds = self.table.clock.steady() - began_at
             return measure_message(message, ending, seconds, self.health.report().job)
 
-        with bound_contextvars(message_id=message.message_id, kind=self.kind.name):
+        with (
+            bound_contextvars(message_id=message.message_id, kind=self.kind.name),
+            self.tracing.message(self.kind.name, message),
+        ):
             ending = "LEFT"
             try:
                 ending = await self.take(message)
@@ -108,6 +110,7 @@ class Handler(Generic[JobT]):
                 log.exception("message left: a defect", **measured())
             else:
                 log.info("message handled", **measured())
+            self.tracing.note(ending=ending)
             self.health.ended(ending)
 
     async def take(self, message: Received) -> str:
@@ -117,6 +120,7 @@ class Handler(Generic[JobT]):
         except InvalidMessage as error:
             return await self._bury_unreadable(message, error)
         owner_id = self.kind.owner_id(job)
+        self.tracing.note(job_id=owner_id)
         with bound_contextvars(job_id=owner_id):
             claimed_at = self.table.clock.steady()
             try:
@@ -189,7 +193,8 @@ class Handler(Generic[JobT]):
         if self._is_another_request(record, job, message):
             return await self._bury_second(message, record)
         if record.state in {"decided", "closed"}:
-            await complete(self.kind, self.table, record)
+            message_id = None if self.by_hand else message.message_id
+            await complete(self.kind, self.table, record, message_id)
             await self.queue.delete(message)
             return f"ALREADY_{record.outcome}".upper()
         remaining = (read_time(record.expires_at) - self.table.clock.now()).total_seconds()
@@ -200,6 +205,7 @@ class Handler(Generic[JobT]):
     async def _run(self, job: JobT, lease: Lease, message: Received) -> str:
         finish = Finish(self.kind, self.queue, self.table, self.settings, self.worker)
         self.health.began(self.kind.name, lease.record.owner_id, lease.attempt)
+        self.tracing.note(attempt=lease.attempt)
         with bound_contextvars(attempt=lease.attempt):
             async with lease.held(), kept_awake():
                 try:
@@ -220,33 +226,26 @@ class Handler(Generic[JobT]):
                 message=f"Claimed {lease.attempt} times without an end: it may bring its hosts down.",
             )
         try:
-            async with _work_folder(self.settings.work_dir, lease) as folder:
-                task = await insist(lambda: self.kind.begin(job, lease.attempt, str(folder)), lease)
+            name = f"{lease.record.owner_id}-{lease.attempt}"
+            async with work_folder(self.settings.work_dir, name) as folder:
+                task = await insist(
+                    lambda: self.kind.begin(job, lease.attempt, str(folder), lease.message_id), lease
+                )
                 job_file = folder / "job.json"
                 job_file.write_text(task.model_dump_json())
-                spec = ChildSpec(
-                    self.kind.module,
-                    job_file,
-                    self.settings.child_environ,
-                    drain_seconds=self.settings.drain_seconds,
-                    timeout_seconds=self.kind.timeout_seconds(job),
-                    stall_seconds=self.settings.stall_seconds,
-                )
-                return await supervise(spec, lease, self.stop, self.health, self.start_child)
+                with self.tracing.child() as trace:
+                    spec = ChildSpec(
+                        self.kind.module,
+                        job_file,
+                        {**self.settings.child_environ, **trace},
+                        drain_seconds=self.settings.drain_seconds,
+                        timeout_seconds=self.kind.timeout_seconds(job),
+                        stall_seconds=self.settings.stall_seconds,
+                    )
+                    return await supervise(spec, lease, self.stop, self.health, self.start_child)
         except Refused as refused:
             return refused.verdict
         except tuple(_PASSING) as error:
             return Verdict.failed(_PASSING[type(error)], str(error))
         except OSError as error:
             return Verdict.failed(ErrorClass.DISK, f"The work directory cannot be used: {error}")
-
-
-@asynccontextmanager
-async def _work_folder(root: Path, lease: Lease) -> AsyncIterator[Path]:
-    folder = root / f"{lease.record.owner_id}-{lease.attempt}"
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield folder
-    finally:
-        # Gigabytes of checkpoints take seconds to remove; meanwhile the heart has to go on beating.
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

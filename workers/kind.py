@@ -14,7 +14,10 @@ JobT = TypeVar("JobT", bound=Message)
 
 
 class Kind(Protocol[JobT]):
-    """One kind of job. Every write is conditional on the attempt, every method may be repeated."""
+    """One kind of job. Every write is conditional on the attempt, every method may be repeated.
+
+    A `message_id` is SQS's, of the message that the writing worker holds; None where it holds none.
+    """
 
     @property
     def name(self) -> Literal["train", "export"]:
@@ -38,11 +41,11 @@ class Kind(Protocol[JobT]):
         """How long one attempt may take; None has no limit."""
         ...
 
-    async def begin(self, job: JobT, attempt: int, work_dir: str) -> Message:
+    async def begin(self, job: JobT, attempt: int, work_dir: str, message_id: str | None = None) -> Message:
         """Show in the record that the job runs; returns the child's task. Raises Refused."""
         ...
 
-    async def interrupted(self, job: JobT, attempt: int, why: str) -> None:
+    async def interrupted(self, job: JobT, attempt: int, why: str, message_id: str | None = None) -> None:
         """Show in the record that the job waits for another host."""
         ...
 
@@ -50,7 +53,7 @@ class Kind(Protocol[JobT]):
         """All that completing needs, as plain data: whoever finds it in the lease can complete the job."""
         ...
 
-    async def complete(self, record: JobLease) -> None:
+    async def complete(self, record: JobLease, message_id: str | None = None) -> None:
         """Bring the record up to the decision and send the result; a closed one gets its result again."""
         ...
 

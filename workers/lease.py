@@ -73,6 +73,11 @@ class Lease:
         return self.record.attempt
 
     @property
+    def message_id(self) -> str | None:
+        """What SQS calls the message; None of a job by hand, whose message no queue has seen."""
+        return None if self.record.by_hand else self.message.message_id
+
+    @property
     def is_over(self) -> bool:
         """Whether the job is not surely ours any more, nor its decision ours to complete."""
         return self.lost.is_set() or self.table.clock.steady() >= self._safe_until

@@ -192,6 +192,13 @@ class Settings(BaseModel):
         description="`emf` makes metrics of the log lines that measure something, in the embedded metric "
         "format that CloudWatch reads from logs; unset makes none.",
     )
+    otel_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="Where an OpenTelemetry collector takes OTLP over HTTP, for example "
+        "http://127.0.0.1:4318; a worker sends it one span a message, by the extra `otel`. Unset sends none.",
+    )
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Settings:

@@ -61,13 +61,15 @@ class Training:
         parent = job.hyperparameters.output_s3_path
         return (S3Place.parse(parent) if parent else self._settings.runs) / f"{job.job_name}/"
 
-    async def begin(self, job: TrainJob, attempt: int, work_dir: str) -> TrainTask:
+    async def begin(
+        self, job: TrainJob, attempt: int, work_dir: str, message_id: str | None = None
+    ) -> TrainTask:
         """Make or update the Job record: running, with where things will lie."""
         await self._take_name(job)
         run = self.run_place(job)
         record = job_record(job, run, status="running")
         await show_job(self._table, record, attempt)
-        await self._note(job.job_id, "running", attempt, f"attempt {attempt}")
+        await self._note(job.job_id, "running", attempt, f"attempt {attempt}", message_id)
         return TrainTask(
             job=job,
             attempt=attempt,
@@ -79,11 +81,11 @@ class Training:
             checkpoint_tag=self._settings.checkpoint_tag,
         )
 
-    async def interrupted(self, job: TrainJob, attempt: int, why: str) -> None:
+    async def interrupted(self, job: TrainJob, attempt: int, why: str, message_id: str | None = None) -> None:
         """Show that the job waits for another host."""
         with suppress(NotFound):  # ended before the record was made: nothing to show yet
             await self._table.update_job_status(job.job_id, "interrupted", attempt=attempt)
-            await self._note(job.job_id, "interrupted", attempt, why)
+            await self._note(job.job_id, "interrupted", attempt, why, message_id)
 
     def decide(self, job: TrainJob, attempt: int, verdict: Verdict) -> dict[str, Any]:
         """The result's body, the Job's new attributes and, after a success, the export to queue."""
@@ -115,7 +117,7 @@ class Training:
             "export": encode(export) if export else None,
         }
 
-    async def complete(self, record: JobLease) -> None:
+    async def complete(self, record: JobLease, message_id: str | None = None) -> None:
         """Job record, export, result, in this order; each is safe to repeat."""
         decision = record.decision or {}
         result = TrainResult.model_validate_json(decision["result"])
@@ -131,6 +133,7 @@ class Training:
                 message=why or result.status,
                 updated_by=self._worker,
                 attempt=record.attempt,
+                message_id=message_id,
             )
             await add_status(self._table, note)
             if decision["export"]:
@@ -153,7 +156,9 @@ class Training:
         )
         return True
 
-    async def _note(self, job_id: str, status: JobState, attempt: int, message: str) -> None:
+    async def _note(
+        self, job_id: str, status: JobState, attempt: int, message: str, message_id: str | None
+    ) -> None:
         note = JobStatus(
             job_id=job_id,
             status=status,
@@ -161,6 +166,7 @@ class Training:
             message=message,
             updated_by=self._worker,
             attempt=attempt,
+            message_id=message_id,
         )
         await add_status(self._table, note)
 

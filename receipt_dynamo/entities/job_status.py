@@ -15,13 +15,14 @@ from receipt_dynamo.entities.record import STRICT, Record
 class JobStatus(Record):
     """A status and when it began; `progress` is in percent.
 
-    `attempt` is the lease's, of the attempt that wrote it.
+    `attempt` is the lease's, of the attempt that wrote it; `message_id` is SQS's, of the message that the
+    writer had taken.
     """
 
     TYPE: ClassVar[str] = "JOB_STATUS"
     KEY_ONLY: ClassVar[frozenset[str]] = frozenset({"job_id"})
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset(
-        {"progress", "message", "updated_by", "instance_id", "attempt"}
+        {"progress", "message", "updated_by", "instance_id", "attempt", "message_id"}
     )
 
     job_id: Uuid
@@ -32,3 +33,4 @@ class JobStatus(Record):
     updated_by: str | None = None
     instance_id: str | None = None
     attempt: Attempt | None = None
+    message_id: str | None = None
