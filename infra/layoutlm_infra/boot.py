@@ -13,6 +13,8 @@ IDLE_MINUTES = 10
 """A started minute of a GPU costs about as much as the boot that its next job would wait for."""
 LOG_FILE = "/var/log/layoutlm/worker.log"
 UNIT = "layoutlm-train-worker.service"
+CACHE = "/var/cache/receipt-layoutlm"
+"""The unit's CacheDirectory."""
 
 _SCRIPT = """\
 #!/bin/bash
@@ -33,6 +35,18 @@ cat > /etc/layoutlm/worker.env <<'SETTINGS'
 SETTINGS
 chmod 0600 /etc/layoutlm/worker.env
 
+# What a run keeps on disk may be lost with the host, so it goes to the host's own disk where there is one.
+# Amazon's image for GPUs has it mounted already.
+mkdir -p {cache}
+disk="$(lsblk --nodeps --noheadings --output PATH,MODEL | awk '/Instance Storage/ {{ print $1; exit }}')"
+if mountpoint --quiet /opt/dlami/nvme; then
+    mkdir -p /opt/dlami/nvme/layoutlm
+    mount --bind /opt/dlami/nvme/layoutlm {cache}
+elif [[ -n "$disk" ]]; then
+    mkfs.xfs -q -f "$disk"
+    mount "$disk" {cache}
+fi
+
 aws s3 cp --quiet {release} /tmp/release.zip
 python3.11 -m zipfile --extract /tmp/release.zip /opt/layoutlm-release
 PIP_FIND_LINKS=/opt/layoutlm-release/wheels bash /opt/layoutlm-release/systemd/install.sh {version} train
@@ -50,6 +64,7 @@ def boot_script(release: str, version: str, settings: Mapping[str, str], log_gro
     """
     return _SCRIPT.format(
         unit=UNIT,
+        cache=CACHE,
         log_file=LOG_FILE,
         agent=json.dumps(_agent(log_group), indent=2),
         settings="\n".join(f"{name}={value}" for name, value in settings.items()),

@@ -28,6 +28,14 @@ from workers.local import Emulator, LocalStack
 ROOT = Path(__file__).parent.parent.parent
 PAGES = ("operations.md", "runbook.md")
 ELSEWHERE = {
+    "make install": "it has run before any test",
+    ".venv/bin/python infra/build.py": "it fetches wheels for another machine; tests/infra has its parts",
+    "cd infra": "of the commands below it",
+    "pulumi": "there is no Pulumi engine here",
+    "aws lambda": "tests/integration/lambdas runs the functions",
+    "aws sts": "asks an account",
+    "aws service-quotas": "asks an account",
+    "layoutlm-cli export-worker": "test_whole_path.py runs it until SIGTERM",
     "pip install": "`make install` installs the same package; the index here has no release of it",
     "systemd/install.sh": "test_workers_systemd_units.py runs it in a folder of its own",
     "systemctl": "there is no systemd here",
@@ -55,15 +63,28 @@ PROFILE = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_PROFILE": 
 SMALLER = {"layoutlm-cli bench train": "--model scratch:tiny --steps 1 --rounds 1"}
 
 
+def blocks(text: str) -> list[str]:
+    """What stands in fenced blocks of shell commands."""
+    found: list[list[str]] = []
+    language: str | None = None
+    for line in text.splitlines():
+        if line.startswith("```"):
+            language = None if language is not None else line.removeprefix("```") or "sh"
+            found.append([])
+        elif language == "sh":
+            found[-1].append(line)
+    return ["\n".join(lines) for lines in found]
+
+
 def documented() -> list[str]:
     """The commands of fenced blocks, then those within sentences, without comments, each once."""
     found = []
     for page in PAGES:
         text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-        for block in re.findall(r"```(?:sh)?\n(.*?)```", text, re.DOTALL):
+        for block in blocks(text):
             lines = block.replace("\\\n", " ").splitlines()
             found += [re.split(r"\s+#", line)[0].strip() for line in lines]
-        found += re.findall(r"`((?:layoutlm-cli|dlq|aws|systemctl|launchctl|pmset) [^`]+)`", text)
+        found += re.findall(r"`((?:layoutlm-cli|dlq|aws|pulumi|systemctl|launchctl|pmset) [^`]+)`", text)
     commands = [one for one in found if one and not re.match(r'[{}"\[]', one)]
     return list(dict.fromkeys(commands))
 
@@ -134,6 +155,7 @@ def stage(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Stage
     bury(made, 4)
     image = min(key.image_id for key in client.list_receipt_keys().items)
     made.names |= {"IMAGE_ID": image, "RECEIPT_ID": "1", "JOB": "my-run", "ETAG": "older"}
+    made.names["layoutlm-first"] = "my-run"
     made.names |= {"CHECKPOINT": "runs/best", "A": "bundle.zip", "B": "bundle.zip", "BUNDLE": "bundle.zip"}
     return made
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 import subprocess
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from infra.layoutlm_infra.alarms import IDLE_GPU, SILENT
 from infra.layoutlm_infra.options import Options
@@ -168,3 +171,34 @@ def test_a_group_leaves_zero_by_a_step_since_a_multiple_of_nothing_is_nothing(de
         assert policy["stepAdjustments"] == [{"scalingAdjustment": 1, "metricIntervalLowerBound": "0"}]
         assert len(alarms[name]["alarmActions"]) == 1
         assert alarms[name]["treatMissingData"] == "notBreaching"
+
+
+@pytest.mark.parametrize(
+    ("disk", "mounted", "does"),
+    [
+        ("/dev/nvme1n1 Amazon EC2 NVMe Instance Storage", False, ["mkfs.xfs", "mount /dev/nvme1n1"]),
+        ("/dev/nvme1n1 Amazon EC2 NVMe Instance Storage", True, ["mount --bind /opt/dlami/nvme/layoutlm"]),
+        ("/dev/nvme0n1 Amazon Elastic Block Store", False, []),
+    ],
+)
+def test_what_a_run_keeps_lies_on_the_hosts_own_disk_where_there_is_one(
+    deployment: Deployment, tmp_path: Path, disk: str, mounted: bool, does: list[str]
+) -> None:
+    script = user_data(deployment)
+    part = "set -euo pipefail\n" + script[script.index("mkdir -p /var/cache") : script.index("aws s3 cp")]
+    calls = tmp_path / "calls"
+    answers = {
+        "lsblk": f"echo '{disk}'",
+        "mountpoint": f"exit {int(not mounted)}",
+        **dict.fromkeys(("mkdir", "mkfs.xfs", "mount"), f'echo "${{0##*/}} $*" >> {calls}'),
+    }
+    for name, body in answers.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run(["bash", "-c", part], env={"PATH": path}, check=True)
+    done = [line for line in calls.read_text().splitlines() if not line.startswith("mkdir")]
+    assert len(done) == len(does)
+    for line, start in zip(done, does, strict=True):
+        assert line.startswith(start)
+        assert line.startswith("mkfs") or line.endswith("/var/cache/receipt-layoutlm")
