@@ -20,16 +20,19 @@ SROIE = Path(__file__).parent.parent.parent / "shared" / "data" / "sroie" / "tra
 _LONGEST = ("tests/e2e/", "tests/chaos/", "tests/integration/cli/", "tests/browser/", "tests/unit/sagemaker/")
 
 
-# Minutes of processes that import torch again and again; `make slow` runs them.
+# Minutes of trainings, conversions, and processes that import torch again and again; `make slow` runs them.
 _SLOW = (
     "tests/e2e/test_exact_resume.py",
     "tests/integration/cli/test_cli_dlq.py",
     "tests/integration/workers/test_workers_bad_input.py",
     "tests/unit/coreml/test_coreml_publish.py",
     "tests/unit/coreml/test_coreml_reproducible.py",
+    "tests/unit/coreml/test_coreml_wrong_graphs.py",
     "tests/unit/inference/test_inference_clients.py",
     "tests/unit/training/test_training_child.py",
+    "tests/unit/training/test_training_distributed.py",
     "tests/unit/training/test_training_ladder.py",
+    "tests/unit/training/test_training_speed_runs.py",
 )
 
 
