@@ -49,21 +49,17 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter for each option
 ) -> None:
     """Compare runs, or groups of runs; only scores on the same validation receipts are ranked."""
     found: RunComparison | GroupComparison
+    show: Any = _show_groups if group_by else _show_runs
+    if group_by is None and tag:
+        raise typer.BadParameter("--tag needs --group-by")
+    if group_by and html:
+        raise typer.BadParameter("--html shows runs, not groups: leave out --group-by")
     if group_by is None:
-        if tag:
-            raise typer.BadParameter("--tag needs --group-by")
         found = _compare_runs(runs or (), html, across_splits=across_splits)
-        show: Any = _show_runs
     else:
-        if html:
-            raise typer.BadParameter("--html shows runs, not groups: leave out --group-by")
         chosen = _choose(runs or (), tag or (), status, limit)
         found = _compare_groups(chosen, group_by, across_splits=across_splits)
-        show = _show_groups
-    if as_json:
-        typer.echo(found.model_dump_json(indent=2))
-    else:
-        show(found)
+    typer.echo(found.model_dump_json(indent=2)) if as_json else show(found)
 
 
 def _compare_runs(names: Sequence[str], html: Path | None, *, across_splits: bool) -> RunComparison:

@@ -11,8 +11,6 @@ import typer
 from messages.hyperparameters import Hyperparameters
 from messages.train import JOB_OPTIONS, TrainJob
 
-_FLAGS = ("1", "true", "yes")
-
 
 def training_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command `(job_name, options)` one option per field of the message.

@@ -27,6 +27,7 @@ _SLOW = (
     "tests/integration/workers/test_workers_bad_input.py",
     "tests/unit/coreml/test_coreml_publish.py",
     "tests/unit/coreml/test_coreml_reproducible.py",
+    "tests/unit/coreml/test_coreml_spoilt_packages.py",
     "tests/unit/coreml/test_coreml_wrong_graphs.py",
     "tests/unit/inference/test_inference_clients.py",
     "tests/unit/training/test_training_child.py",

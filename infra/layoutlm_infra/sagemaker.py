@@ -11,7 +11,6 @@ from infra.layoutlm_infra.roles import make_role, service_trust
 
 INSTANCE_TYPE = "ml.g5.xlarge"
 LOGS = "log-group:/aws/sagemaker/TrainingJobs"
-KEPT_IMAGES = 5
 
 
 def make_sagemaker(

@@ -40,22 +40,12 @@ class ReceiptTrainer(GroupedTrainer):
     control: TrainerControl
 
     def __init__(
-        self,
-        run: Run,
-        prepared: Prepared,
-        callbacks: list[TrainerCallback],
-        plan: BatchPlan,
+        self, run: Run, prepared: Prepared, callbacks: list[TrainerCallback], plan: BatchPlan
     ) -> None:
         config, options, train = run.config, run.config.hyperparameters, prepared.train
         model, tokenizer = prepared.start.model, prepared.start.tokenizer
-        batches = LengthBatches(
-            train.lengths,
-            plan.windows,
-            options.batch_tokens,
-            options.seed,
-            lambda: self.state.epoch,
-            run.ranks.share,
-        )
+        epoch, share = lambda: self.state.epoch, run.ranks.share
+        batches = LengthBatches(train.lengths, plan.windows, options.batch_tokens, options.seed, epoch, share)
         arguments = config.training_arguments(len(batches), plan)
         # One device: DataParallel would count the supervised tokens of each replica apart.
         arguments._n_gpu = min(arguments.n_gpu, 1)  # noqa: SLF001

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -154,26 +154,15 @@ def process_results(story: Story) -> dict[str, Any]:
     return {"records": len(records), **outcome}
 
 
-def test_a_fleet_comes_up_loses_a_host_finishes_and_goes_to_zero(
-    story: Story, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
-) -> None:
-    for name, value in story.stack.environ.items():
-        monkeypatch.setenv(name, value)
-    fleet = Fleet.make(story.stack, size=0)
-    with ExitStack() as hosts:
-        first_imds, second_imds, mac_imds = (hosts.enter_context(fake_imds()) for _ in range(3))
-        send(story.stack)
-        story.reached("a message waits, no host is on")
-        assert fleet.desired == 0
-
-        first = scale_out(story, fleet, 1)
-        first_imds.values["instance-id"] = first
-        story.reached("the first host comes up")
-        process = hosts.enter_context(story.host("train-1", first_imds))
+def lose_a_host(story: Story, fleet: Fleet, imds: FakeImds) -> None:
+    """The first host comes up, trains, hears its Spot notice, and is gone."""
+    imds.values["instance-id"] = instance = scale_out(story, fleet, 1)
+    story.reached("the first host comes up")
+    with story.host("train-1", imds) as process:
         story.wait(lambda: has_checkpoint(story), "it trains; the first checkpoint is in S3")
-        assert fleet.protected == {first}
+        assert fleet.protected == {instance}
 
-        at = first_imds.announce_interruption(120)
+        at = imds.announce_interruption(120)
         noticed = time.monotonic()
         story.reached("Spot notice")
         story.wait(lambda: story.depth("TRAIN_JOB_QUEUE_URL")[0] == 1, "the message is visible again")
@@ -183,26 +172,45 @@ def test_a_fleet_comes_up_loses_a_host_finishes_and_goes_to_zero(
         assert f"Spot interruption notice for {at}" in notes
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
-        terminate(fleet, first)
-        assert fleet.desired == 0
+    terminate(fleet, instance)
 
-        second = scale_out(story, fleet, 1)
-        second_imds.values["instance-id"] = second
-        story.reached("the second host comes up")
-        process = hosts.enter_context(story.host("train-2", second_imds))
-        exporter = hosts.enter_context(story.host("export-mac", mac_imds))
+
+def finish_on_another(story: Story, fleet: Fleet, imds: FakeImds) -> None:
+    """The second host goes on, succeeds, and ends itself when it is idle."""
+    imds.values["instance-id"] = scale_out(story, fleet, 1)
+    story.reached("the second host comes up")
+    with story.host("train-2", imds) as process:
         story.wait(lambda: story.job.status == "succeeded", "the training has succeeded")
         assert story.job.attempt == 2
         story.wait(lambda: fleet.desired == 0, "idle, the second host has ended itself")
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
 
+
+def export(story: Story, imds: FakeImds) -> None:
+    """The other worker exports, and the Lambda processes its result."""
+    with story.host("export-mac", imds) as process:
         story.wait(lambda: story.depth("COREML_EXPORT_RESULTS_QUEUE_URL")[0] == 1, "the export is done")
         assert process_results(story) == {"records": 1, "batchItemFailures": []}
         story.reached("the Lambda has processed its result")
-        exporter.send_signal(signal.SIGTERM)
-        assert exporter.wait(30) == 0
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
 
+
+def test_a_fleet_comes_up_loses_a_host_finishes_and_goes_to_zero(
+    story: Story, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+) -> None:
+    for name, value in story.stack.environ.items():
+        monkeypatch.setenv(name, value)
+    fleet = Fleet.make(story.stack, size=0)
+    send(story.stack)
+    story.reached("a message waits, no host is on")
+    with fake_imds() as first, fake_imds() as second, fake_imds() as mac:
+        assert fleet.desired == 0
+        lose_a_host(story, fleet, first)
+        assert fleet.desired == 0
+        finish_on_another(story, fleet, second)
+        export(story, mac)
     check_nothing_is_lost(story)
     assert (fleet.desired, fleet.instances) == (0, [])
     record_property("fleet", "; ".join(story.timeline))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from receipt_dynamo import DynamoClient
 from receipt_layoutlm.analysis.findings.find import find_faults
 from receipt_layoutlm.analysis.predictions import Predictions, read_predictions
 from receipt_layoutlm.analysis.report import settings
@@ -13,7 +12,7 @@ from receipt_layoutlm.analysis.report.charts import CHARTS, charts_of
 from receipt_layoutlm.analysis.report.page import render
 from receipt_layoutlm.analysis.report.receipts import KINDS, draw_receipt
 from receipt_layoutlm.analysis.report.tables import tables_of
-from receipt_layoutlm.analysis.run import RunDetail, read_run
+from receipt_layoutlm.analysis.run import RunDetail
 from receipt_layoutlm.errors import ConfigurationError
 from receipt_layoutlm.storage import Storage
 
@@ -73,18 +72,6 @@ def report_of(storage: Storage, detail: RunDetail) -> str:
     """The report of a run with what was found out about it, and the receipts that lie in its folder."""
     predictions = read_predictions(storage, detail.run.run_s3_uri)
     return build_report(detail, predictions, findings=find_faults(detail))
-
-
-def publish_report(client: DynamoClient, storage: Storage, job: str) -> str:
-    """Read a run, by id or name, and write its report beside its `run.json`; returns its S3 URI.
-
-    Raises:
-        NotFound: there is no such job.
-        ConfigurationError: the job does not say where its run lies.
-        LayoutLMError: S3 cannot be read or written.
-    """
-    detail = read_run(client, storage, job)
-    return write_report(storage, detail, report_of(storage, detail))
 
 
 def write_report(storage: Storage, detail: RunDetail, page: str) -> str:

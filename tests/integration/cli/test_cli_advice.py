@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +14,7 @@ from messages.codec import decode_train_job
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.analysis.run import RunDetail
 from receipt_layoutlm.storage import Storage
+from tests.integration.cli.test_cli_commands import cli as run_cli
 from tests.support.curve_shapes import FAULTY, HEALTHY
 from tests.support.curves import simulate
 from tests.support.stored_runs import store_run
@@ -25,14 +25,7 @@ HOURS = {"first": 9, "second": 10}
 
 
 def cli(stack: LocalStack, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "layoutlm_cli", *arguments],
-        env=stack.child_environ(COLUMNS="300", **environ),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    return run_cli(stack, *arguments, COLUMNS="300", **environ)
 
 
 def as_json(stack: LocalStack, *arguments: str) -> Any:

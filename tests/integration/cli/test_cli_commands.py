@@ -21,7 +21,7 @@ from workers.train import job_record
 def cli(stack: LocalStack, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "layoutlm_cli", *arguments],
-        env=stack.child_environ(COLUMNS="200", **environ),
+        env=stack.child_environ(**{"COLUMNS": "200", **environ}),
         capture_output=True,
         text=True,
         check=False,

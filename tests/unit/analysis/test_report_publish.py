@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from layoutlm_cli.main import app
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.errors import NotFound
-from receipt_layoutlm.analysis.report.build import publish_report, write_report
+from receipt_layoutlm.analysis.report.build import report_of, write_report
+from receipt_layoutlm.analysis.run import read_run
 from receipt_layoutlm.errors import ConfigurationError
 from receipt_layoutlm.storage import Storage
 from tests.support.pages import Page
@@ -36,6 +37,12 @@ def stored(stack: LocalStack, client: DynamoClient, storage: Storage) -> str:
     detail = make_detail(3, bucket=stack.environ["LAYOUTLM_TRAINING_BUCKET"])
     store_run(client, storage, detail, make_predictions(detail, receipts=2))
     return detail.run.run_s3_uri or ""
+
+
+def publish_report(client: DynamoClient, storage: Storage, job: str) -> str:
+    """What `report --publish` does with a run."""
+    detail = read_run(client, storage, job)
+    return write_report(storage, detail, report_of(storage, detail))
 
 
 def test_a_published_report_lies_beside_run_json_as_html(

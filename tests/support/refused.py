@@ -1,0 +1,27 @@
+"""What the gates say of a package that they have to refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from messages.quantize import Quantize
+from messages.shapes import RANGE, Shapes
+from receipt_layoutlm.coreml.checkpoint import Checkpoint
+from receipt_layoutlm.coreml.verify import verify_package
+from receipt_layoutlm.errors import BundleError
+
+
+def refusal(
+    package: Path,
+    checkpoint: Checkpoint,
+    quantize: Quantize = "float16",
+    shapes: Shapes = RANGE,
+    documents: Path | None = None,
+) -> str:
+    with pytest.raises(BundleError) as caught:
+        verify_package(
+            package, checkpoint, quantize=quantize, shapes=shapes, trained=False, documents=documents
+        )
+    return str(caught.value)
