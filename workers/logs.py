@@ -33,5 +33,6 @@ def configure_logging(*, verbose: bool = False, metrics_of: str | None = None) -
         processors=[*processors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger("DEBUG" if verbose else "INFO"),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        # A cached logger keeps its first configuration for the life of the process.
+        cache_logger_on_first_use=False,
     )
