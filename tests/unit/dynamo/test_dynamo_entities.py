@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -111,7 +111,7 @@ def a_job(**changes: Any) -> Job:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.TYPE)
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_every_record_comes_back_from_its_item(kind: type[Record], data: st.DataObject) -> None:
     record = data.draw(records(kind))
