@@ -30,7 +30,12 @@ class ChildExit(IntEnum):
 
 
 class ErrorClass(StrEnum):
-    """Kinds of failure; `retryable` says whether another attempt can help."""
+    """Kinds of failure; `retryable` says whether another attempt can help, `of_host` where the fault lies.
+
+    FORBIDDEN is a bucket that is not on the allow list; DENIED is an access that AWS refuses the role, which a
+    policy that was mended a moment ago may grant. SETUP is this host's own bucket, role or key that is not as
+    a worker needs it, CLOCK this host's clock.
+    """
 
     MESSAGE = "message"
     DATA = "data"
@@ -42,9 +47,12 @@ class ErrorClass(StrEnum):
     NAME_IN_USE = "name_in_use"
     ID_IN_USE = "id_in_use"
     FORBIDDEN = "forbidden"
+    DENIED = "denied"
     THROTTLED = "throttled"
     NETWORK = "network"
     CREDENTIALS = "credentials"
+    SETUP = "setup"
+    CLOCK = "clock"
     DISK = "disk"
     MEMORY = "memory"
     HOST = "host"
@@ -56,19 +64,29 @@ class ErrorClass(StrEnum):
         """Whether the same request may succeed later."""
         return self in _RETRYABLE
 
+    @property
+    def of_host(self) -> bool:
+        """Whether this host is at fault, not the request: on another one it may succeed."""
+        return self in _OF_HOST
 
-_RETRYABLE = frozenset(
+
+_OF_HOST = frozenset(
     {
-        ErrorClass.THROTTLED,
+        ErrorClass.SETUP,
+        ErrorClass.CLOCK,
+        ErrorClass.DISK,
         ErrorClass.NETWORK,
         ErrorClass.CREDENTIALS,
-        ErrorClass.DISK,
-        ErrorClass.MEMORY,
-        ErrorClass.HOST,
-        ErrorClass.CRASHED,
-        ErrorClass.STALLED,
     }
 )
+_RETRYABLE = _OF_HOST | {
+    ErrorClass.DENIED,
+    ErrorClass.THROTTLED,
+    ErrorClass.MEMORY,
+    ErrorClass.HOST,
+    ErrorClass.CRASHED,
+    ErrorClass.STALLED,
+}
 
 
 class TrainTask(Message):
