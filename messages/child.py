@@ -32,9 +32,9 @@ class ChildExit(IntEnum):
 class ErrorClass(StrEnum):
     """Kinds of failure; `retryable` says whether another attempt can help, `of_host` where the fault lies.
 
-    FORBIDDEN is a bucket that is not on the allow list; DENIED is an access that AWS refuses the role, which a
-    policy that was mended a moment ago may grant. SETUP is this host's own bucket, role or key that is not as
-    a worker needs it, CLOCK this host's clock.
+    FORBIDDEN is a bucket that is not on the allow list; DENIED is an access that AWS refuses the role, and
+    that a policy mended a moment ago may grant. SETUP is this host's own bucket, role or key that is not as a
+    worker needs it, CLOCK this host's clock.
     """
 
     MESSAGE = "message"
