@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import pydantic
 from pydantic_core import ErrorDetails, from_json, to_json
 
+from messages.envelopes import find_encoding, find_envelope
 from messages.errors import Fault, InvalidMessage, shorten
 from messages.export import ExportJob, ExportResult
 from messages.fields import Message, Uuid, derive_id
@@ -81,9 +83,14 @@ def _decode(model: type[_M], kind: str, body: str | bytes, message_id: str, said
 
 def _parse_object(kind: str, body: str | bytes) -> dict[str, Any]:
     try:
-        data = from_json(body.encode() if isinstance(body, str) else body, allow_inf_nan=False)
+        raw = body.encode() if isinstance(body, str) else body
+        data = from_json(raw.removeprefix(BOM_UTF8), allow_inf_nan=False)
     except ValueError as error:  # UnicodeEncodeError of a lone surrogate included
-        raise InvalidMessage(kind, [Fault("body", f"is not JSON: {error}")]) from error
+        problem = find_encoding(body) or f"is not JSON: {error}"
+        raise InvalidMessage(kind, [Fault("body", problem)]) from error
+    wrapped = find_envelope(data)
+    if wrapped is not None:
+        raise InvalidMessage(kind, [Fault("body", wrapped)])
     if not isinstance(data, dict):
         raise InvalidMessage(kind, [Fault("body", f"must be a JSON object, not {shorten(data)}")])
     return data

@@ -22,7 +22,9 @@ settings.register_profile("test", deadline=None, suppress_health_check=[HealthCh
 settings.register_profile("soak", parent=settings.get_profile("test"), max_examples=20_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 
-SROIE = Path(__file__).parent.parent.parent / "shared" / "data" / "sroie" / "train.jsonl"
+SHARED = Path(__file__).parent.parent.parent / "shared"
+SROIE = SHARED / "data" / "sroie" / "train.jsonl"
+CASES = SHARED / "cases"
 
 
 # Files of few tests that take minutes. Begun last, one of them would leave the other core idle at the end.

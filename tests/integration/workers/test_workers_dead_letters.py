@@ -92,6 +92,26 @@ async def test_a_buried_message_says_why_and_where_it_came_from(stack: LocalStac
         assert (told["attributes"], told["body"]) == ({}, FAULTY)
 
 
+async def test_a_wrapped_job_is_one_fault_that_names_the_wrapping_and_its_setting(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    notification = {"Type": "Notification", "TopicArn": "arn:aws:sns:us-east-1:1:t", "Message": "{}"}
+    async with training_bench(stack, tmp_path) as bench:
+        await bury(bench, json.dumps(notification))
+        [letter] = await look(bench)
+        [fault] = letter.faults
+        assert "SNS notification" in fault.problem
+        assert "raw message delivery" in letter.reasons["error_message"]
+
+
+async def test_a_body_with_a_byte_order_mark_is_handled(stack: LocalStack, tmp_path: Path) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        await bench.send("\ufeff" + MENDED.decode())
+        await bench.work_once()
+        [result] = await bench.results()
+        assert (result["job_name"], result["status"]) == ("mended", "succeeded")
+
+
 async def test_ten_attributes_of_every_type_survive_burial_and_redrive(
     stack: LocalStack, tmp_path: Path
 ) -> None:
@@ -156,6 +176,14 @@ async def test_a_mended_message_is_sent_back_and_handled(stack: LocalStack, tmp_
         [result] = await bench.results()
         assert (result["status"], result["job_id"]) == ("succeeded", derive_id("train", sent_as))
         assert await bench.depth() == await bench.depth(bench.queue.dead_letter_url) == (0, 0)
+
+
+async def test_a_mended_body_may_begin_with_a_byte_order_mark(stack: LocalStack, tmp_path: Path) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        await bury(bench)
+        async with dead_letters(bench.settings, "train", wait_seconds=0) as [letter]:
+            await letter.redrive(b"\xef\xbb\xbf" + MENDED)
+        assert (await take(bench)).body.startswith('{"job_id":')
 
 
 @pytest.mark.parametrize("mended", [b"{}", b"\xff", FAULTY.encode()])
