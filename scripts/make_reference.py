@@ -144,8 +144,14 @@ def _exit_codes() -> str:
 
 
 def _error_classes() -> str:
-    rows = [(f"`{kind}`", "tried again" if kind.retryable else "failed at once") for kind in ErrorClass]
+    rows = [(f"`{kind}`", _what_happens(kind)) for kind in ErrorClass]
     return _table(("Class", "What happens"), rows)
+
+
+def _what_happens(kind: ErrorClass) -> str:
+    if kind.of_host:
+        return "the host is at fault: back to the queue, not counted as an attempt that failed"
+    return "tried again" if kind.retryable else "failed at once"
 
 
 def _queues() -> str:

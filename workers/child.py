@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
-from messages.child import Report, parse_report
+from messages.child import ErrorClass, Report, parse_report
+from messages.fields import Message
+from workers.verdict import Refused
 
 _LINE_BYTES = 4 * 1024 * 1024
 _LAST_LINES = 20
+_NO_PROGRAM = {errno.ENOENT, errno.EACCES, errno.ENOEXEC}
 log = structlog.get_logger(__name__)
 
 
@@ -53,19 +57,31 @@ class Child:
 
     @classmethod
     async def start(cls, spec: ChildSpec, on_report: Callable[[Report], None]) -> Child:
-        """Start it. Its standard input carries our signs of life (see `beat`)."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            spec.module,
-            str(spec.job_file),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=_LINE_BYTES,
-            start_new_session=True,
-            env={**os.environ, **spec.environ},
-        )
+        """Start it. Its standard input carries our signs of life (see `beat`).
+
+        Raises:
+            Refused: the host starts no such process.
+        """
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                spec.module,
+                str(spec.job_file),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                limit=_LINE_BYTES,
+                start_new_session=True,
+                env={**os.environ, **spec.environ},
+            )
+        except OSError as error:
+            missing = error.errno in _NO_PROGRAM
+            raise Refused(
+                ErrorClass.SETUP if missing else ErrorClass.HOST,
+                f"{sys.executable} could not be started: {error}. "
+                + ("Install the worker again." if missing else "The host has no room for another process."),
+            ) from error
         return cls(process, on_report)
 
     @property
@@ -127,14 +143,43 @@ class Child:
 
 @asynccontextmanager
 async def work_folder(root: Path, name: str) -> AsyncIterator[Path]:
-    """A folder for one child's files, removed at the block's end."""
+    """A folder for one child's files, removed at the block's end.
+
+    Raises:
+        Refused: it cannot be made.
+    """
     folder = root / name
-    folder.mkdir(parents=True, exist_ok=True)
+    with _work_dir_usable(root):
+        folder.mkdir(parents=True, exist_ok=True)
     try:
         yield folder
     finally:
         # Gigabytes of checkpoints take seconds to remove; meanwhile the heart has to go on beating.
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def write_job_file(folder: Path, task: Message) -> Path:
+    """Write what the child shall do into its folder; returns the file.
+
+    Raises:
+        Refused: it cannot be written.
+    """
+    job_file = folder / "job.json"
+    with _work_dir_usable(folder):
+        job_file.write_text(task.model_dump_json(), encoding="utf-8")
+    return job_file
+
+
+@contextmanager
+def _work_dir_usable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Refused(
+            ErrorClass.DISK,
+            f"The work directory {folder} cannot be used: {error}. Free some space there, or set "
+            "LAYOUTLM_WORK_DIR to a folder that can be written.",
+        ) from error
 
 
 async def _lines(stream: asyncio.StreamReader | None) -> AsyncIterator[bytes]:

@@ -34,9 +34,15 @@ class CredentialsMissing(WorkerError):  # noqa: N818
 
 
 class EndpointLost(WorkerError):  # noqa: N818
-    """Ten receives in a row failed; the supervisor may start the daemon again (EX_UNAVAILABLE)."""
+    """AWS or another host cannot be reached; the supervisor may start the daemon again (EX_UNAVAILABLE)."""
 
     exit_code = 69
+
+
+class HostUnfit(WorkerError):  # noqa: N818
+    """Jobs fail for the host's disk or clock; a start may mend that, so it may start again (EX_OSERR)."""
+
+    exit_code = 71
 
 
 class QueueError(Exception):

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
+from messages.child import ErrorClass
 from receipt_dynamo.aio import AsyncDynamoClient
 from receipt_dynamo.entities import JobLease
 from receipt_dynamo.entities.fields import LeaseFailure
@@ -24,8 +25,12 @@ from workers.queue import JobQueue, Received
 from workers.settings import Settings
 from workers.verdict import Verdict
 
-FAILURE_CHARS = 2000
-"""The lease keeps the reason of each failed attempt; many long ones would outgrow an item."""
+FAILURE_BYTES = 2000
+FULL_FAILURES = 20
+"""So many failures keep their whole reason in the lease, later ones a tenth of it."""
+MOST_UNCOUNTED = 100
+"""With so many failures noted, one that does not count is left to the log: an item holds 400 KB."""
+_OF_HOST = frozenset(one.value for one in ErrorClass if one.of_host)
 _PASSING = (NetworkError, Throttled, CredentialsError, QueueError)
 _LONGEST_PAUSE_SECONDS = 5
 
@@ -50,7 +55,8 @@ class Finish(Generic[JobT]):
             ConditionFailed: the job is someone else's.
             DynamoError, QueueError: AWS refused to the end of the lease. Whoever takes the job next goes on.
         """
-        if verdict.ending is Ending.LATER and len(lease.record.failures) + 1 >= self.settings.max_attempts:
+        counted = len(counted_failures(lease.record)) + 1
+        if verdict.ending is Ending.LATER and counted >= self.settings.max_attempts:
             verdict = _out_of_attempts(lease.record, verdict)
         fate = OUTCOMES[verdict.ending].message
         measured = measure_attempt(verdict, lease.attempt)
@@ -58,15 +64,21 @@ class Finish(Generic[JobT]):
         if fate is MessageFate.DELETE:
             await self._decide(job, lease, verdict)
             await self.queue.delete(message)
-        elif fate is MessageFate.SHOW_LATER:
-            await self._free(
-                lease, message, self._backoff_seconds(lease.record), self._failure(lease, verdict)
-            )
-        elif fate is MessageFate.SHOW_NOW:
+        elif fate in {MessageFate.SHOW_LATER, MessageFate.SHOW_NOW}:
+            await self._hand_on(job, lease, verdict, message)
+        return verdict.ending
+
+    async def _hand_on(self, job: JobT, lease: Lease, verdict: Verdict, message: Received) -> None:
+        """Leave the job to its next attempt: at once after a stop, after a backoff where something failed."""
+        meaning = OUTCOMES[verdict.ending]
+        if meaning.status == "interrupted":
             why = verdict.message or "the host stops"
             await insist(lambda: self.kind.interrupted(job, lease.attempt, why, lease.message_id), lease)
+        if meaning.message is MessageFate.SHOW_NOW:
             await self._free(lease, message, 0, None)
-        return verdict.ending
+        else:
+            failure = self._failure(lease, verdict)
+            await self._free(lease, message, self._backoff_seconds(lease.record), failure)
 
     async def _decide(self, job: JobT, lease: Lease, verdict: Verdict) -> None:
         outcome, decision = outcome_of(verdict.ending), self.kind.decide(job, lease.attempt, verdict)
@@ -91,11 +103,16 @@ class Finish(Generic[JobT]):
         if not lease.message_gone:
             await self.queue.show_after(message, after_seconds)
 
-    def _failure(self, lease: Lease, verdict: Verdict) -> LeaseFailure:
+    def _failure(self, lease: Lease, verdict: Verdict) -> LeaseFailure | None:
+        """What the lease shall keep of a failure; None where its history is as long as it may be."""
+        known = len(lease.record.failures)
+        if verdict.ending is Ending.HOST_FAULT and known >= MOST_UNCOUNTED:
+            return None
+        most = FAILURE_BYTES if known < FULL_FAILURES else FAILURE_BYTES // 10
         return {
             "attempt": lease.attempt,
             "error_class": str(verdict.error_class),
-            "message": str(verdict.message)[:FAILURE_CHARS],
+            "message": str(verdict.message).encode()[:most].decode(errors="ignore"),
             "at": now(),
             "worker": self.worker,
         }
@@ -139,8 +156,13 @@ async def insist(write: Callable[[], Awaitable[T]], lease: Lease) -> T:
     return await tries(once)
 
 
+def counted_failures(record: JobLease) -> list[LeaseFailure]:
+    """The failures that count towards `max_attempts`: those that may be the job's own."""
+    return [one for one in record.failures if one["error_class"] not in _OF_HOST]
+
+
 def _out_of_attempts(record: JobLease, verdict: Verdict) -> Verdict:
-    history = [*(f"attempt {f['attempt']}: {f['message']}" for f in record.failures)]
+    history = [f"attempt {f['attempt']}: {f['message']}" for f in counted_failures(record)]
     history.append(f"attempt {record.attempt}: {verdict.message}")
     return Verdict(
         Ending.NEVER,

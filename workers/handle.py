@@ -20,16 +20,19 @@ from receipt_dynamo.errors import (
     ConditionFailed,
     CredentialsError,
     DynamoError,
+    InvalidValue,
+    ItemTooLarge,
     LeaseRefused,
     NetworkError,
     Throttled,
 )
 from receipt_dynamo.times import now, read_time
 from workers.attributes import FAULTS, write_faults
-from workers.child import Child, ChildSpec, work_folder
+from workers.child import Child, ChildSpec, work_folder, write_job_file
 from workers.errors import QueueError, WorkerError
 from workers.finish import Finish, complete, insist
 from workers.health import Health
+from workers.host_faults import HostFaults
 from workers.kind import JobT, Kind
 from workers.lease import Lease
 from workers.metrics import measure_claim, measure_message
@@ -68,6 +71,7 @@ class Handler(Generic[JobT]):
         start_child: starts the process that does the work.
         by_hand: whether no queue stands behind the jobs, so that no sweep may put them on one.
         tracing: makes spans of messages and children.
+        host_faults: ends the worker where no job can succeed.
     """
 
     kind: Kind[JobT]
@@ -80,12 +84,14 @@ class Handler(Generic[JobT]):
     start_child: StartChild = Child.start
     by_hand: bool = False
     tracing: Tracing = field(default_factory=Tracing)
+    host_faults: HostFaults = field(default_factory=HostFaults)
 
     async def handle(self, message: Received) -> None:
         """Handle one message and say so in one line; what fails is tried again when it shows up again.
 
         Raises:
-            WorkerError: no message can be handled: the queue or the credentials are gone.
+            WorkerError: no message can be handled: the queue or the credentials are gone, or jobs fail for
+                this host's faults.
         """
         began_at = self.table.clock.steady()
 
@@ -112,6 +118,7 @@ class Handler(Generic[JobT]):
                 log.info("message handled", **measured())
             self.tracing.note(ending=ending)
             self.health.ended(ending)
+        self.host_faults.check()
 
     async def take(self, message: Received) -> str:
         """Handle one message; returns how it ended, and raises what AWS refuses."""
@@ -211,6 +218,7 @@ class Handler(Generic[JobT]):
                 try:
                     verdict = await self._attempt(job, lease)
                     ending = await finish.finish(job, lease, verdict, message)
+                    self.host_faults.note(lease.record.owner_id, verdict)
                 except ConditionFailed:
                     log.error("a write of this attempt was refused: the job is someone else's")  # noqa: TRY400
                     ending = Ending.LOST
@@ -223,7 +231,8 @@ class Handler(Generic[JobT]):
             return Verdict(
                 Ending.NEVER,
                 error_class=ErrorClass.HOST,
-                message=f"Claimed {lease.attempt} times without an end: it may bring its hosts down.",
+                message=f"Claimed {lease.attempt} times without an end: it may bring its hosts down."
+                + _last_failure(lease.record),
             )
         try:
             name = f"{lease.record.owner_id}-{lease.attempt}"
@@ -231,8 +240,7 @@ class Handler(Generic[JobT]):
                 task = await insist(
                     lambda: self.kind.begin(job, lease.attempt, str(folder), lease.message_id), lease
                 )
-                job_file = folder / "job.json"
-                job_file.write_text(task.model_dump_json())
+                job_file = write_job_file(folder, task)
                 with self.tracing.child() as trace:
                     spec = ChildSpec(
                         self.kind.module,
@@ -247,5 +255,9 @@ class Handler(Generic[JobT]):
             return refused.verdict
         except tuple(_PASSING) as error:
             return Verdict.failed(_PASSING[type(error)], str(error))
-        except OSError as error:
-            return Verdict.failed(ErrorClass.DISK, f"The work directory cannot be used: {error}")
+        except (InvalidValue, ItemTooLarge) as error:
+            return Verdict.failed(ErrorClass.CONFIGURATION, f"The table cannot hold this request: {error}")
+
+
+def _last_failure(record: JobLease) -> str:
+    return f" Last failure: {record.failures[-1]['message']}" if record.failures else ""

@@ -13,6 +13,7 @@ class Ending(Enum):
     DONE = auto()
     NEVER = auto()
     LATER = auto()
+    HOST_FAULT = auto()
     UNREADABLE = auto()
     CANCELLED = auto()
     STOPPED = auto()
@@ -42,6 +43,7 @@ OUTCOMES: dict[Ending, Meaning] = {
     Ending.DONE: Meaning(MessageFate.DELETE, "succeeded", result=True),
     Ending.NEVER: Meaning(MessageFate.DELETE, "failed", result=True),
     Ending.LATER: Meaning(MessageFate.SHOW_LATER, None, result=False),
+    Ending.HOST_FAULT: Meaning(MessageFate.SHOW_LATER, "interrupted", result=False),
     Ending.UNREADABLE: Meaning(MessageFate.BURY, None, result=True),
     Ending.CANCELLED: Meaning(MessageFate.DELETE, "cancelled", result=True),
     Ending.STOPPED: Meaning(MessageFate.SHOW_NOW, "interrupted", result=False),

@@ -18,7 +18,7 @@ class Verdict:
 
     Attributes:
         ending: the row of the outcome table.
-        error_class: kind of the failure, for NEVER and LATER.
+        error_class: kind of the failure, for NEVER, LATER and HOST_FAULT.
         message: why, for a person.
         report: what a successful child handed over.
         seconds: how long the attempt took.
@@ -32,8 +32,11 @@ class Verdict:
 
     @classmethod
     def failed(cls, error_class: ErrorClass, message: str) -> Verdict:
-        """A failure: tried again where its class says that this can help."""
-        ending = Ending.LATER if error_class.retryable else Ending.NEVER
+        """A failure: its class says whether the host is at fault, and whether another attempt can help."""
+        if error_class.of_host:
+            ending = Ending.HOST_FAULT
+        else:
+            ending = Ending.LATER if error_class.retryable else Ending.NEVER
         return cls(ending, error_class=error_class, message=message)
 
 

@@ -33,7 +33,7 @@ from workers.settings import Settings
 from workers.stop import Stop
 
 GOOD = {"DONE", "ALREADY_SUCCEEDED"}
-AGAIN = {"LATER", "HELD_ELSEWHERE", "LOST"}
+AGAIN = {"LATER", "HOST_FAULT", "HELD_ELSEWHERE", "LOST"}
 """Endings that decide nothing. No queue stands behind this job: if we do not try again, nobody does. A job
 is held elsewhere until the lease of a container that was killed runs out."""
 STOPPED = "STOPPED"

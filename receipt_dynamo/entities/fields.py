@@ -72,7 +72,7 @@ class LeaseProgress(TypedDict):
 
 
 class LeaseFailure(TypedDict):
-    """One counted attempt that failed."""
+    """One attempt that failed; its class says whether it counts."""
 
     attempt: int
     error_class: str

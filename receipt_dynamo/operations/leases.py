@@ -90,7 +90,7 @@ def renew_lease(
 def release_lease(
     table: str, lease: JobLease, *, due_at: str, failure: LeaseFailure | None = None
 ) -> Steps[JobLease]:
-    """Free a lease at once for anyone, noting a `failure` that counts; raise `LeaseRefused` if not ours.
+    """Free a lease at once for anyone, noting a `failure` in its history; raise `LeaseRefused` if not ours.
 
     By `due_at` somebody has to have taken it, or its message counts as lost.
     """

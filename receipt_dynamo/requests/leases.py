@@ -107,7 +107,7 @@ def renew_lease(
 def release_lease(
     table: str, lease: JobLease, *, due_at: str, failure: LeaseFailure | None = None
 ) -> Request:
-    """Free a lease that is ours, at once claimable; a `failure` is added to the history of counted ones."""
+    """Free a lease that is ours, at once claimable; a `failure` is added to its history."""
     update = f"SET {_FREE}"
     values = {**_free(due_at), **_ours(lease)}
     if failure is not None:

@@ -161,7 +161,14 @@ _SHORT_MESSAGES = {"LAYOUTLM_MESSAGE_SECONDS": "0.2"}
 TRAININGS = (
     _training("that succeeds", "succeed", "succeeded", "SendMessage exports", after=""),
     _training("that cannot work", "fail:data", "failed", "SendMessage results", after=_BEGUN),
-    _training("whose first attempt fails", "retry:network|succeed", "succeeded", _RELEASE, after=_BEGUN),
+    _training("whose first attempt fails", "retry:throttled|succeed", "succeeded", _RELEASE, after=_BEGUN),
+    _training(
+        "whose first host is at fault",
+        "retry:disk|succeed",
+        "succeeded",
+        "UpdateItem JOB status,attempt no. 3",
+        after=_BEGUN,
+    ),
     _training("that is cancelled while it runs", "cancel", "cancelled", _RENEWAL, after=_BEGUN),
     _training(
         "that is cancelled before it runs",

@@ -58,12 +58,12 @@ async def test_a_job_that_another_message_brings_to_its_end_names_both(
     stack: LocalStack, tmp_path: Path
 ) -> None:
     async with training_bench(stack, tmp_path) as bench:
-        first = await bench.send(body("attempts:fail:network,succeed"))
+        first = await bench.send(body("attempts:fail:throttled,succeed"))
         await bench.work_once()
         lost = await bench.queue.receive(wait_seconds=1, visibility_seconds=30)
         assert lost is not None
         await bench.queue.delete(lost)
-        second = await bench.send(body("attempts:fail:network,succeed"))
+        second = await bench.send(body("attempts:fail:throttled,succeed"))
         await bench.work_once()
         assert await history(bench) == [("running", first), ("running", second), ("succeeded", second)]
 

@@ -118,7 +118,8 @@ async def test_a_collector_that_refuses_spans_disturbs_no_job(
 
 
 @pytest.mark.parametrize(
-    ("script", "ending"), [("fail:data", "NEVER"), ("fail:network", "LATER"), ("kill", "LATER")]
+    ("script", "ending"),
+    [("fail:data", "NEVER"), ("fail:network", "HOST_FAULT"), ("kill", "LATER")],
 )
 async def test_a_span_says_how_an_attempt_failed(
     stack: LocalStack, tmp_path: Path, collector: Collector, script: str, ending: str

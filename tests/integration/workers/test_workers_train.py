@@ -80,11 +80,11 @@ async def test_a_passing_failure_is_tried_again_and_counted_in_the_lease(
     stack: LocalStack, tmp_path: Path
 ) -> None:
     async with training_bench(stack, tmp_path, max_attempts=3) as bench:
-        await bench.send(body("fail:network"))
+        await bench.send(body("fail:throttled"))
         await bench.work_once()
         lease = await lease_of(bench)
         assert (lease.state, len(lease.failures)) == ("free", 1)
-        assert lease.failures[0]["error_class"] == "network"
+        assert lease.failures[0]["error_class"] == "throttled"
         assert (await bench.aws.table.get_job(JOB_ID)).status == "running"
         assert await bench.results() == []
         assert await bench.depth() == (1, 0)
@@ -320,6 +320,7 @@ async def test_a_job_that_was_claimed_too_often_is_failed(stack: LocalStack, tmp
             await bench.work_once()
         [result] = await bench.results()
         assert (result["status"], result["error_class"]) == ("failed", "host")
+        assert result["error_message"].endswith("Last failure: scripted network")
 
 
 @pytest.mark.parametrize(
@@ -371,7 +372,7 @@ async def test_a_body_without_an_id_is_one_job_however_often_it_comes(
     stack: LocalStack, tmp_path: Path
 ) -> None:
     async with training_bench(stack, tmp_path, max_attempts=2) as bench:
-        request = {name: value for name, value in body("fail:network").items() if name != "job_id"}
+        request = {name: value for name, value in body("fail:throttled").items() if name != "job_id"}
         await bench.send(request)
         await bench.work_once()
         await bench.work_once()

@@ -187,7 +187,7 @@ def test_endings_that_decide_nothing_are_tried_again_until_one_does(monkeypatch:
     record: Job = job_record(
         job, Settings.from_environ({"LAYOUTLM_TRAINING_BUCKET": "b"}).runs, status="running"
     )
-    endings = ["HELD_ELSEWHERE", "LATER", "LOST", "NEVER", "DONE"]
+    endings = ["HELD_ELSEWHERE", "LATER", "HOST_FAULT", "LOST", "NEVER", "DONE"]
 
     async def ending(*_: Any) -> tuple[str, Job]:
         return endings.pop(0), record

@@ -23,6 +23,7 @@ def test_every_ending_has_its_row() -> None:
         (Ending.DONE, MessageFate.DELETE, "succeeded", True),
         (Ending.NEVER, MessageFate.DELETE, "failed", True),
         (Ending.LATER, MessageFate.SHOW_LATER, None, False),
+        (Ending.HOST_FAULT, MessageFate.SHOW_LATER, "interrupted", False),
         (Ending.UNREADABLE, MessageFate.BURY, None, True),
         (Ending.CANCELLED, MessageFate.DELETE, "cancelled", True),
         (Ending.STOPPED, MessageFate.SHOW_NOW, "interrupted", False),
@@ -36,7 +37,9 @@ def test_the_rows_say_what_the_design_says(
     assert (meaning.message, meaning.status, meaning.result) == (fate, status, result)
 
 
-@pytest.mark.parametrize("ending", [Ending.LATER, Ending.STOPPED, Ending.LOST, Ending.UNREADABLE])
+@pytest.mark.parametrize(
+    "ending", [Ending.LATER, Ending.HOST_FAULT, Ending.STOPPED, Ending.LOST, Ending.UNREADABLE]
+)
 def test_an_ending_that_leaves_the_job_open_decides_nothing(ending: Ending) -> None:
     with pytest.raises(ValueError, match="decides nothing"):
         outcome_of(ending)
@@ -51,7 +54,9 @@ def test_a_child_that_gives_its_reason_is_believed() -> None:
     data = judge_exit(ChildExit.PERMANENT, Failure(error_class=ErrorClass.DATA, message="no labels"), [])
     assert (data.ending, data.message) == (Ending.NEVER, "no labels")
     network = judge_exit(ChildExit.RETRY, Failure(error_class=ErrorClass.NETWORK, message="gone"), [])
-    assert network.ending is Ending.LATER
+    assert network.ending is Ending.HOST_FAULT
+    throttled = judge_exit(ChildExit.RETRY, Failure(error_class=ErrorClass.THROTTLED, message="slow"), [])
+    assert throttled.ending is Ending.LATER
 
 
 def test_a_child_that_was_killed_from_outside_is_taken_for_out_of_memory() -> None:
@@ -68,4 +73,4 @@ def test_any_other_death_is_named_with_the_last_words() -> None:
 
 def test_a_refusal_carries_its_verdict() -> None:
     assert Refused(ErrorClass.NAME_IN_USE, "taken").verdict == Verdict.failed(ErrorClass.NAME_IN_USE, "taken")
-    assert Refused(ErrorClass.NETWORK, "gone").verdict.ending is Ending.LATER
+    assert Refused(ErrorClass.NETWORK, "gone").verdict.ending is Ending.HOST_FAULT
