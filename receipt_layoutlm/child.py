@@ -6,7 +6,6 @@ so that a library that prints cannot break a report line.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import signal
@@ -22,6 +21,7 @@ from messages.child import ChildExit, ErrorClass, Exported, Failure, Progress, R
 from messages.fields import Message
 from receipt_dynamo import errors as dynamo
 from receipt_dynamo.session import check_before_requests
+from receipt_layoutlm.causes import causes_of, find_full_disk
 from receipt_layoutlm.errors import LayoutLMError
 from receipt_layoutlm.guard import watch_lease
 
@@ -34,7 +34,6 @@ _TABLE_ERRORS: dict[type[dynamo.DynamoError], ErrorClass] = {
     dynamo.InvalidItem: ErrorClass.DATA,
     dynamo.ItemTooLarge: ErrorClass.DATA,
 }
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 # How torch and the system's allocator say it: by a RuntimeError or an OSError of many causes.
 _DEVICE_FULL = "out of memory"  # "CUDA ...", "MPS backend ..."
 _HOST_FULL = ("DefaultCPUAllocator", "can't allocate memory", "Cannot allocate memory")
@@ -110,9 +109,12 @@ def run_child(
 def classify(error: BaseException) -> tuple[ErrorClass, str]:
     """The class of an error and the sentence that a person reads."""
     # A full disk or memory first: whoever met it may have taken it for a fault of the file being read.
-    for one in filter(None, (error, error.__cause__)):
-        if isinstance(one, OSError) and one.errno in _DISK_FULL:
-            return ErrorClass.DISK, f"The disk is full ({one}). Free some space in the work directory."
+    if (full := find_full_disk(error)) is not None:
+        said = str(full).split("\n", 1)[0]
+        return ErrorClass.DISK, (
+            f"The disk is full, or a quota or limit of files ({said}). Free some space in the work directory."
+        )
+    for one in causes_of(error):
         if (shortage := _memory_shortage(one)) is not None:
             return ErrorClass.MEMORY, shortage
     if isinstance(error, LayoutLMError):

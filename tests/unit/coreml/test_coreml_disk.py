@@ -1,0 +1,41 @@
+"""A disk that is full while coremltools converts: another attempt can mend it."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from messages.child import ErrorClass
+
+CODE = """
+import json, sys
+from pathlib import Path
+from receipt_layoutlm.child import classify
+from receipt_layoutlm.coreml.export import export_local
+
+try:
+    export_local(Path(sys.argv[1]), Path(sys.argv[2]))
+except BaseException as error:
+    print(json.dumps(classify(error)))
+"""
+
+
+@pytest.mark.parametrize("limit_bytes", [2_000, 100_000])
+def test_a_full_disk_under_a_conversion_is_a_full_disk(
+    trained: Path, tmp_path: Path, limit_bytes: int
+) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", CODE, str(trained), str(tmp_path / "out")],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    error_class, sentence = json.loads(answer.stdout.splitlines()[-1])
+    assert (error_class, sentence[:16]) == (ErrorClass.DISK, "The disk is full"), (sentence, answer.stderr)
+    assert not (tmp_path / "out").exists()
