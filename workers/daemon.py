@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
-from receipt_dynamo.errors import CredentialsError, DynamoError, NetworkError, Throttled
-from workers.errors import CredentialsMissing, EndpointLost, QueueError, SettingsError, WorkerError
+from workers.errors import QueueError, WorkerError
 from workers.export import Exporting
 from workers.handle import Handler
 from workers.health import Health, Limits
 from workers.loop import pause_or_give_up, run_until_stopped
 from workers.notify import Systemd
-from workers.queue import JobQueue, check_queue
+from workers.probe import probe
+from workers.queue import JobQueue
 from workers.settings import Settings
 from workers.status import status_served
 from workers.stop import Stop
@@ -43,9 +43,6 @@ NEEDS: dict[KindName, tuple[str, ...]] = {
     "export": ("table_name", "bucket", "export_job_queue_url", "export_results_queue_url"),
 }
 QUEUE_FIELD: dict[KindName, str] = {"train": "train_job_queue_url", "export": "export_job_queue_url"}
-
-NOBODY = "00000000-0000-4000-8000-000000000000"
-"""Asking for a lease that cannot exist shows at the start whether the table can be read."""
 
 log = structlog.get_logger(__name__)
 
@@ -85,9 +82,8 @@ async def run_daemon(name: KindName, settings: Settings, *, once: bool = False) 
             host_heard(settings, stop, health) as host,
             open_tracing(settings, name, worker) as tracing,
         ):
-            queue = await _open_queue(aws, getattr(settings, QUEUE_FIELD[name]), stop)
+            queue = await _open_queue(aws, settings, name, stop)
             if queue is not None:
-                await _check_surroundings(aws, settings, name)
                 kind = make_kind(name, settings, aws, worker)
                 handler = Handler(kind, queue, aws.table, settings, stop, worker, health, tracing=tracing)
                 idle = _when_idle(handler, aws, host)
@@ -142,31 +138,24 @@ async def _note_stop(stop: Stop, health: Health) -> None:
     health.stopping()
 
 
-async def _open_queue(aws: Aws, url: str, stop: Stop) -> JobQueue | None:
-    """Open the queue; an endpoint that is not up yet is asked a few times. None after a stop."""
+async def _open_queue(aws: Aws, settings: Settings, name: KindName, stop: Stop) -> JobQueue | None:
+    """Open the queue once everything beside it has been found, too; None after a stop.
+
+    Found out now, not after hours of work. What is not up yet, or does not answer, is asked a few times.
+    """
+    others = [
+        getattr(settings, one)
+        for one in NEEDS[name]
+        if one.endswith("queue_url") and one != QUEUE_FIELD[name]
+    ]
     failures = 0
     while not stop.requested.is_set():
         try:
-            return await JobQueue.open(aws.sqs, url)
+            queue = await JobQueue.open(aws.sqs, getattr(settings, QUEUE_FIELD[name]))
+            await probe(aws, settings, name, queue, others)
         except QueueError as error:
             failures += 1
-            await pause_or_give_up(failures, error, stop)
+            await pause_or_give_up(failures, error, stop, what="probe")
+        else:
+            return queue
     return None
-
-
-async def _check_surroundings(aws: Aws, settings: Settings, name: KindName) -> None:
-    """Find out now, not after hours of work, whether results can be written."""
-    try:
-        for field in NEEDS[name]:
-            if field.endswith("queue_url"):
-                await check_queue(aws.sqs, getattr(settings, field))
-    except QueueError as error:
-        raise EndpointLost(str(error)) from error
-    try:
-        await aws.table.get_lease(NOBODY, kind="train")
-    except (NetworkError, Throttled) as error:
-        raise EndpointLost(str(error)) from error
-    except CredentialsError as error:
-        raise CredentialsMissing(str(error)) from error
-    except DynamoError as error:
-        raise SettingsError(str(error)) from error

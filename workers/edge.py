@@ -32,6 +32,16 @@ class TooLong(QueueError):  # noqa: N818
 
 
 @asynccontextmanager
+async def empty_batch_refused() -> AsyncIterator[None]:
+    """Let an empty batch ask whether a full one would be allowed: SQS refuses it for being empty."""
+    try:
+        yield
+    except ClientError as error:
+        if not str(error.response.get("Error", {}).get("Code", "")).endswith("EmptyBatchRequest"):
+            raise
+
+
+@asynccontextmanager
 async def sqs_errors_translated(url: str) -> AsyncIterator[None]:
     """Raise ours instead, naming the queue's URL."""
     try:

@@ -23,6 +23,12 @@ class QueueUnusable(WorkerError):  # noqa: N818 - reads as what it is
     exit_code = 78
 
 
+class BucketUnusable(WorkerError):  # noqa: N818
+    """The worker's own bucket does not exist or cannot be used (EX_CONFIG)."""
+
+    exit_code = 78
+
+
 class NoDeadLetterQueue(QueueUnusable):
     """The queue has no dead-letter queue."""
 
@@ -46,7 +52,7 @@ class HostUnfit(WorkerError):  # noqa: N818
 
 
 class QueueError(Exception):
-    """One call to SQS failed; the loop counts these."""
+    """One call to SQS, or to the worker's own bucket, failed; the loop counts these."""
 
 
 class CredentialsRefused(QueueError):  # noqa: N818

@@ -76,12 +76,13 @@ async def run_until_stopped(  # noqa: PLR0913 - what a loop needs
             await idle()
 
 
-async def pause_or_give_up(failures: int, error: QueueError, stop: Stop) -> None:
+async def pause_or_give_up(failures: int, error: QueueError, stop: Stop, *, what: str = "receive") -> None:
     """Wait a little, longer each time, before the next try; give up after ten."""
-    log.warning("receive failed", failures=failures, error=str(error))
+    event = f"{what} failed"
+    log.warning(event, failures=failures, error=str(error))
     if failures >= FAILED_RECEIVES and isinstance(error, CredentialsRefused):
         raise CredentialsMissing(f"{error} Renew them, then start the worker again.") from error
     if failures >= FAILED_RECEIVES:
-        raise EndpointLost(f"{failures} receives in a row failed; the last: {error}") from error
+        raise EndpointLost(f"{failures} {what}s in a row failed; the last: {error}") from error
     bound = min(_MAX_PAUSE_SECONDS, 0.25 * 2**failures)
     await stop.sleep(random.uniform(0, bound))  # noqa: S311 - jitter, not a secret

@@ -11,8 +11,8 @@ from typing import Any
 
 from receipt_dynamo.clock import steady_seconds
 from workers.attributes import Attributes, burials, of_texts, texts_of
-from workers.edge import StaleHandle, TooLong, sqs_errors_translated
-from workers.errors import NoDeadLetterQueue
+from workers.edge import StaleHandle, TooLong, empty_batch_refused, sqs_errors_translated
+from workers.errors import NoDeadLetterQueue, QueueUnusable
 
 MAX_VISIBILITY_SECONDS = 43_200
 MAX_DELAY_SECONDS = 900
@@ -60,9 +60,10 @@ class JobQueue:
 
         Raises:
             NoDeadLetterQueue: the queue is there, but it has none.
-            QueueUnusable: no such queue.
+            QueueUnusable: no such queue, or one that is first in, first out.
             QueueError: SQS cannot be asked now.
         """
+        _refuse_fifo(url)
         async with sqs_errors_translated(url):
             answer = await client.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
             policy = json.loads(answer.get("Attributes", {}).get("RedrivePolicy", "{}"))
@@ -74,6 +75,20 @@ class JobQueue:
             name = policy["deadLetterTargetArn"].rsplit(":", 1)[1]
             dead = await client.get_queue_url(QueueName=name)
         return cls(client, url, dead["QueueUrl"])
+
+    async def check(self) -> None:
+        """Make sure that messages may be sent, hidden and deleted here, and buried.
+
+        Raises:
+            CredentialsRefused: one of them may not.
+            QueueError: SQS cannot be asked now.
+        """
+        await check_sending(self._client, self.url)
+        await check_sending(self._client, self.dead_letter_url)
+        async with sqs_errors_translated(self.url), empty_batch_refused():
+            await self._client.delete_message_batch(QueueUrl=self.url, Entries=[])
+        async with sqs_errors_translated(self.url), empty_batch_refused():
+            await self._client.change_message_visibility_batch(QueueUrl=self.url, Entries=[])
 
     async def receive(self, *, wait_seconds: int, visibility_seconds: float) -> Received | None:
         """Wait for one message; None when there is none."""
@@ -159,11 +174,31 @@ async def check_queue(client: Any, url: str) -> None:
     """Make sure that a queue is there.
 
     Raises:
-        QueueUnusable: it is not.
+        QueueUnusable: it is not, or it is first in, first out.
         QueueError: SQS cannot be asked now.
     """
+    _refuse_fifo(url)
     async with sqs_errors_translated(url):
         await client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+
+
+async def check_sending(client: Any, url: str) -> None:
+    """Make sure that we may send to a queue, without sending anything.
+
+    Raises:
+        CredentialsRefused: we may not.
+        QueueError: SQS cannot be asked now.
+    """
+    async with sqs_errors_translated(url), empty_batch_refused():
+        await client.send_message_batch(QueueUrl=url, Entries=[])
+
+
+def _refuse_fifo(url: str) -> None:
+    if url.endswith(".fifo"):
+        raise QueueUnusable(
+            f"{url} is a FIFO queue, in which one job in hand would hold up all others. Create a standard "
+            "queue."
+        )
 
 
 async def send(

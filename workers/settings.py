@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 import pydantic
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from messages.child import CanonicalRule
 from messages.fields import S3Place, split_commas
 from workers.errors import SettingsError
+
+
+def _is_bare(bucket: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", bucket):
+        raise ValueError(f"{bucket!r} is not a bucket's name; give the bare name, without s3:// and slashes")
+    return bucket
 
 
 class Settings(BaseModel):
@@ -26,12 +33,14 @@ class Settings(BaseModel):
     endpoint_url: str | None = Field(
         None, alias="AWS_ENDPOINT_URL", description="Where AWS is, for a local stack; unset is AWS itself."
     )
-    bucket: str | None = Field(
+    bucket: Annotated[str, AfterValidator(_is_bare)] | None = Field(
         None,
         alias="LAYOUTLM_TRAINING_BUCKET",
         description="The bucket of runs, bundles and the canonical zip.",
     )
-    extra_buckets: Annotated[tuple[str, ...], BeforeValidator(split_commas)] = Field(
+    extra_buckets: Annotated[
+        tuple[Annotated[str, AfterValidator(_is_bare)], ...], BeforeValidator(split_commas)
+    ] = Field(
         (),
         alias="LAYOUTLM_ALLOWED_BUCKETS",
         description="Further buckets that a message may name, separated by commas.",
@@ -264,7 +273,11 @@ class Settings(BaseModel):
         self.require("bucket")
         return S3Place(bucket=self.bucket or "", key="coreml/layoutlm-coreml-bundle.zip")
 
+    def folder_of(self, kind: Literal["train", "export"]) -> S3Place:
+        """Where workers of a kind write: trainings into runs, exports into bundles."""
+        return self.runs if kind == "train" else self.bundle_prefix("")
+
     def bundle_prefix(self, job_name: str) -> S3Place:
         """Where a run's bundle goes unless a message says otherwise."""
         self.require("bucket")
-        return S3Place(bucket=self.bucket or "", key=f"coreml/{job_name}/")
+        return S3Place(bucket=self.bucket or "", key="coreml/") / (f"{job_name}/" if job_name else "")

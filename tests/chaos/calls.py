@@ -59,7 +59,9 @@ class Calls:
         session.register("response-received", self._after)
 
     def _before(self, *, request: Any, event_name: str, **_: Any) -> None:
-        call = self._name(describe(event_name.rsplit(".", 1)[1], json.loads(request.body)))
+        service, operation = event_name.split(".")[1:]
+        named = _object_of(request.url) if service == "s3" else describe(operation, json.loads(request.body))
+        call = self._name(f"{operation} {named}")
         self._current.set(call)
         if call is not None:
             with self.journal.open("a") as journal:
@@ -88,19 +90,24 @@ class Calls:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _object_of(url: str) -> str:
+    """Which object of S3 a call is about: the probe of a start, or a request that a lease cannot hold."""
+    return next((name for name in ("probe", "requests") if name in url), "bucket")
+
+
 def describe(operation: str, arguments: dict[str, Any]) -> str:
-    """What a call asks for, without what differs from run to run."""
+    """What a call is about, without what differs from run to run."""
     if "QueueUrl" in arguments:
         role = arguments["QueueUrl"].rsplit("/", 1)[1].partition("-")[0]
-        return " ".join([operation, role, *_visibility(operation, arguments)])
+        return " ".join([role, *_visibility(operation, arguments)])
     if "QueueName" in arguments:
-        return f"{operation} {arguments['QueueName'].partition('-')[0]}"
+        return str(arguments["QueueName"].partition("-")[0])
     if "Query" in operation:
-        return f"{operation} {_text(arguments, ':state') or 'GSI'}"
+        return _text(arguments, ":state") or "GSI"
     key = (arguments.get("Key") or arguments["Item"])["SK"]["S"].partition("#")[0]
     changes = _SET.findall(arguments.get("UpdateExpression", ""))[:_NAMED]
     names = [f"{name}={value}" if name == "state" else name for name, value in changes]
-    return " ".join(filter(None, (operation, key, ",".join(names), _text(arguments, ":status"))))
+    return " ".join(filter(None, (key, ",".join(names), _text(arguments, ":status"))))
 
 
 def _visibility(operation: str, arguments: dict[str, Any]) -> list[str]:

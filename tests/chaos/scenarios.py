@@ -154,6 +154,7 @@ def _export(name: str, script: str, outcome: Outcome | None, passes: str, **more
 _CLAIM = "UpdateItem LEASE TYPE,kind,state=held"
 _RENEWAL = "UpdateItem LEASE expires_at"
 _RELEASE = "UpdateItem LEASE state=free"
+_INTERRUPTED = "UpdateItem JOB status,attempt,GSI1PK interrupted"
 _BEGUN = "PutItem STATUS no. 1"
 _EXPORT_BEGUN = "UpdateItem EXPORT status,updated_at,attempt RUNNING no. 2"
 _SHORT_MESSAGES = {"LAYOUTLM_MESSAGE_SECONDS": "0.2"}
@@ -162,13 +163,7 @@ TRAININGS = (
     _training("that succeeds", "succeed", "succeeded", "SendMessage exports", after=""),
     _training("that cannot work", "fail:data", "failed", "SendMessage results", after=_BEGUN),
     _training("whose first attempt fails", "retry:throttled|succeed", "succeeded", _RELEASE, after=_BEGUN),
-    _training(
-        "whose first host is at fault",
-        "retry:disk|succeed",
-        "succeeded",
-        "UpdateItem JOB status,attempt no. 3",
-        after=_BEGUN,
-    ),
+    _training("whose first host is at fault", "retry:disk|succeed", "succeeded", _INTERRUPTED, after=_BEGUN),
     _training("that is cancelled while it runs", "cancel", "cancelled", _RENEWAL, after=_BEGUN),
     _training(
         "that is cancelled before it runs",

@@ -35,6 +35,7 @@ ROLES: dict[KindName, dict[str, str]] = {
 
 _IDS = ("owner_id", "job_id", "export_id")
 LOOK_SECONDS = 0.1
+BUCKET = "bucket"
 _BATCH = 10
 _ACCOUNT = "123456789012"
 _RECORDS: tuple[type[Record], ...] = (CoreMLExport, Job, JobLease, JobStatus)
@@ -54,10 +55,11 @@ async def open_clients(endpoint_url: str) -> AsyncIterator[Clients]:
     """Open clients of the emulator there."""
     session = get_session()
 
-    def client(service: Literal["dynamodb", "sqs"]) -> Any:
+    def client(service: Literal["dynamodb", "sqs", "s3"]) -> Any:
         return session.create_client(service, region_name=REGION, endpoint_url=endpoint_url)
 
-    async with client("dynamodb") as dynamodb, client("sqs") as sqs:
+    async with client("dynamodb") as dynamodb, client("sqs") as sqs, client("s3") as s3:
+        await s3.create_bucket(Bucket=BUCKET)
         yield Clients(endpoint_url, dynamodb, sqs)
 
 
@@ -93,7 +95,7 @@ class Stage:
             "AWS_DEFAULT_REGION": REGION,
             **CREDENTIALS,
             "DYNAMO_TABLE_NAME": table.table_name,
-            "LAYOUTLM_TRAINING_BUCKET": "bucket",
+            "LAYOUTLM_TRAINING_BUCKET": BUCKET,
             "LAYOUTLM_WORK_DIR": str(folder / suffix),
             "LAYOUTLM_RUN_DIR": str(folder / "run"),
             **{variable: urls[role] for role, variable in ROLES[kind].items()},

@@ -35,7 +35,7 @@ def tell(**news: object) -> None:
 
 async def warm_up() -> None:
     """Make each client once: reading the models of the services takes longer than all that a worker does."""
-    for service in ("dynamodb", "sqs"):
+    for service in ("dynamodb", "sqs", "s3"):
         async with SESSION.create_client(service, region_name=REGION, endpoint_url="http://127.0.0.1:1"):
             pass
 

@@ -23,11 +23,12 @@ from tests.simulation.story import Story
 from tests.simulation.table import EPOCH
 from workers.aws import Aws
 from workers.child import ChildSpec
-from workers.daemon import NOBODY, make_kind
+from workers.daemon import make_kind
 from workers.errors import QueueError, WorkerError
 from workers.handle import Handler
 from workers.health import Health
 from workers.loop import run_until_stopped
+from workers.probe import NOBODY
 from workers.queue import JobQueue
 from workers.settings import Settings
 from workers.stop import Stop

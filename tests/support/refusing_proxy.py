@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import re
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 DENIED = b'<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>'
+DENIED_IN_JSON = b'{"__type": "AccessDeniedException", "message": "not authorized to do this"}'
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
 
@@ -35,7 +37,10 @@ def refusing_uploads(endpoint_url: str, pattern: str) -> Iterator[str]:
 
 @contextmanager
 def refusing(endpoint_url: str, refuses: Callable[[str, str], bool]) -> Iterator[str]:
-    """Serve on a free port of 127.0.0.1, asking with method and path before each request; yields the URL."""
+    """Serve on a free port of 127.0.0.1, asking with method and path before each request; yields the URL.
+
+    Of SQS and DynamoDB, whose paths are all the same, the path is `/OPERATION/NAME` of the queue or table.
+    """
     upstream = urlsplit(endpoint_url).netloc
 
     class Handler(BaseHTTPRequestHandler):
@@ -43,8 +48,9 @@ def refusing(endpoint_url: str, refuses: Callable[[str, str], bool]) -> Iterator
 
         def forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if refuses(self.command, self.path):
-                self.answer(403, [("Content-Type", "application/xml")], DENIED)
+            target = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
+            if refuses(self.command, f"/{target}/{_named(body)}" if target else self.path):
+                self.answer(403, [("Content-Type", "application/xml")], DENIED_IN_JSON if target else DENIED)
                 return
             connection = http.client.HTTPConnection(upstream, timeout=60)
             # The host stays the caller's: the emulator takes service and bucket from path and signature.
@@ -80,3 +86,9 @@ def refusing(endpoint_url: str, refuses: Callable[[str, str], bool]) -> Iterator
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _named(body: bytes) -> str:
+    """The queue or table that a request to SQS or DynamoDB names."""
+    arguments = json.loads(body)
+    return str(arguments.get("TableName") or arguments.get("QueueUrl", "").rsplit("/", 1)[-1])

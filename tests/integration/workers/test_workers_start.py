@@ -12,7 +12,7 @@ import pytest
 
 from receipt_dynamo import errors as dynamo
 from receipt_dynamo.aio import AsyncDynamoClient
-from workers import daemon, loop
+from workers import daemon, loop, probe
 from workers.errors import QueueError
 from workers.local import LocalStack
 from workers.queue import JobQueue
@@ -88,5 +88,5 @@ async def test_a_table_that_cannot_be_read_ends_the_start_with_the_code_of_its_c
 async def test_a_results_queue_that_cannot_be_asked_ends_the_start(
     stack: LocalStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daemon, "check_queue", raising(QueueError("down")))
+    monkeypatch.setattr(probe, "check_queue", raising(QueueError("down")))
     assert await run(stack) == 69
