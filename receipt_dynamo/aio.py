@@ -103,6 +103,7 @@ class AsyncDynamoClient:
     list_leases = _awaited(leases.list_leases)
     offer_lease = _awaited(leases.offer_lease)
     claim_run_name = _awaited(leases.claim_run_name)
+    get_run_name = _awaited(leases.get_run_name)
 
     get_job = _awaited(jobs.get_job)
     get_job_by_name = _awaited(jobs.get_job_by_name)

@@ -126,6 +126,7 @@ class DynamoClient:
     list_leases = _threaded(leases.list_leases)
     offer_lease = _threaded(leases.offer_lease)
     claim_run_name = _threaded(leases.claim_run_name)
+    get_run_name = _threaded(leases.get_run_name)
 
     get_job = _threaded(jobs.get_job)
     get_job_by_name = _threaded(jobs.get_job_by_name)

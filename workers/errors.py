@@ -51,6 +51,12 @@ class HostUnfit(WorkerError):  # noqa: N818
     exit_code = 71
 
 
+class NotNow(WorkerError):  # noqa: N818 - reads as what it is
+    """A job that cannot be taken or ended now; the same command may do so later (EX_TEMPFAIL)."""
+
+    exit_code = 75
+
+
 class QueueError(Exception):
     """One call to SQS, or to the worker's own bucket, failed; the loop counts these."""
 

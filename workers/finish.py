@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import structlog
@@ -162,7 +162,10 @@ def counted_failures(record: JobLease) -> list[LeaseFailure]:
 
 
 def _out_of_attempts(record: JobLease, verdict: Verdict) -> Verdict:
-    history = [f"attempt {f['attempt']}: {f['message']}" for f in counted_failures(record)]
+    before = counted_failures(record)
+    if not before:
+        return replace(verdict, ending=Ending.NEVER)
+    history = [f"attempt {f['attempt']}: {f['message']}" for f in before]
     history.append(f"attempt {record.attempt}: {verdict.message}")
     return Verdict(
         Ending.NEVER,

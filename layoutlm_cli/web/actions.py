@@ -25,7 +25,7 @@ async def confirm_cancel(request: Request) -> Response:
         "confirm.html",
         question=f"Cancel {run.name}?",
         consequence=f"It is {run.status}. A running one ends within a heartbeat of its worker, a waiting one "
-        "when a worker takes it. A cancelled job does not start again.",
+        "at once. A cancelled job does not start again.",
         deed="Cancel the job",
         back=f"/runs/{run.job_id}",
         section="jobs",

@@ -163,6 +163,12 @@ def claim_run_name(table: str, wanted: RunName, *, former: str | None = None) ->
     return RunName.from_item(response["Attributes"])
 
 
+def get_run_name(table: str, name: str) -> Steps[RunName | None]:
+    """Return which job has a name now, or None if no job has begun under it."""
+    response = yield leases.get_run_name(table, name)
+    return RunName.from_item(response["Item"]) if "Item" in response else None
+
+
 def _change(done: str, lease: JobLease, request: Request, reached: LeaseState | None) -> Steps[JobLease]:
     try:
         response = yield request

@@ -11,7 +11,7 @@ from typing import Any, Final
 from receipt_dynamo.entities.fields import LeaseFailure, LeaseKind, LeaseOutcome, LeaseProgress, LeaseState
 from receipt_dynamo.entities.job_lease import JobLease
 from receipt_dynamo.entities.run_name import RunName
-from receipt_dynamo.keys import LEASE_SK, LEASE_STATE, lease_pk
+from receipt_dynamo.keys import LEASE_SK, LEASE_STATE, RUN_NAME_PK, RUN_NAME_SK, lease_pk
 from receipt_dynamo.requests.expressions import query, update_item, values_of
 from receipt_dynamo.steps import Request
 from receipt_dynamo.values import Item
@@ -233,6 +233,12 @@ def claim_run_name(table: str, wanted: RunName, *, former: str | None) -> Reques
         condition="attribute_not_exists(#PK) OR #job_id = :job_id OR #job_id = :former",
         values={f":{name}": value for name, value in item.items()} | values_of({"former": former}),
     )
+
+
+def get_run_name(table: str, name: str) -> Request:
+    """Read which job has a name now."""
+    key = {"PK": {"S": RUN_NAME_PK.build(name=name)}, "SK": {"S": RUN_NAME_SK.build()}}
+    return Request("get_item", {"TableName": table, "Key": key, "ConsistentRead": True})
 
 
 def _free(due_at: str) -> dict[str, Any]:

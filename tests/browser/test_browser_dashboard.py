@@ -240,7 +240,7 @@ def test_with_actions_a_training_is_submitted_and_cancelled_and_a_dead_letter_se
     expect(page.get_by_role("heading", name="from-a-browser")).to_be_visible()
     page.get_by_role("link", name="Cancel…").click()
     page.get_by_role("button", name="Cancel the job").click()
-    expect(page.get_by_text("will be cancelled")).to_be_visible()
+    expect(page.get_by_text("is cancelled")).to_be_visible()
     page.get_by_role("link", name="Queues").click()
     page.get_by_role("link", name="show with reasons").click()
     page.get_by_role("link", name="Redrive…").click()

@@ -61,7 +61,7 @@ def test_a_job_is_cancelled_after_it_was_confirmed(start: Start) -> None:
     assert lease is not None
     assert lease.cancel_requested_at is None
     page = follow(dashboard, dashboard.post(f"/runs/{job_id}/cancel", hidden_fields(question)))
-    assert "wanted (pending) will be cancelled" in texts(page)
+    assert f"wanted (job {job_id}, pending) will be cancelled" in texts(page)
     assert "It was asked to end" in texts(page)
     lease = dashboard.client.get_lease(job_id, kind="train")
     assert lease is not None
