@@ -45,7 +45,8 @@ def _show_totals(found: DatasetStatistics) -> None:
         ("boxes without area", found.boxes_without_area),
         ("boxes inverted", found.boxes_inverted),
         ("boxes out of 0..1", found.boxes_out_of_range),
-        ("records unreadable", found.records_unreadable),
+        ("receipts unreadable", found.receipts_unreadable),
+        ("words and labels unreadable", found.records_unreadable),
         ("labelled receipts without a merchant", found.receipts_without_merchant),
     )
     rows = [

@@ -39,7 +39,7 @@ from receipt_dynamo.errors import (
     Throttled,
 )
 from receipt_dynamo.operations.receipts import ReceiptDetails, ReceiptKey
-from receipt_dynamo.steps import Page
+from receipt_dynamo.steps import Found, Page
 
 if TYPE_CHECKING:
     from receipt_dynamo.client import DynamoClient
@@ -51,6 +51,7 @@ __all__ = [
     "CredentialsError",
     "DynamoClient",
     "DynamoError",
+    "Found",
     "Image",
     "InvalidItem",
     "InvalidValue",

@@ -39,6 +39,10 @@ class KeyTemplate:
             name: int(text) if name in self._numbers else text for name, text in match.groupdict().items()
         }
 
+    def fits(self, key: str) -> bool:
+        """Return whether a key has this form."""
+        return self._pattern.fullmatch(key) is not None
+
     @cached_property
     def _numbers(self) -> frozenset[str]:
         return frozenset(

@@ -6,10 +6,11 @@ clients for threads and for asyncio differ only in how they send and wait.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Self, TypeAlias, TypeVar
 
+from receipt_dynamo.errors import InvalidItem
 from receipt_dynamo.values import Item
 
 T = TypeVar("T")
@@ -32,11 +33,39 @@ class Pause:
     seconds: float
 
 
-class Page(NamedTuple, Generic[T]):
-    """A list call's answer; `last_evaluated_key` continues it and is None at the end."""
-
+class _Pair(NamedTuple, Generic[T]):
     items: list[T]
     last_evaluated_key: Item | None
+
+
+class Page(_Pair[T]):
+    """A list call's answer, a pair; `last_evaluated_key` continues it and is None at the end.
+
+    Attributes:
+        skipped: what is wrong with the items that no record could be made of; they are not among `items`.
+    """
+
+    skipped: tuple[InvalidItem, ...] = ()
+
+    def __new__(
+        cls, items: list[T], last_evaluated_key: Item | None, skipped: Iterable[InvalidItem] = ()
+    ) -> Self:
+        """Make a pair, and keep beside it what was left out."""
+        page = tuple.__new__(cls, (items, last_evaluated_key))
+        page.skipped = tuple(skipped)
+        return page
+
+
+class Found(list[T]):
+    """A list of all entries that were asked for.
+
+    Attributes:
+        skipped: what is wrong with the items that no record could be made of; they are not in the list.
+    """
+
+    def __init__(self, items: Iterable[T] = (), skipped: Iterable[InvalidItem] = ()) -> None:
+        super().__init__(items)
+        self.skipped = tuple(skipped)
 
 
 Response: TypeAlias = dict[str, Any]

@@ -16,7 +16,7 @@ from messages.fields import derive_id
 from messages.shapes import RANGE
 from receipt_dynamo.aio import AsyncDynamoClient
 from receipt_dynamo.entities import CoreMLExport, Job, JobLease
-from receipt_dynamo.errors import AlreadyExists, NotFound
+from receipt_dynamo.errors import AlreadyExists, InvalidItem, NotFound
 from receipt_dynamo.times import now
 from workers.exporting import export_record
 from workers.outcome import Ending
@@ -117,22 +117,13 @@ class Exporting:
         try:
             training = await self._training_of(job)
         except Refused as refused:
-            # Then there is no record either: its job_id would name nothing. The result carries the reason.
-            log.warning("no record to update", reason=str(refused))
+            # None is made then: its job_id would name nothing. The result carries the reason.
+            log.warning("the training of the export is not known", reason=str(refused))
+            with suppress(NotFound):
+                await self._update(job.export_id, record.attempt, **_changes(result, record))
             return
-        await self._show(
-            export_record(job, training.job_id),
-            record.attempt,
-            status=result.status,
-            completed_at=record.decided_at,
-            mlpackage_s3_uri=result.mlpackage_s3_uri,
-            bundle_s3_uri=result.bundle_s3_uri,
-            model_size_bytes=result.model_size_bytes,
-            export_duration_seconds=result.export_duration_seconds,
-            peak_memory_bytes=result.peak_memory_bytes,
-            stage_seconds=result.stage_seconds or {},
-            error_message=result.error_message,
-        )
+        request = export_record(job, training.job_id)
+        await self._show(request, record.attempt, **_changes(result, record))
         # What other shapes take is nothing that a reader of the training's results expects.
         if result.status == "SUCCEEDED" and job.shapes == RANGE:
             shown = result.of_training(str(record.decided_at))
@@ -176,6 +167,10 @@ class Exporting:
             return await self._table.find_job(job.job_id, prefer_succeeded=True)
         except NotFound as error:
             raise Refused(ErrorClass.CONFIGURATION, f"{error} Mend job_id and send again.") from error
+        except InvalidItem as error:  # at each delivery the same
+            raise Refused(
+                ErrorClass.DATA, f"{error}. Correct the training's record and send again."
+            ) from error
 
     async def _send(self, result: ExportResult) -> None:
         attributes = {
@@ -184,6 +179,20 @@ class Exporting:
             "attempt": str(result.attempt),
         }
         await send(self._sqs, str(self._settings.export_results_queue_url), encode(result), attributes)
+
+
+def _changes(result: ExportResult, record: JobLease) -> dict[str, Any]:
+    return {
+        "status": result.status,
+        "completed_at": record.decided_at,
+        "mlpackage_s3_uri": result.mlpackage_s3_uri,
+        "bundle_s3_uri": result.bundle_s3_uri,
+        "model_size_bytes": result.model_size_bytes,
+        "export_duration_seconds": result.export_duration_seconds,
+        "peak_memory_bytes": result.peak_memory_bytes,
+        "stage_seconds": result.stage_seconds or {},
+        "error_message": result.error_message,
+    }
 
 
 def _best_f1(training: Job) -> float | None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
+
 from messages.codec import encode
 from messages.export import ExportJob
 from receipt_dynamo.aio import AsyncDynamoClient
 from receipt_dynamo.entities import CoreMLExport
-from receipt_dynamo.errors import AlreadyExists
+from receipt_dynamo.errors import AlreadyExists, InvalidItem
 from receipt_dynamo.times import now
 from workers.queue import send
 from workers.settings import Settings
 from workers.sweep import register
+
+log = structlog.get_logger(__name__)
 
 
 async def queue_export(table: AsyncDynamoClient, sqs: Any, settings: Settings, job: ExportJob) -> None:
@@ -20,9 +24,13 @@ async def queue_export(table: AsyncDynamoClient, sqs: Any, settings: Settings, j
     try:
         await table.add_coreml_export_job(export_record(job, job.job_id))
     except AlreadyExists:
-        record = await table.get_coreml_export_job(job.export_id)
-        if record.status != "PENDING":
-            return
+        try:
+            record = await table.get_coreml_export_job(job.export_id)
+        except InvalidItem as error:
+            log.warning("the export's record cannot be read: queued all the same", error=str(error))
+        else:
+            if record.status != "PENDING":
+                return
     # A PENDING record may have lost its message; the export's lease makes a second one harmless.
     body = encode(job)
     await send(sqs, str(settings.export_job_queue_url), body, {"kind": "export"})

@@ -20,6 +20,7 @@ from receipt_dynamo.errors import (
     ConditionFailed,
     CredentialsError,
     DynamoError,
+    InvalidItem,
     InvalidValue,
     ItemTooLarge,
     LeaseRefused,
@@ -134,6 +135,8 @@ class Handler(Generic[JobT]):
                 record = await self._claim(owner_id, encode(job))
             except LeaseRefused as refused:
                 return await self._yield_to(refused, job, message)
+            except InvalidItem as error:  # at each delivery the same
+                return await self._bury_unclaimable(message, error)
             log.info("job claimed", **measure_claim(message, record.attempt, self.table.clock.now()))
             lease = Lease(record, claimed_at, self.table, self.queue, message, self.settings, self.health)
             if self._is_another_request(record, job, message):
@@ -158,6 +161,15 @@ class Handler(Generic[JobT]):
             "was. Send this request with an id of its own.",
         )
         return "ID_IN_USE"
+
+    async def _bury_unclaimable(self, message: Received, error: InvalidItem) -> str:
+        await self._bury(
+            message,
+            ErrorClass.DATA,
+            f"The lease of this job cannot be read: {error}. Correct or delete that item, then send the "
+            "message back with `layoutlm-cli dlq redrive`.",
+        )
+        return "LEASE_UNREADABLE"
 
     async def _bury(self, message: Received, error_class: ErrorClass, why: str, **more: str) -> None:
         reasons = {

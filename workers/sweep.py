@@ -17,6 +17,7 @@ from receipt_dynamo.aio import AsyncDynamoClient
 from receipt_dynamo.entities import JobLease
 from receipt_dynamo.entities.fields import LeaseKind
 from receipt_dynamo.errors import DynamoError, LeaseRefused
+from receipt_dynamo.skipped import skipped_noted
 from receipt_dynamo.times import now
 from workers.errors import QueueError
 from workers.finish import complete, put_back
@@ -24,6 +25,8 @@ from workers.kind import JobT, Kind
 from workers.queue import JobQueue, Received
 from workers.settings import Settings
 from workers.topology import RETENTION_SECONDS
+
+Step = Callable[[JobLease], Awaitable[bool]]
 
 log = structlog.get_logger(__name__)
 
@@ -62,27 +65,40 @@ class Sweep(Generic[JobT]):
     async def run(self) -> int:
         """Bring back what is found; returns how many jobs that were.
 
+        One lease that fails keeps none of the others from being brought back, sweep after sweep.
+
         Raises:
-            DynamoError, QueueError: AWS refused; what is left is found the next time.
+            DynamoError, QueueError: AWS refused the search, or one of the jobs, after all others were brought
+                back; what is left is found the next time.
         """
-        clock, kind = self.table.clock, self.kind.name
-        # For as long again as the lease was, its message is likely to show itself.
-        dead = await self.table.list_leases(kind, "held", before=clock.text(-self.settings.lease_seconds))
-        waiting = await self.table.list_leases(kind, "free", before=clock.text())
-        decided = await self.table.list_leases(kind, "decided", before=clock.text())
-        brought_back = [await self._try(self._put_back, one) for one in (*dead, *waiting) if not one.by_hand]
-        brought_back += [await self._try(self._complete, one) for one in decided]
+        refused: list[DynamoError | QueueError] = []
+        brought_back = [await self._try(step, lease, refused) for step, lease in await self._look()]
+        if refused:
+            raise refused[0]
         return sum(brought_back)
 
-    async def _try(self, step: Callable[[JobLease], Awaitable[bool]], lease: JobLease) -> bool:
+    async def _look(self) -> list[tuple[Step, JobLease]]:
+        clock, kind = self.table.clock, self.kind.name
+        with skipped_noted() as skipped:
+            # For as long again as the lease was, its message is likely to show itself.
+            dead = await self.table.list_leases(kind, "held", before=clock.text(-self.settings.lease_seconds))
+            waiting = await self.table.list_leases(kind, "free", before=clock.text())
+            decided = await self.table.list_leases(kind, "decided", before=clock.text())
+        if skipped:
+            log.warning("leases that cannot be read", leases=len(skipped), error=str(skipped))
+        forgotten = [(self._put_back, one) for one in (*dead, *waiting) if not one.by_hand]
+        return forgotten + [(self._complete, one) for one in decided]
+
+    async def _try(self, step: Step, lease: JobLease, refused: list[DynamoError | QueueError]) -> bool:
+        said = {"job_id": lease.owner_id, "state": lease.state}
         try:
             return await step(lease)
-        except (DynamoError, QueueError):
-            raise
+        except (DynamoError, QueueError) as error:
+            log.warning("a job was not brought back: AWS refused", error=str(error), **said)
+            refused.append(error)
         except Exception:
-            # One lease that cannot be read must not keep the others from being found, sweep after sweep.
-            log.exception("a lease cannot be brought back", job_id=lease.owner_id, state=lease.state)
-            return False
+            log.exception("a lease cannot be brought back", **said)
+        return False
 
     async def _complete(self, decided: JobLease) -> bool:
         await complete(self.kind, self.table, decided)

@@ -15,7 +15,7 @@ from messages.fields import S3Place, derive_id
 from messages.train import JobState, TrainJob, TrainResult
 from receipt_dynamo.aio import AsyncDynamoClient
 from receipt_dynamo.entities import Job, JobLease, JobStatus, RunName
-from receipt_dynamo.errors import NotFound
+from receipt_dynamo.errors import InvalidItem, NotFound
 from receipt_dynamo.times import now
 from workers.exporting import queue_export
 from workers.outcome import outcome_of
@@ -26,7 +26,8 @@ from workers.verdict import Refused, Verdict
 
 log = structlog.get_logger(__name__)
 
-ACTIVE = {"pending", "running", "interrupted", "succeeded"}
+UNSUCCESSFUL = {"failed", "cancelled"}
+"""Such a job needs its name no more. One of any other status, or of none that can be read, keeps it."""
 
 
 class Training:
@@ -190,26 +191,27 @@ class Training:
         """Make the name ours: one conditional write decides, however many ask at once.
 
         Raises:
-            Refused: another live or succeeded job has it.
+            Refused: another live or succeeded job has it, or nobody can tell who has.
         """
-        owner = await self._table.claim_run_name(
-            RunName(name=job.job_name, job_id=job.job_id, claimed_at=now())
-        )
-        if owner.job_id != job.job_id:
-            if await self._is_active(owner.job_id):
-                raise _name_taken(job, owner.job_id)
-            wanted = RunName(name=job.job_name, job_id=job.job_id, claimed_at=now())
-            owner = await self._table.claim_run_name(wanted, former=owner.job_id)
+        wanted = RunName(name=job.job_name, job_id=job.job_id, claimed_at=now())
+        try:
+            owner = await self._table.claim_run_name(wanted)
             if owner.job_id != job.job_id:
-                raise _name_taken(job, owner.job_id)
+                if await self._needs_name(owner.job_id):
+                    raise _name_taken(job, owner.job_id)
+                owner = await self._table.claim_run_name(wanted, former=owner.job_id)
+        except InvalidItem as error:
+            raise _name_unclear(job, error) from error
+        if owner.job_id != job.job_id:
+            raise _name_taken(job, owner.job_id)
         # Jobs of other software have a name without owning it.
-        for other in await self._table.get_job_by_name(job.job_name):
-            if other.job_id != job.job_id and other.status in ACTIVE:
+        for other in await self._table.list_name_holders(job.job_name):
+            if other.job_id != job.job_id and other.status not in UNSUCCESSFUL:
                 raise _name_taken(job, other.job_id)
 
-    async def _is_active(self, job_id: str) -> bool:
+    async def _needs_name(self, job_id: str) -> bool:
         try:
-            return (await self._table.get_job(job_id)).status in ACTIVE
+            return await self._table.get_job_status(job_id) not in UNSUCCESSFUL
         except NotFound:  # it has just taken the name and is about to make its record
             return True
 
@@ -228,6 +230,14 @@ def _name_taken(job: TrainJob, owner_id: str) -> Refused:
         ErrorClass.NAME_IN_USE,
         f"The name {job.job_name} belongs to job {owner_id}, with the run's folder. Send the job again under "
         "another name.",
+    )
+
+
+def _name_unclear(job: TrainJob, error: InvalidItem) -> Refused:
+    return Refused(
+        ErrorClass.NAME_IN_USE,
+        f"Whose the name {job.job_name} is cannot be read: {error}. Correct or delete that item, or send the "
+        "job again under another name.",
     )
 
 

@@ -62,10 +62,10 @@ class Record:
     @classmethod
     def from_item(cls, item: Item) -> Self:
         """Return the record of an item in DynamoDB JSON; raise `InvalidItem` for a malformed one."""
-        where = f"{_text(item, 'PK')} / {_text(item, 'SK')}"
-        if _text(item, "TYPE") != cls.TYPE:
-            raise InvalidItem(cls.TYPE, where, "TYPE", f"must be {cls.TYPE}, not {_text(item, 'TYPE')}")
-        given = cls._key_fields(item, where)
+        where = _place_of(item)
+        if type_of(item) != cls.TYPE:
+            raise InvalidItem(cls.TYPE, where, "TYPE", f"must be {cls.TYPE}, not {type_of(item)}")
+        given = cls._key_fields(item)
         try:
             for name in attribute_names(cls):
                 if name in item:
@@ -89,13 +89,8 @@ class Record:
         return template.build(**{field: getattr(self, field) for field in template.fields})
 
     @classmethod
-    def _key_fields(cls, item: Item, where: str) -> dict[str, Any]:
-        parsed: dict[str, Any] = {}
-        for name in ("PK", "SK"):
-            try:
-                parsed |= LAYOUTS[cls.TYPE][name].parse(_text(item, name))
-            except ValueError as error:
-                raise InvalidItem(cls.TYPE, where, name, str(error)) from error
+    def _key_fields(cls, item: Item) -> dict[str, Any]:
+        parsed = fields_of(item, cls.TYPE, "PK", "SK")
         return {name: value for name, value in parsed.items() if name in cls.KEY_ONLY}
 
 
@@ -129,6 +124,31 @@ def _field_adapter(kind: Any, name: str) -> TypeAdapter[Any]:
 def _first_fault(error: ValidationError) -> tuple[str, str]:
     fault = error.errors(include_url=False)[0]
     return ".".join(map(str, fault["loc"])), f"is wrong: {fault['msg']}"
+
+
+def type_of(item: Item) -> str:
+    """Return what an item says it is, whoever wrote it."""
+    return _text(item, "TYPE")
+
+
+def fields_of(item: Item, record_type: str, *keys: str) -> dict[str, str | int]:
+    """Return the fields that these keys of an item hold; raise `InvalidItem` for a key of another form."""
+    parsed: dict[str, str | int] = {}
+    for name in keys:
+        try:
+            parsed |= LAYOUTS[record_type][name].parse(_text(item, name))
+        except ValueError as error:
+            raise InvalidItem(record_type, _place_of(item), name, str(error)) from error
+    return parsed
+
+
+def fits_key(item: Item, record_type: str) -> bool:
+    """Return whether an item's range key has the form of this kind's."""
+    return LAYOUTS[record_type]["SK"].fits(_text(item, "SK"))
+
+
+def _place_of(item: Item) -> str:
+    return f"{_text(item, 'PK')} / {_text(item, 'SK')}"
 
 
 def _text(item: Item, name: str) -> str:

@@ -10,7 +10,7 @@ from receipt_dynamo.entities.fields import ExportState, JobState
 from receipt_dynamo.errors import ConditionFailed, NotFound
 from receipt_dynamo.operations.paging import read_all, read_pages
 from receipt_dynamo.requests import queries, records
-from receipt_dynamo.steps import Page, Steps
+from receipt_dynamo.steps import Found, Page, Steps
 from receipt_dynamo.values import Item, read_value
 
 R = TypeVar("R", bound=Record)
@@ -21,7 +21,7 @@ def get_job(table: str, job_id: str) -> Steps[Job]:
     return (yield from _get(table, Job, records.job_key(job_id)))
 
 
-def get_job_by_name(table: str, name: str) -> Steps[list[Job]]:
+def get_job_by_name(table: str, name: str) -> Steps[Found[Job]]:
     """Return every job of this name, newest first; names repeat when an experiment is run again."""
     return (yield from read_all(queries.jobs_by_name(table, name), Job.from_item))
 

@@ -17,10 +17,11 @@ from receipt_dynamo.entities.fields import (
     LeaseProgress,
     LeaseState,
 )
-from receipt_dynamo.errors import ConditionFailed, LeaseRefused
+from receipt_dynamo.errors import ConditionFailed, InvalidItem, LeaseRefused
 from receipt_dynamo.operations.paging import read_all
 from receipt_dynamo.requests import leases
-from receipt_dynamo.steps import Request, Steps
+from receipt_dynamo.skipped import note_skipped
+from receipt_dynamo.steps import Found, Request, Steps
 
 
 def claim_lease(  # noqa: PLR0913 - a claim is all of these at once
@@ -141,7 +142,16 @@ def get_lease(table: str, owner_id: str, *, kind: LeaseKind) -> Steps[JobLease |
     return JobLease.from_item(response["Item"]) if "Item" in response else None
 
 
-def list_leases(table: str, kind: LeaseKind, state: LeaseState, *, before: str) -> Steps[list[JobLease]]:
+def find_lease(table: str, owner_id: str, *, kind: LeaseKind) -> Steps[JobLease | None]:
+    """Return a lease for whoever shows it: one that cannot be read is left out, and noted, as in a list."""
+    try:
+        return (yield from get_lease(table, owner_id, kind=kind))
+    except InvalidItem as error:
+        note_skipped(error)
+        return None
+
+
+def list_leases(table: str, kind: LeaseKind, state: LeaseState, *, before: str) -> Steps[Found[JobLease]]:
     """Return the leases of one kind and state whose `expires_at` lies before a moment, the earliest first.
 
     An index answers, a little behind the table: only a conditional write is sure.

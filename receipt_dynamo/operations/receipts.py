@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple, get_args
 
-from receipt_dynamo import keys
 from receipt_dynamo.entities import Receipt, ReceiptLine, ReceiptWord, ReceiptWordLabel
 from receipt_dynamo.entities.fields import ValidationStatus
+from receipt_dynamo.entities.record import fields_of, fits_key, type_of
 from receipt_dynamo.errors import InvalidItem, NotFound
 from receipt_dynamo.operations.paging import count_all, read_all, read_pages
 from receipt_dynamo.requests import queries
-from receipt_dynamo.steps import Page, Steps
+from receipt_dynamo.skipped import note_skipped
+from receipt_dynamo.steps import Found, Page, Steps
 from receipt_dynamo.values import Item
 
 
@@ -46,12 +47,15 @@ def get_receipt_details(table: str, image_id: str, receipt_id: int) -> Steps[Rec
     return details[0]
 
 
-def get_image_receipts(table: str, image_id: str) -> Steps[list[ReceiptDetails]]:
-    """Return every receipt of an image, read in one query; lines and words without a receipt are left out."""
+def get_image_receipts(table: str, image_id: str) -> Steps[Found[ReceiptDetails]]:
+    """Return every receipt of an image, read in one query; lines and words without a receipt are left out.
+
+    `skipped` of what returns says which receipts have no whole record of their own.
+    """
     return gather_receipts((yield from read_all(queries.image_contents(table, image_id), _as_is)))
 
 
-def list_receipt_words_from_receipt(table: str, image_id: str, receipt_id: int) -> Steps[list[ReceiptWord]]:
+def list_receipt_words_from_receipt(table: str, image_id: str, receipt_id: int) -> Steps[Found[ReceiptWord]]:
     """Return a receipt's words in the order of their line and word ids; empty where there is no receipt."""
     request = queries.words_of_receipt(table, image_id, receipt_id)
     return (yield from read_all(request, ReceiptWord.from_item))
@@ -97,23 +101,35 @@ def count_labels_by_category_and_status(table: str) -> Steps[dict[str, dict[Vali
     return counts
 
 
-def gather_receipts(items: Iterable[Item]) -> list[ReceiptDetails]:
+def gather_receipts(items: Iterable[Item]) -> Found[ReceiptDetails]:
     """The receipts of one image from its items, in whatever order; what belongs to no receipt is left out.
 
-    Raises:
-        InvalidItem: an item that is said to be a receipt is none.
+    A receipt whose own record is damaged is left out as a whole: where it lies says nothing about its words.
     """
     # The partition also holds kinds that are not ours (letters, metadata): they are passed over unread.
     ordered = sorted(items, key=lambda item: item["SK"]["S"])
     receipts: dict[int, ReceiptDetails] = {}
+    skipped = []
     for item in ordered:
-        if item["TYPE"]["S"] == Receipt.TYPE:
-            receipt = Receipt.from_item(item)
-            receipts[receipt.receipt_id] = ReceiptDetails(receipt, [], [], [], [])
+        if kind_of(item) == Receipt.TYPE:
+            try:
+                receipt = Receipt.from_item(item)
+            except InvalidItem as error:
+                note_skipped(error)
+                skipped.append(error)
+            else:
+                receipts[receipt.receipt_id] = ReceiptDetails(receipt, [], [], [], [])
     for item in ordered:
-        if item["TYPE"]["S"] in _PARTS:
+        if kind_of(item) in _PARTS:
             _file(item, receipts)
-    return list(receipts.values())
+    return Found(receipts.values(), skipped)
+
+
+def kind_of(item: Item) -> str:
+    """Return what an item of an image says that it is or, where it does not, what its key says."""
+    if "TYPE" in item:
+        return type_of(item)
+    return next((kind for kind in (Receipt.TYPE, *_PARTS) if fits_key(item, kind)), "")
 
 
 _PARTS: dict[str, tuple[type[ReceiptLine | ReceiptWord | ReceiptWordLabel], str]] = {
@@ -127,10 +143,11 @@ def _file(item: Item, receipts: dict[int, ReceiptDetails]) -> None:
     details = receipts.get(_receipt_id(item))
     if details is None:
         return
-    kind, chosen = _PARTS[item["TYPE"]["S"]]
+    kind, chosen = _PARTS[kind_of(item)]
     try:
         getattr(details, chosen).append(kind.from_item(item))
     except InvalidItem as error:
+        note_skipped(error)
         details.unreadable.append(error)
 
 
@@ -142,13 +159,12 @@ def _receipt_id(item: Item) -> int:
 
 
 def _receipt_key(item: Item) -> ReceiptKey:
-    image = keys.IMAGE_PK.parse(item["PK"]["S"])
-    receipt = keys.RECEIPT_SK.parse(item["SK"]["S"])
-    return ReceiptKey(str(image["image_id"]), int(receipt["receipt_id"]))
+    fields = fields_of(item, Receipt.TYPE, "PK", "SK")
+    return ReceiptKey(str(fields["image_id"]), int(fields["receipt_id"]))
 
 
 def _label_of(item: Item) -> str:
-    return str(keys.LABEL_SK.parse(item["SK"]["S"])["label"])
+    return str(fields_of(item, ReceiptWordLabel.TYPE, "SK")["label"])
 
 
 def _as_is(item: Item) -> Item:

@@ -19,7 +19,8 @@ BATCH_SIZE: Final = 25
 
 _EXISTS: Final = "attribute_exists(#PK)"
 _IS_NEW: Final = "attribute_not_exists(#PK)"
-_NOT_OVERTAKEN: Final = "(attribute_not_exists(#attempt) OR #attempt <= :attempt)"
+# What is no number is none of ours: a comparison with it would be false for ever.
+_NOT_OVERTAKEN: Final = "(NOT attribute_type(#attempt, :number) OR #attempt <= :attempt)"
 _PLAIN_NAME: Final = re.compile(r"\w+", re.ASCII)
 
 
@@ -151,8 +152,11 @@ def _fenced(
     condition = _EXISTS
     if attempt is not None:
         values["attempt"] = attempt
+    update = [f"#{name} = :{name}" for name in values]
+    if attempt is not None:
+        values["number"] = "N"
         condition += f" AND {_NOT_OVERTAKEN}"
-    return [f"#{name} = :{name}" for name in values], condition, values
+    return update, condition, values
 
 
 def _set_results(results: Mapping[str, Any], values: dict[str, Any]) -> list[str]:

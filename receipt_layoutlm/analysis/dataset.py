@@ -61,6 +61,7 @@ class DatasetStatistics(Fact):
         words_without_text, words_without_box: they cannot be read.
         boxes_without_area, boxes_inverted, boxes_out_of_range: words whose box is so.
         records_unreadable: words and labels that are no whole records.
+        receipts_unreadable: receipts whose own record is no whole one; nothing of them is counted.
         requests: that this took.
     """
 
@@ -85,6 +86,7 @@ class DatasetStatistics(Fact):
     boxes_inverted: int = 0
     boxes_out_of_range: int = 0
     records_unreadable: int = 0
+    receipts_unreadable: int = 0
     requests: int = 0
 
     def label(self, name: str) -> LabelStatistics | None:

@@ -39,6 +39,7 @@ def read_statistics(
     images = sorted({key.image_id for key in client.list_receipt_keys().items})
     tally = _Tally(images=len(images))
     for done, found in enumerate(map_ahead(client.get_image_receipts, images, threads), start=1):
+        tally.loaded.receipts_unreadable += len(found.skipped)
         for details in found:
             tally.add(details)
         if on_image:
@@ -116,6 +117,7 @@ class _Tally:
             boxes_without_area=self.loaded.boxes_without_area,
             boxes_inverted=self.loaded.boxes_inverted,
             records_unreadable=self.loaded.records_unreadable,
+            receipts_unreadable=self.loaded.receipts_unreadable,
             requests=requests,
         )
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import pydantic
 from pydantic import BaseModel, ConfigDict
 
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.coreml.verify.quality import Validation
-from receipt_layoutlm.data.build import LoadStatistics, build_receipt
+from receipt_layoutlm.data.build import LoadStatistics, build_receipts
+from receipt_layoutlm.data.load import map_ahead
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.storage import Storage
 
@@ -82,12 +82,11 @@ def _read_run_json(storage: Storage, model_s3_uri: str) -> bytes | None:
 def _read_receipts(client: DynamoClient, keys: Sequence[str]) -> list[Receipt]:
     """The labelled receipts among those named, in the order of their keys."""
     images = sorted({key.partition("#")[0] for key in keys})
-    with ThreadPoolExecutor(_THREADS) as pool:
-        found = [
-            build_receipt(details, LoadStatistics())
-            for image in pool.map(client.get_image_receipts, images)
-            for details in image
-        ]
+    found = [
+        receipt
+        for image in map_ahead(client.get_image_receipts, images, _THREADS)
+        for receipt in build_receipts(image, LoadStatistics())
+    ]
     named = set(keys)
     labelled = [one for one in found if one.key in named and any(word.label for word in one.words)]
     return sorted(labelled, key=lambda receipt: receipt.key)

@@ -7,25 +7,25 @@ Nothing that is wrong with one word ends a training:
 - A box is the hull of its corners, so one that is inverted comes out right.
 - Of several VALID labels of a word the newest counts, of equally new ones the first by name.
 - A label that is no core label stays on its word, which is then learned as one without.
+
+Nor does what is wrong with one record: a receipt, word or label that is no whole record is left out, and
+named by `receipt_dynamo.skipped`.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from receipt_dynamo import ReceiptDetails
+from receipt_dynamo import Found, ReceiptDetails
 from receipt_dynamo.entities import ReceiptLine, ReceiptWord, ReceiptWordLabel
 from receipt_dynamo.entities.fields import Point
 from receipt_dynamo.times import read_time
 from receipt_layoutlm.data.geometry import hull
 from receipt_layoutlm.data.receipts import Box, Receipt, Word
 from receipt_layoutlm.labels import CORE_LABELS
-
-log = logging.getLogger(__name__)
 
 VALID = "VALID"
 
@@ -47,6 +47,7 @@ class LoadStatistics:
         boxes_inverted: bounding boxes of negative width or height; the corners count.
         boxes_without_area: boxes without width or height; they are kept.
         records_unreadable: words and labels that are no whole records.
+        receipts_unreadable: receipts whose own record is no whole one; they are left out with their words.
     """
 
     requests: int = 0
@@ -61,6 +62,7 @@ class LoadStatistics:
     boxes_inverted: int = 0
     boxes_without_area: int = 0
     records_unreadable: int = 0
+    receipts_unreadable: int = 0
 
     def to_dict(self) -> dict[str, int]:
         """The counts by name."""
@@ -72,23 +74,24 @@ class LoadStatistics:
             setattr(self, name, count)
 
 
+def build_receipts(found: Found[ReceiptDetails], statistics: LoadStatistics) -> list[Receipt]:
+    """The receipts of one image; those without a whole record of their own are counted in `statistics`."""
+    statistics.receipts_unreadable += len(found.skipped)
+    return [build_receipt(details, statistics) for details in found]
+
+
 def build_receipt(details: ReceiptDetails, statistics: LoadStatistics) -> Receipt:
     """One receipt of the table's records; what is left out is counted in `statistics`."""
-    _count_unreadable(details, statistics)
+    # Lines are not needed: a word says itself which one it is on.
+    statistics.records_unreadable += sum(
+        error.record_type != ReceiptLine.TYPE for error in details.unreadable
+    )
     names = _valid_names(details.labels, statistics)
     built = [word for record in details.words if (word := _build_word(record, names, statistics)) is not None]
     statistics.words_skipped += len(details.words) - len(built)
     statistics.labels_without_word += len(names.keys() - {(word.line_id, word.word_id) for word in built})
     ordered = sorted(built, key=lambda word: (word.line_id, word.word_id))
     return Receipt(details.receipt.image_id, details.receipt.receipt_id, tuple(ordered))
-
-
-def _count_unreadable(details: ReceiptDetails, statistics: LoadStatistics) -> None:
-    # Lines are not needed: a word says itself which one it is on.
-    faults = [error for error in details.unreadable if error.record_type != ReceiptLine.TYPE]
-    statistics.records_unreadable += len(faults)
-    for error in faults[:1]:
-        log.warning("%d records of a receipt are left out, the first one because %s", len(faults), error)
 
 
 def _valid_names(

@@ -16,9 +16,10 @@ from pathlib import Path
 from receipt_dynamo import Receipt as ReceiptRecord
 from receipt_dynamo import ReceiptWord, ReceiptWordLabel
 from receipt_dynamo.keys import IMAGE_PK
-from receipt_dynamo.operations.receipts import gather_receipts
+from receipt_dynamo.operations.receipts import gather_receipts, kind_of
+from receipt_dynamo.skipped import skipped_noted
 from receipt_dynamo.values import Item
-from receipt_layoutlm.data.build import LoadStatistics, build_receipt
+from receipt_layoutlm.data.build import LoadStatistics, build_receipts
 from receipt_layoutlm.data.export_files import ExportFile, list_files, read_items
 from receipt_layoutlm.data.load import LoadedReceipts, keep_labelled, map_ahead
 from receipt_layoutlm.data.piles import Piles
@@ -68,7 +69,10 @@ def load_export(
         for done, _ in enumerate(map_ahead(sort, files, THREADS), start=1):
             if on_file:
                 on_file(done, len(files))
-        loaded = keep_labelled(_build(piles, statistics), statistics, keys=keys, folder=folder)
+        with skipped_noted() as skipped:
+            loaded = keep_labelled(_build(piles, statistics), statistics, keys=keys, folder=folder)
+    if skipped:
+        log.warning("%s", skipped)
     log.info("read the export %s: %s", prefix, statistics)
     return loaded
 
@@ -77,12 +81,11 @@ def _build(piles: Piles, statistics: LoadStatistics) -> Iterator[Receipt]:
     for image, lines in piles.take_down():
         items = [json.loads(line)["Item"] for line in lines]
         _check_distinct(image, items)
-        for details in gather_receipts(items):
-            yield build_receipt(details, statistics)
+        yield from build_receipts(gather_receipts(items), statistics)
 
 
 def _is_needed(item: Item, images: Collection[str] | None) -> bool:
-    return item.get("TYPE", {}).get("S") in _NEEDED and (images is None or _image_of(item) in images)
+    return kind_of(item) in _NEEDED and (images is None or _image_of(item) in images)
 
 
 def _image_of(item: Item) -> str:

@@ -7,14 +7,16 @@ from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from receipt_dynamo import DynamoClient
+from receipt_dynamo.skipped import skipped_noted
 from receipt_layoutlm.data.arrow import receipt_keys, store_receipts, take
-from receipt_layoutlm.data.build import LoadStatistics, build_receipt
+from receipt_layoutlm.data.build import LoadStatistics, build_receipts
 from receipt_layoutlm.data.fingerprint import count_labels, count_words
 from receipt_layoutlm.data.parts import Parts
 from receipt_layoutlm.data.receipts import Receipt
@@ -64,7 +66,10 @@ def load_receipts(  # noqa: PLR0913 - what is read, and where it lies meanwhile
     requests_before = client.request_count
     reading = _Reading(client, _list_images(client, keys), threads, on_image, folder)
     receipts = reading.all() if parts is None else reading.all_in_parts(parts)
-    loaded = keep_labelled(receipts, reading.statistics, keys=keys, folder=folder)
+    with skipped_noted() as skipped:
+        loaded = keep_labelled(receipts, reading.statistics, keys=keys, folder=folder)
+    if skipped:
+        log.warning("%s", skipped)
     loaded.statistics.requests = client.request_count - requests_before
     log.info("read the table with %d requests: %s", loaded.statistics.requests, loaded.statistics)
     return loaded
@@ -100,7 +105,7 @@ class _Reading:
 
     def _read(self, images: Sequence[str]) -> Iterator[Receipt]:
         for found in map_ahead(self.client.get_image_receipts, images, self.threads):
-            yield from [build_receipt(details, self.statistics) for details in found]
+            yield from build_receipts(found, self.statistics)
             self.done += 1
             if self.on_image:
                 self.on_image(self.done, len(self.images))
@@ -167,11 +172,15 @@ def map_ahead(call: Callable[[A], B], values: Iterable[A], threads: int) -> Iter
     remaining = iter(values)
     pending: deque[Future[B]] = deque()
     with ThreadPoolExecutor(threads) as pool:
+
+        def submit(value: A) -> Future[B]:
+            return pool.submit(copy_context().run, call, value)  # so that what calls note reaches the caller
+
         try:
-            pending.extend(pool.submit(call, value) for value in islice(remaining, threads * _AHEAD))
+            pending.extend(map(submit, islice(remaining, threads * _AHEAD)))
             while pending:
                 yield pending.popleft().result()
-                pending.extend(pool.submit(call, value) for value in islice(remaining, 1))
+                pending.extend(map(submit, islice(remaining, 1)))
         finally:
             for future in pending:
                 future.cancel()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from receipt_dynamo.entities import ReceiptWord
-from receipt_dynamo.errors import InvalidItem
 from receipt_dynamo.operations.receipts import gather_receipts
+from receipt_dynamo.skipped import skipped_noted
 from receipt_dynamo.values import Item
 from tests.integration.dynamo.test_dynamo_receipts import a_label, a_line, a_receipt, a_word
 
@@ -62,7 +62,26 @@ def test_a_word_under_the_key_of_another_one_is_no_whole_record() -> None:
     assert len(first.unreadable) == 1
 
 
-def test_a_receipt_that_is_no_whole_record_ends_the_reading() -> None:
-    broken: Item = {**a_receipt(3).to_item(), "width": {"S": "wide"}}
-    with pytest.raises(InvalidItem, match=r"RECEIPT .*'width'"):
-        gather_receipts([*items(), broken])
+@pytest.mark.parametrize(
+    "change", [{"width": {"S": "wide"}}, {"timestamp_added": {"S": "2024/01/01"}}, {"top_left": {"M": {}}}]
+)
+def test_a_receipt_that_is_no_whole_record_is_left_out_with_its_words_and_named(change: Item) -> None:
+    [attribute] = change
+    broken: Item = {**a_receipt(3).to_item(), **change}
+    with skipped_noted() as skipped:
+        found = gather_receipts([*items(), broken, a_word(3).to_item()])
+    assert found == gather_receipts(items())
+    [error] = found.skipped
+    assert (error.record_type, error.attribute.partition(".")[0]) == ("RECEIPT", attribute)
+    assert "1 item of the table is no whole record and left out: RECEIPT" in str(skipped)
+
+
+def test_an_item_that_does_not_say_what_it_is_counts_as_what_its_key_says() -> None:
+    word, receipt = (
+        {name: value for name, value in record.to_item().items() if name != "TYPE"}
+        for record in (a_word(1, 1, 3), a_receipt(3))
+    )
+    found = gather_receipts([*items(), word, receipt])
+    assert [error.record_type for error in found.skipped] == ["RECEIPT"]
+    assert [error.record_type for error in found[0].unreadable] == ["RECEIPT_WORD"]
+    assert [details.receipt.receipt_id for details in found] == [1, 2]

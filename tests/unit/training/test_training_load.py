@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 
 from receipt_dynamo import DynamoClient, ReceiptDetails, ReceiptWordLabel
+from receipt_dynamo.values import Item
+from receipt_layoutlm.analysis.tally import read_statistics
 from receipt_layoutlm.data.arrow import store_receipts
 from receipt_layoutlm.data.build import LoadStatistics, build_receipt
 from receipt_layoutlm.data.fingerprint import count_labels
@@ -14,6 +16,7 @@ from receipt_layoutlm.data.load import keep_labelled, keep_listed, load_receipts
 from receipt_layoutlm.data.store import write_records
 from receipt_layoutlm.data.synthetic import generate
 from receipt_layoutlm.errors import DataError
+from tests.support.damage import damage
 from tests.unit.training.conftest import keys_of, make_receipts
 from workers.local import LocalStack
 
@@ -129,6 +132,24 @@ def test_a_word_and_a_label_that_are_no_whole_records_are_counted_and_do_not_end
     assert loaded.statistics.records_unreadable == 2
     assert len(loaded.receipts[0].words) == len(details.words) - 1
     assert sum(count_labels(loaded.receipts).values()) <= len(details.labels) - 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"timestamp_added": {"S": "2024/01/01"}}, {"bottom_left": None}, {"TYPE": None}]
+)
+def test_a_receipt_whose_own_record_is_damaged_is_left_out_counted_and_named(
+    client: DynamoClient, stack: LocalStack, caplog: pytest.LogCaptureFixture, change: Item
+) -> None:
+    _fill(client, 4)
+    key = sorted(client.list_receipt_keys().items)[1]
+    damage(stack, client.get_image_receipts(key.image_id)[0].receipt.key(), **change)
+    keys = [f"{one.image_id}#{one.receipt_id:05d}" for one in client.list_receipt_keys().items]
+    loaded = load_receipts(client, keys=[*keys, f"{key.image_id}#00001"])
+    assert len(loaded.receipts) == 3
+    assert loaded.statistics.receipts_unreadable == 1
+    [said] = [record.message for record in caplog.records if "left out" in record.message]
+    assert key.image_id in said
+    assert read_statistics(client).receipts == 3
 
 
 def test_few_images_are_read_ahead_of_their_turn() -> None:
