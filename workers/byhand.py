@@ -13,7 +13,7 @@ from messages.train import TrainJob
 from receipt_dynamo.aio import AsyncDynamoClient
 from receipt_dynamo.entities import Job, JobCheckpoint, JobLease
 from receipt_dynamo.entities.fields import LeaseOutcome
-from receipt_dynamo.errors import DynamoError, NotFound
+from receipt_dynamo.errors import DynamoError, InvalidItem, NotFound
 from receipt_dynamo.times import read_time
 from workers.aws import Aws, open_aws
 from workers.daemon import worker_name
@@ -22,7 +22,7 @@ from workers.handle import Handler
 from workers.queue import JobQueue, Received
 from workers.settings import Settings
 from workers.stop import Stop
-from workers.train import ACTIVE, Training
+from workers.train import UNSUCCESSFUL, Training
 
 _WHY = {"STOPPED": "it was stopped", "LOST": "its lease was lost"}
 
@@ -156,9 +156,10 @@ def _flat(job: TrainJob) -> dict[str, Any]:
 
 async def _refuse_taken_name(table: AsyncDynamoClient, job: TrainJob) -> None:
     """Refuse here what beginning would refuse, so that no failed record takes the place of the name's job."""
-    for other in await table.get_job_by_name(job.job_name):
-        if other.status in ACTIVE:
-            said = f"{job.job_name} belongs to job {other.job_id} ({other.status}), with the run's folder. "
+    for other in await table.list_name_holders(job.job_name):
+        if other.status not in UNSUCCESSFUL:
+            status = other.status or "status unreadable"
+            said = f"{job.job_name} belongs to job {other.job_id} ({status}), with the run's folder. "
             raise InvalidMessage("train", [Fault("job_name", f"{said}Choose another name")], other.job_id)
 
 
@@ -168,7 +169,7 @@ async def _look_at(table: AsyncDynamoClient, job: TrainJob, ending: str) -> Hand
         raise _held(lease, job)
     try:
         record = await table.get_job(job.job_id)
-    except NotFound:
+    except (NotFound, InvalidItem):  # the lease tells how it ended
         record = None
     checkpoints = await table.list_job_checkpoints(job.job_id)
     outcome = lease.outcome if lease and lease.state in {"decided", "closed"} else None
