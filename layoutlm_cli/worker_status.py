@@ -21,13 +21,14 @@ def worker_status(
     from workers.settings import Settings  # noqa: PLC0415
     from workers.status import read_statuses  # noqa: PLC0415
 
-    folder = Settings.from_environ().run_dir
-    workers = read_statuses(folder)
+    folders = Settings.from_environ().status_folders
+    workers = read_statuses(*folders)
     for worker in workers:
         typer.echo(worker.model_dump_json()) if as_json else _print(worker)
     if not workers:
         typer.echo(
-            f"no worker runs on this host: none answers in {folder}. Theirs may be another LAYOUTLM_RUN_DIR.",
+            f"no worker runs on this host: none answers in {' or '.join(map(str, folders))}. Theirs may be "
+            "another LAYOUTLM_RUN_DIR.",
             err=True,
         )
         raise typer.Exit(NOT_RUNNING)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import inspect
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -114,13 +113,10 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
+    # A folder's default is the user's: its description says where.
     if value is None or isinstance(value, BaseModel | Path) or value in ((), {}):
-        return f"`{_below_temporary(value)}` in the temporary folder" if isinstance(value, Path) else ""
+        return ""
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
-
-
-def _below_temporary(path: Path) -> Path:
-    return path.relative_to(tempfile.gettempdir())
 
 
 def _endings() -> str:

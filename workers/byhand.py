@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from receipt_dynamo.entities import Job, JobCheckpoint, JobLease
 from receipt_dynamo.entities.fields import LeaseOutcome
 from receipt_dynamo.errors import DynamoError, InvalidItem, NotFound
 from receipt_dynamo.times import read_time
+from workers.attempt_folder import Orphans
 from workers.aws import Aws, open_aws
 from workers.daemon import worker_name
 from workers.errors import NotNow, QueueError
@@ -113,6 +115,7 @@ async def train_or_go_on(
 
 
 async def _attempt(aws: Aws, settings: Settings, job: TrainJob, stop: Stop) -> str:
+    await asyncio.to_thread(Orphans(settings.work_dir).remove)
     worker = worker_name()
     kind = Training(settings, aws.table, aws.sqs, worker)
     handler: Handler[TrainJob] = Handler(kind, NoQueue(), aws.table, settings, stop, worker, by_hand=True)

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from messages.child import ErrorClass, Report, parse_report
-from messages.fields import Message
 from workers.verdict import Refused
 
 _LINE_BYTES = 4 * 1024 * 1024
@@ -36,6 +34,7 @@ class ChildSpec:
         drain_seconds: how long it may take to reach a checkpoint when asked to stop.
         timeout_seconds: how long the attempt may take; None has no limit.
         stall_seconds: how long it may report nothing.
+        keeps: descriptors that it inherits: the lock of its folder.
     """
 
     module: str
@@ -44,6 +43,7 @@ class ChildSpec:
     drain_seconds: float
     timeout_seconds: float | None
     stall_seconds: float
+    keeps: tuple[int, ...] = ()
 
 
 class Child:
@@ -73,6 +73,7 @@ class Child:
                 stderr=asyncio.subprocess.PIPE,
                 limit=_LINE_BYTES,
                 start_new_session=True,
+                pass_fds=spec.keeps,
                 env={**os.environ, **spec.environ},
             )
         except OSError as error:
@@ -139,47 +140,6 @@ class Child:
             text = line.decode(errors="replace").rstrip()
             self.last_lines = [*self.last_lines[1 - _LAST_LINES :], text]
             log.debug("child", line=text)
-
-
-@asynccontextmanager
-async def work_folder(root: Path, name: str) -> AsyncIterator[Path]:
-    """A folder for one child's files, removed at the block's end.
-
-    Raises:
-        Refused: it cannot be made.
-    """
-    folder = root / name
-    with _work_dir_usable(root):
-        folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield folder
-    finally:
-        # Gigabytes of checkpoints take seconds to remove; meanwhile the heart has to go on beating.
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-
-
-def write_job_file(folder: Path, task: Message) -> Path:
-    """Write what the child shall do into its folder; returns the file.
-
-    Raises:
-        Refused: it cannot be written.
-    """
-    job_file = folder / "job.json"
-    with _work_dir_usable(folder):
-        job_file.write_text(task.model_dump_json(), encoding="utf-8")
-    return job_file
-
-
-@contextmanager
-def _work_dir_usable(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise Refused(
-            ErrorClass.DISK,
-            f"The work directory {folder} cannot be used: {error}. Free some space there, or set "
-            "LAYOUTLM_WORK_DIR to a folder that can be written.",
-        ) from error
 
 
 async def _lines(stream: asyncio.StreamReader | None) -> AsyncIterator[bytes]:

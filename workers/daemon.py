@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
+from workers.attempt_folder import Orphans
 from workers.errors import QueueError, WorkerError
 from workers.export import Exporting
 from workers.handle import Handler
@@ -71,6 +72,8 @@ async def run_daemon(name: KindName, settings: Settings, *, once: bool = False) 
     health = Health(Limits.of(settings))
     try:
         settings.require(*NEEDS[name])
+        orphans = Orphans(settings.work_dir)
+        await asyncio.to_thread(orphans.remove)
         # aiobotocore is as much to import as all the rest. Here the signals are heard already, and wrong
         # settings have been told without it.
         from workers.aws import open_aws  # noqa: PLC0415
@@ -86,7 +89,7 @@ async def run_daemon(name: KindName, settings: Settings, *, once: bool = False) 
             if queue is not None:
                 kind = make_kind(name, settings, aws, worker)
                 handler = Handler(kind, queue, aws.table, settings, stop, worker, health, tracing=tracing)
-                idle = _when_idle(handler, aws, host)
+                idle = _when_idle(handler, aws, host, orphans)
                 log.info("worker ready", worker=worker, worker_kind=name, queue=queue.url)
                 await run_until_stopped(
                     queue, handler.handle, stop, settings, health=health, idle=idle, once=once
@@ -100,12 +103,15 @@ async def run_daemon(name: KindName, settings: Settings, *, once: bool = False) 
     return 0
 
 
-def _when_idle(handler: Handler[Any], aws: Aws, host: Host | None) -> Callable[[], Awaitable[None]]:
+def _when_idle(
+    handler: Handler[Any], aws: Aws, host: Host | None, orphans: Orphans
+) -> Callable[[], Awaitable[None]]:
     """What is done when the queue had nothing."""
     sweep = Sweep(handler.kind, handler.queue, aws.table, handler.settings)
 
     async def sweep_then_leave() -> None:
         await sweep.run_if_due()
+        await asyncio.to_thread(orphans.remove)
         if host is not None:
             await host.leave_if_idle(aws.sqs, handler.queue.url)
 

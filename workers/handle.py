@@ -28,8 +28,9 @@ from receipt_dynamo.errors import (
     Throttled,
 )
 from receipt_dynamo.times import now, read_time
+from workers.attempt_folder import attempt_folder, write_job_file
 from workers.attributes import FAULTS, write_faults
-from workers.child import Child, ChildSpec, work_folder, write_job_file
+from workers.child import Child, ChildSpec
 from workers.errors import QueueError, WorkerError
 from workers.finish import Finish, complete, insist
 from workers.health import Health
@@ -248,9 +249,9 @@ class Handler(Generic[JobT]):
             )
         try:
             name = f"{lease.record.owner_id}-{lease.attempt}"
-            async with work_folder(self.settings.work_dir, name) as folder:
+            async with attempt_folder(self.settings.work_dir, name) as folder:
                 task = await insist(
-                    lambda: self.kind.begin(job, lease.attempt, str(folder), lease.message_id), lease
+                    lambda: self.kind.begin(job, lease.attempt, str(folder.path), lease.message_id), lease
                 )
                 job_file = write_job_file(folder, task)
                 with self.tracing.child() as trace:
@@ -261,6 +262,7 @@ class Handler(Generic[JobT]):
                         drain_seconds=self.settings.drain_seconds,
                         timeout_seconds=self.kind.timeout_seconds(job),
                         stall_seconds=self.settings.stall_seconds,
+                        keeps=(folder.lock,),
                     )
                     return await supervise(spec, lease, self.stop, self.health, self.start_child)
         except Refused as refused:

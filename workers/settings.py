@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from messages.child import CanonicalRule
 from messages.fields import S3Place, split_commas
 from workers.errors import SettingsError
+from workers.user_folders import cache_folder, run_folders
 
 
 def _is_bare(bucket: str) -> str:
@@ -58,9 +58,10 @@ class Settings(BaseModel):
         None, alias="COREML_EXPORT_RESULTS_QUEUE_URL", description="Where their results go."
     )
     work_dir: Path = Field(
-        Path(tempfile.gettempdir()) / "receipt-layoutlm",
+        default_factory=cache_folder,
         alias="LAYOUTLM_WORK_DIR",
-        description="Where children keep their files; one folder an attempt, removed at its end.",
+        description="Where children keep their files, one folder an attempt, and export workers checkpoints. "
+        "This user's own; by default in the cache folder.",
     )
     cache_bytes: int = Field(
         4_000_000_000,
@@ -82,9 +83,10 @@ class Settings(BaseModel):
         description="What this host costs an hour, in USD; a run records its cost by it.",
     )
     run_dir: Path = Field(
-        Path(tempfile.gettempdir()) / "receipt-layoutlm" / "run",
+        default_factory=lambda: run_folders()[0],
         alias="LAYOUTLM_RUN_DIR",
-        description="Where the workers of this host answer `layoutlm-cli worker-status`, on one socket each.",
+        description="Where the workers of this host answer `layoutlm-cli worker-status`, on one socket each. "
+        "This user's own; by default in the runtime folder of the login, else in the cache folder.",
     )
     lease_seconds: float = Field(
         90,
@@ -260,6 +262,11 @@ class Settings(BaseModel):
     def cache_dir(self) -> Path:
         """Where an export worker keeps checkpoints between exports."""
         return self.work_dir / "checkpoints"
+
+    @property
+    def status_folders(self) -> tuple[Path, ...]:
+        """Where this host's workers may answer: in the run folder that is set, or in each default one."""
+        return (self.run_dir,) if "run_dir" in self.model_fields_set else run_folders()
 
     @property
     def runs(self) -> S3Place:

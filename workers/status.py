@@ -13,11 +13,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workers.errors import SettingsError
 from workers.health import Health, HealthReport
+from workers.user_folders import make_own_folder
 
 ANSWER_SECONDS = 2.0
 """How long a reader waits for an answer; a loop that takes longer is not healthy anyway."""
 MAX_PATH_BYTES = 100
 """The name of a socket has room for 108 bytes on Linux and 104 on macOS."""
+_VARIABLE = "LAYOUTLM_RUN_DIR"
 
 
 class WorkerStatus(BaseModel):
@@ -68,18 +70,22 @@ def _bind(path: Path) -> socket.socket:
     """Bind a socket that only we may connect to, in a folder cleared of those whose daemons were killed."""
     if len(os.fsencode(path)) > MAX_PATH_BYTES:
         raise SettingsError(
-            f"{path} is longer than a socket's name may be. Set LAYOUTLM_RUN_DIR to a shorter path."
+            f"{path} is longer than a socket's name may be. Set {_VARIABLE} to a shorter path."
         )
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        make_own_folder(path.parent, _VARIABLE)
         _clear(path)
         with _private_files():
             listener.bind(str(path))
     except OSError as error:
         listener.close()
         raise SettingsError(
-            f"{path.parent} cannot be used: {error}. Set LAYOUTLM_RUN_DIR to a folder of this user's own."
+            f"{path.parent} cannot be used: {error}. Set {_VARIABLE} to a folder of this user's own."
         ) from error
+    except SettingsError:
+        listener.close()
+        raise
     return listener
 
 
@@ -94,26 +100,34 @@ def _private_files() -> Iterator[None]:
 
 
 def _clear(path: Path) -> None:
-    """Make the folder, ours alone, or remove from it what nobody listens to any more."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Remove from the folder what nobody listens to any more."""
     for left in list(_sockets(path.parent)):
         if left == path or not _is_running(_pid_of(left)):
             left.unlink(missing_ok=True)
 
 
-def read_statuses(folder: Path) -> list[WorkerStatus]:
-    """Ask every worker whose socket is in the folder.
+def read_statuses(*folders: Path) -> list[WorkerStatus]:
+    """Ask every worker whose socket is in one of the folders.
 
     Raises:
-        SettingsError: the folder belongs to another user.
+        SettingsError: a folder belongs to another user.
     """
-    try:
-        found = [_ask(path) for path in _sockets(folder)]
-    except PermissionError as error:
-        raise SettingsError(
-            f"{folder} cannot be read. Run this as the user of the workers, or as root."
-        ) from error
+    found = [_ask(path) for folder in folders for path in _sockets_to_read(folder)]
     return [status for status in found if status is not None]
+
+
+def _sockets_to_read(folder: Path) -> list[Path]:
+    """The sockets in a folder of this user; root reads the one of any."""
+    unreadable = f"{folder} belongs to another user. Run this as the user of the workers, or as root."
+    try:
+        if not folder.is_dir():
+            return []
+        found, owner = list(_sockets(folder)), folder.stat().st_uid
+    except PermissionError as error:
+        raise SettingsError(unreadable) from error
+    if os.geteuid() not in {0, owner}:
+        raise SettingsError(unreadable)
+    return found
 
 
 def _ask(path: Path) -> WorkerStatus | None:
@@ -147,8 +161,6 @@ def _read(path: Path) -> bytes:
 
 
 def _sockets(folder: Path) -> Iterator[Path]:
-    if not folder.is_dir():
-        return
     for path in sorted(folder.iterdir()):
         if path.suffix == ".sock" and path.stem.rpartition("-")[2].isdigit():
             yield path

@@ -54,9 +54,13 @@ class CheckpointCache:
             CheckpointError: what lies in S3 is not what the manifest says.
         """
         files = [file for file in manifest.files if file.name in names]
-        if not files or sum(file.size for file in files) > self.limit_bytes:
-            return False
+        wanted = sum(file.size for file in files)
         entry = self.folder / _key(uri, manifest)
+        # Before anything is fetched: exports that are killed one after the other would each leave a part.
+        if not files or wanted > self.limit_bytes:
+            self._make_room()
+            return False
+        self._make_room(entry, wanted)
         entry.mkdir(parents=True, exist_ok=True)
         with _taken(entry) as ours:
             if not ours:
@@ -66,17 +70,19 @@ class CheckpointCache:
                 _fetch(storage, uri, file, entry)
                 _place(entry / file.name, to / file.name)
             os.utime(entry)
-        self._make_room(entry)
         return True
 
-    def _make_room(self, used: Path) -> None:
-        """Remove the least recently used entries until the limit holds."""
-        entries = [(*_age_and_size(entry), entry) for entry in self.folder.iterdir() if entry.is_dir()]
-        total = sum(size for _, size, _ in entries)
+    def _make_room(self, used: Path | None = None, wanted: int = 0) -> None:
+        """Remove the least recently used entries until the limit holds, with the one that is to be used."""
+        if not self.folder.is_dir():
+            return
+        others = [entry for entry in self.folder.iterdir() if entry.is_dir() and entry != used]
+        entries = [(*_age_and_size(entry), entry) for entry in others]
+        total = wanted + sum(size for _, size, _ in entries)
         for _, size, entry in sorted(entries):
             if total <= self.limit_bytes:
                 return
-            if entry != used and _remove(entry):
+            if _remove(entry):
                 total -= size
                 log.info("removed %s from the cache, %d bytes", entry.name, size)
 

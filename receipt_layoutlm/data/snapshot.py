@@ -50,7 +50,9 @@ class SnapshotHeader(BaseModel):
     file_sha256: str
 
 
-def save_snapshot(storage: Storage, place: str, receipts: Sequence[Receipt], created_from: str) -> str:
+def save_snapshot(
+    storage: Storage, place: str, receipts: Sequence[Receipt], created_from: str, folder: Path | None = None
+) -> str:
     """Write receipts; returns their content hash. The same receipts give the same bytes.
 
     Args:
@@ -58,6 +60,7 @@ def save_snapshot(storage: Storage, place: str, receipts: Sequence[Receipt], cre
         place: an S3 URI, or a path on this disk.
         receipts: what to freeze.
         created_from: what the receipts were read from, for people.
+        folder: where the file lies until it is in S3; by default the system's.
     """
     header = SnapshotHeader(
         schema_version=SCHEMA_VERSION,
@@ -68,8 +71,8 @@ def save_snapshot(storage: Storage, place: str, receipts: Sequence[Receipt], cre
         file_sha256=_NO_DIGEST,
     )
     if place.startswith(_S3):
-        with tempfile.TemporaryDirectory(prefix="snapshot-") as folder:
-            path = Path(folder) / "snapshot.parquet"
+        with tempfile.TemporaryDirectory(dir=folder, prefix="snapshot-") as name:
+            path = Path(name) / "snapshot.parquet"
             _write(path, receipts, header)
             storage.upload_file(path, place)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 # Before torch is loaded. Threads that spin while they wait take the CPU from the one that they wait for as
 # soon as another process wants it too: beside two busy processes on two cores that halves the speed.
@@ -25,6 +26,7 @@ def _train(task: TrainTask, reporter: Reporter, stop: StopRequested) -> Trained:
 
 if __name__ == "__main__":
     if processes := plan_processes(os.environ):
-        sys.exit(launch([sys.executable, "-m", "receipt_layoutlm.training", *sys.argv[1:]], processes))
+        command = [sys.executable, "-m", "receipt_layoutlm.training", *sys.argv[1:]]
+        sys.exit(launch(command, processes, Path(sys.argv[-1]).parent))
     keep_freed_memory()
     sys.exit(run_child(TrainTask, _train, sys.argv[1:]))

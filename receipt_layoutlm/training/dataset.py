@@ -32,7 +32,7 @@ def load_dataset(
     content_hash = hash_receipts(loaded.receipts)
     if options.dataset_snapshot_save is not None:
         query = f"{source}; labels of status VALID" + ("" if uri is None else f"; receipts listed in {uri}")
-        save_snapshot(storage, options.dataset_snapshot_save, loaded.receipts, query)
+        save_snapshot(storage, options.dataset_snapshot_save, loaded.receipts, query, config.work_dir)
     return loaded, Dataset(source, content_hash, loaded.statistics)
 
 

@@ -69,13 +69,15 @@ def plan_processes(environ: Mapping[str, str]) -> list[dict[str, str]]:
     ]
 
 
-def launch(command: list[str], processes: list[dict[str, str]]) -> int:
+def launch(command: list[str], processes: list[dict[str, str]], folder: Path | None = None) -> int:
     """Run all processes to their end; returns the exit code for all of them.
+
+    They meet by a file in the folder, by default in the system's temporary one.
 
     Where one of them was killed by a signal, this one is, too: the daemon judges it as if it were that one.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        file = {RENDEZVOUS: f"file://{Path(folder) / 'rendezvous'}"}
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        file = {RENDEZVOUS: f"file://{Path(name) / 'rendezvous'}"}
         group = Group(
             command, [environ if MASTER in environ else {**environ, **file} for environ in processes]
         )
@@ -101,6 +103,7 @@ class Group:
             subprocess.Popen(  # noqa: S603 - our own module and our own argument
                 command,
                 env=environ,
+                close_fds=False,  # the lock of the work folder is theirs, too
                 stdin=subprocess.PIPE if has_daemon else None,
                 stdout=subprocess.PIPE,
             )

@@ -165,6 +165,6 @@ class Membership:
     async def _others_work(self) -> bool:
         """Whether another worker on this host has a job; one that does not answer may have."""
         # In a thread: our own socket is asked as well, and this loop answers there.
-        workers = await asyncio.to_thread(read_statuses, self.settings.run_dir)
+        workers = await asyncio.to_thread(read_statuses, *self.settings.status_folders)
         others = [one for one in workers if one.pid != os.getpid()]
         return any(one.report is None or one.report.job is not None for one in others)

@@ -58,8 +58,8 @@ async def send_events(request: Request) -> Response:
 async def _gather(site: Site) -> tuple[dict[str, Any], float]:
     held = await in_thread(_read_leases, site)
     workers, unreadable = await in_thread(_read_host, site)
-    folder = site.sources.settings.run_dir
-    return {"held": held, "workers": workers, "unreadable": unreadable, "folder": folder}, PAUSE_SECONDS
+    folders = " or ".join(str(folder) for folder in site.sources.settings.status_folders)
+    return {"held": held, "workers": workers, "unreadable": unreadable, "folders": folders}, PAUSE_SECONDS
 
 
 def _read_leases(site: Site) -> list[HeldLease]:
@@ -88,6 +88,6 @@ def _read_body(lease: JobLease) -> dict[str, Any]:
 
 def _read_host(site: Site) -> tuple[list[WorkerStatus], str | None]:
     try:
-        return read_statuses(site.sources.settings.run_dir), None
+        return read_statuses(*site.sources.settings.status_folders), None
     except SettingsError as error:  # another user's workers; the leases are readable all the same
         return [], str(error)

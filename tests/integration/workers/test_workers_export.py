@@ -154,7 +154,7 @@ async def test_a_stopped_export_is_pending_again_and_its_message_visible(
         await bench.send(body("hang"))
         working = asyncio.create_task(bench.work_once())
         for _ in range(500):
-            if any(tmp_path.glob("*/job.json")):
+            if any(tmp_path.glob("attempts/*/job.json")):
                 break
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.5)

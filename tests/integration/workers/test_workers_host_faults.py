@@ -247,3 +247,18 @@ async def test_a_work_directory_that_cannot_be_made_names_the_setting(
         assert failure["error_class"] == "disk"
         assert "Free some space there, or set LAYOUTLM_WORK_DIR" in failure["message"]
         assert (await bench.aws.table.get_job(JOB_ID)).status == "interrupted"
+
+
+async def test_a_work_directory_that_others_may_write_to_is_the_hosts_set_up(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        job = decode_train_job(json.dumps(body("succeed")), message_id="")
+        await bench.aws.table.add_job(job_record(job, stack.settings.runs / "run/", status="pending"))
+        tmp_path.chmod(0o777)
+        await bench.send(body("succeed"))
+        await bench.work_once()
+        [failure] = (await lease_of(bench)).failures
+        assert failure["error_class"] == "setup"
+        assert "can be written by other users" in failure["message"]
+        assert (await bench.aws.table.get_job(JOB_ID)).status == "interrupted"

@@ -47,7 +47,7 @@ async def test_a_finished_training_is_recorded_reported_and_its_export_queued(
         assert (record.status, record.job_id) == ("PENDING", JOB_ID)
         assert await bench.depth() == (0, 0)
         assert (await lease_of(bench)).state == "closed"
-        assert list(tmp_path.iterdir()) == []
+        assert list((tmp_path / "attempts").iterdir()) == []
 
 
 @pytest.mark.parametrize("told", [{"auto_export": False}, {"tags": {"skip-coreml-export": "true"}}])
@@ -393,7 +393,7 @@ async def test_the_record_shows_the_request_as_people_read_it(stack: LocalStack,
 async def until_running(bench: Bench) -> None:
     """Wait until the child has been started (its work folder is there)."""
     for _ in range(500):
-        if any(bench.settings.work_dir.glob("*/job.json")):
+        if any(bench.settings.work_dir.glob("attempts/*/job.json")):
             await asyncio.sleep(0.5)
             return
         await asyncio.sleep(0.02)

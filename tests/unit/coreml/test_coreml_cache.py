@@ -207,6 +207,24 @@ def test_the_least_recently_used_checkpoint_goes_first(
     assert len(entries(cache)) == 2
 
 
+@pytest.mark.parametrize("room", [3, 0])
+def test_what_killed_exports_have_left_gives_way_before_anything_is_fetched(
+    storage: Storage, root: str, tmp_path: Path, checkpoint_folder: Path, put_folder: PutFolder, room: int
+) -> None:
+    (checkpoint_folder / "optimizer.pt").unlink()
+    size = seal(checkpoint_folder).size_bytes
+    put_folder(checkpoint_folder, f"{root}a/")
+    cache = CheckpointCache(tmp_path / "cache", room * size)
+    for number in range(5):  # each was killed just before its last byte
+        left = cache.folder / str(number) / "model.safetensors.partial"
+        left.parent.mkdir(parents=True)
+        left.write_bytes(bytes(size - 1))
+        os.utime(left.parent, (number, number))
+    fetch_checkpoint(storage, f"{root}a/", tmp_path / "a", cache)
+    kept = {entry.name for entry in entries(cache)} & set("01234")
+    assert kept == ({"3", "4"} if room else set())
+
+
 @pytest.mark.parametrize("limit", [0, 1000])
 def test_a_checkpoint_that_is_larger_than_the_cache_is_not_kept(
     storage: Storage, uri: str, tmp_path: Path, limit: int
@@ -234,7 +252,7 @@ def test_a_process_that_finds_an_entry_taken_does_without_it(
     traffic.bytes = 0
     try:
         load_checkpoint(fetch_checkpoint(storage, uri, tmp_path / "second", cache))
-        CheckpointCache(cache.folder, 0)._make_room(tmp_path)  # noqa: SLF001 - what another entry would set off
+        CheckpointCache(cache.folder, 0)._make_room()  # noqa: SLF001 - what another entry would set off
     finally:
         os.close(descriptor)
     assert traffic.bytes > 1_000_000
