@@ -31,11 +31,12 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="All figures, as JSON.")] = False,
 ) -> None:
     """Print tokens a second, padding, utilisation, memory and losses of each way to train."""
+    from receipt_layoutlm.data.importers.labelling import import_sroie  # noqa: PLC0415
     from receipt_layoutlm.training.speed.ladder import climb  # noqa: PLC0415
     from receipt_layoutlm.training.speed.spec import RungTask  # noqa: PLC0415
 
-    if data is not None and not data.is_file():
-        raise typer.BadParameter(f"{data} is no file", param_hint="--data")
+    if data is not None:
+        import_sroie(data)  # what is wrong with it is said here, and not by a process of the first rung
     task = RungTask(
         rung="",
         model=model,

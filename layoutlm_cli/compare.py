@@ -64,6 +64,7 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter for each option
 
 def _compare_runs(names: Sequence[str], html: Path | None, *, across_splits: bool) -> RunComparison:
     from layoutlm_cli.records import open_records  # noqa: PLC0415
+    from layoutlm_cli.writing import write_whole  # noqa: PLC0415
     from receipt_layoutlm.analysis.comparison.runs import compare_runs  # noqa: PLC0415
     from receipt_layoutlm.analysis.run import read_run  # noqa: PLC0415
 
@@ -73,7 +74,7 @@ def _compare_runs(names: Sequence[str], html: Path | None, *, across_splits: boo
     if html:
         from receipt_layoutlm.analysis.report.comparison import build_comparison  # noqa: PLC0415
 
-        html.write_text(build_comparison(runs, across_splits=across_splits), encoding="utf-8")
+        write_whole(html, build_comparison(runs, across_splits=across_splits))
         typer.echo(f"wrote {html}", err=True)
     return found
 

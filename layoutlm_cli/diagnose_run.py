@@ -30,6 +30,7 @@ def diagnose_run(
     """Show where and why a checkpoint errs: a report, scores of each receipt and group, each wrong word."""
     from layoutlm_cli.console import errors  # noqa: PLC0415
     from layoutlm_cli.eval_checkpoints import find_run, open_table  # noqa: PLC0415
+    from layoutlm_cli.writing import writing_explained  # noqa: PLC0415
     from receipt_layoutlm.diagnosis.diagnose import diagnose_checkpoint, read_facts  # noqa: PLC0415
     from receipt_layoutlm.evaluation.frozen import find_frozen  # noqa: PLC0415
     from receipt_layoutlm.evaluation.record import read_run_record  # noqa: PLC0415
@@ -48,6 +49,8 @@ def diagnose_run(
         record = read_run_record(storage, root)
         frozen = find_frozen(storage, lambda: open_table(settings), record)
         target = out or Path("diagnosis") / record.job_name
+        with writing_explained(target):
+            target.mkdir(parents=True, exist_ok=True)
         summary = diagnose_checkpoint(
             folder,
             place.rstrip("/").rpartition("/")[2],

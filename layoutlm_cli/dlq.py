@@ -58,16 +58,16 @@ def redrive(
     queue: Queue = None,
     body: Annotated[
         Path | None,
-        typer.Option(
-            exists=True, dir_okay=False, help="A mended body for a single ID; checked before it is sent."
-        ),
+        typer.Option(help="A file with a mended body for a single ID; checked before it is sent."),
     ] = None,
 ) -> None:
     """Send dead letters back to their queue as they came, attributes included, and delete them here."""
     _check_choice(ids, queue, everything=everything)
     if body is not None and len(ids or ()) != 1:
         raise typer.BadParameter("a mended body belongs to a single ID", param_hint="--body")
-    mended = None if body is None else body.read_bytes()
+    from receipt_layoutlm.user_files import read_text  # noqa: PLC0415
+
+    mended = None if body is None else read_text(body).encode()
 
     async def send(letter: DeadLetter) -> str:
         await letter.redrive(mended)

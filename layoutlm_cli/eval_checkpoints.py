@@ -26,10 +26,13 @@ def eval_checkpoints(
     ] = None,
 ) -> None:
     """Score every checkpoint of a run on its validation receipts, and write epochs.json beside them."""
+    from layoutlm_cli.writing import refuse_unwritable, write_whole  # noqa: PLC0415
     from receipt_layoutlm.evaluation.epochs_file import EPOCHS_JSON  # noqa: PLC0415
     from receipt_layoutlm.storage import Storage  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
+    if output not in {None, "-"}:
+        refuse_unwritable(Path(str(output)))
     settings = Settings.from_environ()
     storage = Storage(settings.allowed_buckets)
     root = find_run(settings, job)
@@ -41,7 +44,7 @@ def eval_checkpoints(
         typer.echo(text)
         return
     if output is not None:
-        Path(output).write_text(text + "\n", encoding="utf-8")
+        write_whole(Path(output), text + "\n")
     _show(document)
     if not checkpoint:
         typer.echo(f"wrote {root}{EPOCHS_JSON}")

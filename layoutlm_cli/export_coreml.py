@@ -33,6 +33,7 @@ def export_coreml(  # noqa: PLR0913, PLR0917 - each is one option of the command
 
     started = time.monotonic()
     weights, lengths = parse_quantize(quantize), parse_shapes(shapes)
+    from layoutlm_cli.writing import writing_explained  # noqa: PLC0415
     from receipt_layoutlm.coreml.archive import zip_bundle  # noqa: PLC0415
     from receipt_layoutlm.coreml.export import export_local  # noqa: PLC0415
     from receipt_layoutlm.coreml.manifest import BundleForm  # noqa: PLC0415
@@ -41,6 +42,8 @@ def export_coreml(  # noqa: PLR0913, PLR0917 - each is one option of the command
     from workers.settings import Settings  # noqa: PLC0415
 
     _say_what_it_needs(BundleForm(weights, lengths))
+    with writing_explained(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
     settings = Settings.from_environ()
     storage = Storage(settings.allowed_buckets)
     made = export_local(

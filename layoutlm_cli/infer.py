@@ -64,10 +64,12 @@ def _choose_model(**options: str | None) -> Model:
 
 def _check_drawing(path: Path) -> None:
     # Before a model is fetched for minutes.
+    from layoutlm_cli.writing import refuse_unwritable  # noqa: PLC0415
     from receipt_layoutlm.errors import ConfigurationError  # noqa: PLC0415
 
-    if path.suffix.lower() != ".png" or not path.parent.is_dir():
-        raise typer.BadParameter(f"{path} must be a .png in a folder that exists", param_hint="--draw")
+    if path.suffix.lower() != ".png":
+        raise typer.BadParameter(f"{path} must end in .png", param_hint="--draw")
+    refuse_unwritable(path)
     try:
         import PIL  # noqa: F401, PLC0415 - only whether it is there
     except ImportError as error:
@@ -126,11 +128,13 @@ def _print(labelled: LabelledReceipt) -> None:
 
 def _draw(path: Path, labelled: LabelledReceipt, found: FoundReceipt, storage: Storage) -> None:
     from layoutlm_cli.console import printable  # noqa: PLC0415
+    from layoutlm_cli.writing import writing_explained  # noqa: PLC0415
     from receipt_layoutlm.inference.picture import draw_receipt  # noqa: PLC0415
     from receipt_layoutlm.inference.sources import fetch_page  # noqa: PLC0415
 
     page, why_none = fetch_page(found, storage)
     if why_none:
         typer.echo(f"drawn on a white page: {printable(why_none)}", err=True)
-    draw_receipt(labelled, page, found.size).save(path, format="PNG")
+    with writing_explained(path):
+        draw_receipt(labelled, page, found.size).save(path, format="PNG")
     typer.echo(f"wrote {path}", err=True)

@@ -81,7 +81,9 @@ class Rehearsal:
     def fill(self, command: list[str]) -> None:
         """Put receipts into the table by a command of ours."""
         started = time.monotonic()
-        subprocess.run([*CLI, *command], env=self.stack.child_environ(), check=True)  # noqa: S603 - our own command
+        done = subprocess.run([*CLI, *command], env=self.stack.child_environ(), check=False)  # noqa: S603 - our own
+        if done.returncode:
+            raise WorkerError(f"`layoutlm-cli {' '.join(command)}` failed; above stands why.")
         self._marks["receipts into the table"] = time.monotonic() - started
 
     def start_workers(self) -> None:

@@ -21,6 +21,7 @@ def report(
 ) -> None:
     """Write a run's report as one HTML file that needs no network: scores, faults, receipts, settings."""
     from layoutlm_cli.records import open_records  # noqa: PLC0415
+    from layoutlm_cli.writing import write_whole  # noqa: PLC0415
     from receipt_layoutlm.analysis.report.build import report_of, write_report  # noqa: PLC0415
     from receipt_layoutlm.analysis.run import read_run  # noqa: PLC0415
 
@@ -28,7 +29,7 @@ def report(
     detail = read_run(client, storage, job)
     page = report_of(storage, detail)
     path = out or Path(f"report-{detail.run.name}.html")
-    path.write_text(page, encoding="utf-8", newline="\n")
+    write_whole(path, page)
     typer.echo(f"wrote {path}")
     if publish:
         typer.echo(f"wrote {write_report(storage, detail, page)}")

@@ -24,6 +24,7 @@ def validate_coreml(
 ) -> None:
     """Hold a bundle to a checkpoint: files, all gates, golden cases; exit code 1 when something is wrong."""
     from layoutlm_cli.bundle import show_gates  # noqa: PLC0415
+    from layoutlm_cli.writing import refuse_unwritable, write_whole  # noqa: PLC0415
     from receipt_layoutlm.coreml.checkpoint import load_checkpoint  # noqa: PLC0415
     from receipt_layoutlm.coreml.export import find_checkpoint  # noqa: PLC0415
     from receipt_layoutlm.coreml.opening import open_bundle  # noqa: PLC0415
@@ -32,6 +33,8 @@ def validate_coreml(
     from receipt_layoutlm.storage import Storage  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
+    if output_json not in {None, "-"}:
+        refuse_unwritable(Path(str(output_json)))
     settings = Settings.from_environ()
     storage = Storage(settings.allowed_buckets)
     with tempfile.TemporaryDirectory(prefix="checkpoint-") as work, open_bundle(bundle, storage) as folder:
@@ -49,6 +52,6 @@ def validate_coreml(
         show_gates(report.checks)
         typer.echo("passed" if report.passed else "FAILED")
     if output_json not in {None, "-"}:
-        Path(str(output_json)).write_text(text + "\n", encoding="utf-8")
+        write_whole(Path(str(output_json)), text + "\n")
     if not report.passed:
         raise typer.Exit(_EX_FAILED)

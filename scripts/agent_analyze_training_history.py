@@ -10,9 +10,9 @@ from layoutlm_cli.assistant.gathering import (
     gather_history,
     json_text,
     open_records_of,
-    write_whole,
 )
 from layoutlm_cli.failing import failures_explained
+from layoutlm_cli.writing import write_whole
 
 
 def main(table_name: TableName, output_file: OutputFile) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from layoutlm_cli.assistant.gathering import gather_dataset, gather_history, json_text, write_whole
+from layoutlm_cli.assistant.gathering import gather_dataset, gather_history, json_text
 from layoutlm_cli.assistant.infrastructure import describe_infrastructure, environment_of
 from layoutlm_cli.assistant.template import make_template
 from layoutlm_cli.records import Records
+from layoutlm_cli.writing import write_whole, writing_explained
 from receipt_layoutlm.analysis.context import render_dataset, render_history
 from receipt_layoutlm.markdown import table
 from workers.errors import SettingsError
@@ -53,12 +54,8 @@ def write_folder(folder: Path, records: Records, settings: Settings) -> list[Pat
     """
     _refuse_strangers(folder)
     texts = _texts(records, settings)
-    try:
+    with writing_explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(
-            f"{folder} cannot be made: {error.strerror}. Choose another directory."
-        ) from error
     for name, text in texts.items():
         write_whole(folder / name, text)
     return [folder / name for name in texts]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +24,6 @@ from receipt_layoutlm.analysis.history import read_history
 from receipt_layoutlm.analysis.live import list_live
 from receipt_layoutlm.analysis.tally import read_statistics
 from receipt_layoutlm.storage import Storage
-from workers.errors import SettingsError
 from workers.settings import Settings
 
 TableName = Annotated[str, typer.Argument(metavar="TABLE_NAME", help="The DynamoDB table.")]
@@ -64,21 +61,3 @@ def json_text(facts: BaseModel | Mapping[str, Any], **more: Any) -> str:
     """Facts as JSON with what else is to stand before them; what is not known is left out."""
     data = facts.model_dump(mode="json", exclude_none=True) if isinstance(facts, BaseModel) else facts
     return json.dumps({**more, **data}, indent=2, ensure_ascii=False) + "\n"
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that nobody ever reads half of it.
-
-    Raises:
-        SettingsError: it cannot be written there.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise SettingsError(
-            f"{path} cannot be written: {error.strerror}. Name a file in a folder that exists and is yours."
-        ) from error

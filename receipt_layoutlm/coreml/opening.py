@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from receipt_layoutlm.causes import find_full_disk
 from receipt_layoutlm.coreml.bundle import BUNDLE_NAMES, FORBIDDEN_NAME
-from receipt_layoutlm.errors import BundleError, ConfigurationError
+from receipt_layoutlm.errors import BundleError, ConfigurationError, DiskError
 from receipt_layoutlm.storage import Storage
 
 MAX_BYTES = 8 * 2**30
 MAX_FILES = 1000
 _S3 = "s3://"
 _ZIP = ".zip"
+_ENCRYPTED = 0x1
+_DAMAGED = (
+    *(zipfile.BadZipFile, NotImplementedError, zlib.error, lzma.LZMAError),
+    *(EOFError, ValueError, struct.error),
+)
+"""What zipfile raises of bytes that are not what they say."""
 
 
 @contextmanager
@@ -45,16 +55,16 @@ def unpack(archive: Path, folder: Path) -> Path:
         with zipfile.ZipFile(archive) as opened:
             entries = opened.infolist()
             _check_sizes(str(archive), [entry.file_size for entry in entries])
-            outside = [entry.filename for entry in entries if not _stays_inside(entry.filename)]
-            if outside:
-                raise BundleError(
-                    f"{archive.name} names {outside[0]!r}, outside of itself; it is not unpacked."
-                )
+            _check_entries(archive.name, entries)
             opened.extractall(folder)
-    except (zipfile.BadZipFile, NotImplementedError) as error:
+    except _DAMAGED as error:
         raise BundleError(
             f"{archive.name} is no zip that can be read: {error}. Download it again."
         ) from error
+    except OSError as error:
+        if find_full_disk(error):
+            raise DiskError(f"{archive.name} cannot be unpacked: {error.strerror}. Free space.") from error
+        raise BundleError(f"{archive.name} cannot be unpacked: {error}. Pack the bundle again.") from error
     return folder
 
 
@@ -89,6 +99,18 @@ def _fetch(uri: str, storage: Storage, work: Path) -> Path:
     _check_sizes(prefix, list(found.values()))
     storage.download_folder(prefix, work, found)
     return work
+
+
+def _check_entries(name: str, entries: list[zipfile.ZipInfo]) -> None:
+    outside = [entry.filename for entry in entries if not _stays_inside(entry.filename)]
+    if outside:
+        raise BundleError(f"{name} names {outside[0]!r}, outside of itself; it is not unpacked.")
+    if any(entry.flag_bits & _ENCRYPTED for entry in entries):
+        raise BundleError(f"{name} is encrypted. Pack the bundle without a password.")
+    files = {entry.filename for entry in entries if not entry.is_dir()}
+    below = [one for one in files if any(str(parent) in files for parent in PurePosixPath(one).parents)]
+    if below:
+        raise BundleError(f"{name} names {below[0]!r} below a file. Pack the bundle again.")
 
 
 def _check_sizes(where: str, sizes: list[int]) -> None:

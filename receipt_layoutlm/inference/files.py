@@ -12,6 +12,7 @@ from messages.fields import Float, Int, Message
 from receipt_layoutlm.data.geometry import hull
 from receipt_layoutlm.data.receipts import Box, Receipt, Word
 from receipt_layoutlm.errors import DataError
+from receipt_layoutlm.user_files import read_text
 
 MAX_BYTES = 32 * 2**20
 MAX_WORDS = 50_000
@@ -86,16 +87,13 @@ def read_receipt_file(path: Path) -> tuple[Receipt, PageSize | None]:
 
 def _read(path: Path) -> ReceiptFile:
     try:
-        with path.open("rb") as stream:
-            body = stream.read(MAX_BYTES + 1)
-        if len(body) > MAX_BYTES:
-            raise DataError(f"{path} is larger than {MAX_BYTES:,} bytes. Pass a single receipt.")
-        return ReceiptFile.model_validate_json(body)
-    except OSError as error:
+        body = read_text(path, at_most=MAX_BYTES)
+    except DataError as error:
         raise DataError(
-            f"{path} cannot be read ({error.strerror}). Pass a JSON file, or the image id and the receipt id "
-            "of a receipt of the table."
+            f"{error} A receipt is a JSON file, or the image id and the receipt id of one in the table."
         ) from error
+    try:
+        return ReceiptFile.model_validate_json(body)
     except pydantic.ValidationError as error:
         raise DataError(f"{path.name}: {_describe(error)}.") from error
 

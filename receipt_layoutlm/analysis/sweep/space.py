@@ -12,12 +12,13 @@ from typing import Any
 from messages.errors import shorten
 from receipt_layoutlm.analysis.comparison.settings import find_option, read_option, text_of
 from receipt_layoutlm.analysis.runs import Fact
-from receipt_layoutlm.errors import ConfigurationError
+from receipt_layoutlm.errors import ConfigurationError, DataError
+from receipt_layoutlm.user_files import read_text
 
 Scalar = bool | int | float | str | None
 
 _RANGE = re.compile(r"([^:|]+):([^:|]+?)(:log)?")
-_HOW = "write option=low:high, option=low:high:log or option=a|b|c, with commas between options"
+_HOW = "write option=low:high, option=low:high:log or option=a|b|c, with commas between, or name a JSON file"
 
 
 class Choices(Fact):
@@ -47,13 +48,15 @@ def read_space(text: str) -> Space:
         ConfigurationError: an option does not exist, or cannot have one of the values.
     """
     try:
-        named = Path(text).is_file()
+        named = Path(text).exists() if text and "=" not in text else Path(text).is_file()
     except (OSError, ValueError):  # too long for a name, or with a zero byte
         named = False
     if not named:
         return parse_space(text)
     try:
-        entries = json.loads(Path(text).read_text(encoding="utf-8"))
+        entries = json.loads(read_text(Path(text)))
+    except DataError as error:
+        raise ConfigurationError(str(error)) from error
     except ValueError as error:
         raise ConfigurationError(f"{text} is no JSON file: {error}.") from error
     if not isinstance(entries, dict) or not entries:

@@ -4,14 +4,16 @@ The published text of a line ends at its first comma ("NO.2" for "NO.2, JALAN BE
 whole line. Nothing here guesses what was lost.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from receipt_layoutlm.data.draft import Box, DraftLine, DraftWord
 from receipt_layoutlm.errors import DataError
+from receipt_layoutlm.user_files import read_lines
 
 FIELDS = ("company", "date", "address", "total")
 BOX_NUMBERS = 4
@@ -33,19 +35,16 @@ def read_sroie(path: Path) -> Iterator[SroieReceipt]:
     """The receipts of a JSON Lines file.
 
     Raises:
-        DataError: A line is not a receipt; the message has the file, the line number and what is wrong.
+        DataError: It cannot be read, or a line is not a receipt; the message has the line's number.
     """
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield _receipt(json.loads(line))
-            except (ValueError, TypeError) as error:
-                raise DataError(
-                    f"{path.name}, line {number}: {error}. Correct that line or remove it; a line is one"
-                    " JSON object with key, image_size, entities, words and bboxes."
-                ) from error
+    for number, line in read_lines(path):
+        try:
+            yield _receipt(from_json(line, allow_inf_nan=False))
+        except (ValueError, TypeError) as error:
+            raise DataError(
+                f"{path.name}, line {number}: {error}. Correct that line or remove it; a line is one"
+                " JSON object with key, image_size, entities, words and bboxes."
+            ) from error
 
 
 def _receipt(raw: Any) -> SroieReceipt:
