@@ -79,3 +79,7 @@ class InvalidItem(DynamoError, ValueError):
         self.key = key
         self.attribute = attribute
         self.reason = reason
+
+
+class UnwritableItem(InvalidItem):
+    """A record has a value that DynamoDB cannot hold: no other attempt will write it."""

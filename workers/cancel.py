@@ -16,6 +16,7 @@ from workers.daemon import make_kind, worker_name
 from workers.finish import complete
 from workers.outcome import Ending
 from workers.queue import Received
+from workers.request_bodies import BodyUnreachable, RequestBodies
 from workers.settings import Settings
 from workers.verdict import Verdict
 
@@ -107,9 +108,10 @@ async def _cancel_unheld(aws: Aws, settings: Settings, lease: JobLease) -> bool:
     if lease.body is None or not all(getattr(settings, name) for name in ("bucket", *results)):
         return False
     table, worker = aws.table, worker_name()
-    kind = make_kind(lease.kind, settings, aws, worker)
+    kind, bodies = make_kind(lease.kind, settings, aws, worker), RequestBodies(settings, lease.kind)
     try:
-        job = kind.decode(Received(message_id=lease.owner_id, body=lease.body, receipt_handle=""))
+        request = str((await bodies.read(lease)).body)
+        job = kind.decode(Received(message_id=lease.owner_id, body=request, receipt_handle=""))
         claimed = await table.claim_lease(
             lease.owner_id,
             kind=lease.kind,
@@ -120,10 +122,11 @@ async def _cancel_unheld(aws: Aws, settings: Settings, lease: JobLease) -> bool:
             body=lease.body,
             by_hand=lease.by_hand,
         )
-    except (InvalidMessage, LeaseRefused):  # of another version; or a worker was faster, and sees the request
+    except (InvalidMessage, LeaseRefused, BodyUnreachable):
+        # Of another version, or not to be read; or a worker was faster, and sees the request.
         return False
     began = "on request" if lease.attempt else "before it started"
     decision = kind.decide(job, claimed.attempt, Verdict(Ending.CANCELLED, message=f"Cancelled {began}."))
     decided = await table.decide_lease(claimed, outcome="cancelled", decision=decision, now=now())
-    await complete(kind, table, decided)
+    await complete(kind, table, bodies, decided)
     return True

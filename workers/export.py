@@ -19,10 +19,14 @@ from receipt_dynamo.entities import CoreMLExport, Job, JobLease
 from receipt_dynamo.errors import AlreadyExists, InvalidItem, NotFound
 from receipt_dynamo.times import now
 from workers.exporting import export_record
+from workers.holdable import UNHOLDABLE
 from workers.outcome import Ending
 from workers.queue import Received, send
 from workers.settings import Settings
 from workers.verdict import Refused, Verdict
+
+_ALWAYS_HELD = ("status", "completed_at", "error_message")
+"""Of an export's end, what the table can hold whatever the rest is."""
 
 log = structlog.get_logger(__name__)
 
@@ -122,12 +126,16 @@ class Exporting:
             with suppress(NotFound):
                 await self._update(job.export_id, record.attempt, **_changes(result, record))
             return
-        request = export_record(job, training.job_id)
-        await self._show(request, record.attempt, **_changes(result, record))
-        # What other shapes take is nothing that a reader of the training's results expects.
-        if result.status == "SUCCEEDED" and job.shapes == RANGE:
-            shown = result.of_training(str(record.decided_at))
-            await self._table.merge_job_results(training.job_id, shown)
+        request, changes = export_record(job, training.job_id), _changes(result, record)
+        try:
+            await self._show(request, record.attempt, **changes)
+            # What other shapes take is nothing that a reader of the training's results expects.
+            if result.status == "SUCCEEDED" and job.shapes == RANGE:
+                shown = result.of_training(str(record.decided_at))
+                await self._table.merge_job_results(training.job_id, shown)
+        except UNHOLDABLE as error:
+            log.error("the table cannot hold all of the record", error=str(error))  # noqa: TRY400
+            await self._show(request, record.attempt, **{name: changes[name] for name in _ALWAYS_HELD})
 
     async def send_unreadable(self, error: InvalidMessage, message: Received) -> bool:
         """A FAILED result for the id that the body names."""

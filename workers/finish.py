@@ -11,17 +11,20 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from messages.child import ErrorClass
+from messages.codec import encode
 from receipt_dynamo.aio import AsyncDynamoClient
 from receipt_dynamo.entities import JobLease
 from receipt_dynamo.entities.fields import LeaseFailure
 from receipt_dynamo.errors import CredentialsError, NetworkError, Throttled
 from receipt_dynamo.times import now
 from workers.errors import QueueError
+from workers.holdable import UNHOLDABLE, holdable
 from workers.kind import JobT, Kind
 from workers.lease import Lease
 from workers.metrics import measure_attempt
 from workers.outcome import OUTCOMES, Ending, MessageFate, outcome_of
 from workers.queue import JobQueue, Received
+from workers.request_bodies import RequestBodies
 from workers.settings import Settings
 from workers.verdict import Verdict
 
@@ -62,7 +65,7 @@ class Finish(Generic[JobT]):
         measured = measure_attempt(verdict, lease.attempt)
         log.info("attempt ended", ending=verdict.ending.name, reason=verdict.message, **measured)
         if fate is MessageFate.DELETE:
-            await self._decide(job, lease, verdict)
+            verdict = await self._decide(job, lease, verdict)
             await self.queue.delete(message)
         elif fate in {MessageFate.SHOW_LATER, MessageFate.SHOW_NOW}:
             await self._hand_on(job, lease, verdict, message)
@@ -80,15 +83,32 @@ class Finish(Generic[JobT]):
             failure = self._failure(lease, verdict)
             await self._free(lease, message, self._backoff_seconds(lease.record), failure)
 
-    async def _decide(self, job: JobT, lease: Lease, verdict: Verdict) -> None:
+    async def _decide(self, job: JobT, lease: Lease, verdict: Verdict) -> Verdict:
+        """Decide the job and complete it; returns the verdict, another one where the table cannot hold it."""
+        decided, verdict = await self._fix(job, lease, verdict)
+        lease.settle()
+        # The request in hand: that of the lease may lie in the bucket.
+        decided = replace(decided, body=encode(job))
+        await insist(lambda: self.kind.complete(decided, lease.message_id), lease)
+        await insist(lambda: self.table.close_lease(decided), lease)
+        return verdict
+
+    async def _fix(self, job: JobT, lease: Lease, verdict: Verdict) -> tuple[JobLease, Verdict]:
+        """Write the decision that the table can hold; returns it with the verdict that it stands for."""
+        *fuller, bare = holdable(verdict)
+        for one in fuller:
+            try:
+                return await self._write_decision(job, lease, one), one
+            except UNHOLDABLE as error:
+                log.error("the table cannot hold how this attempt ended", error=str(error))  # noqa: TRY400
+        return await self._write_decision(job, lease, bare), bare
+
+    async def _write_decision(self, job: JobT, lease: Lease, verdict: Verdict) -> JobLease:
         outcome, decision = outcome_of(verdict.ending), self.kind.decide(job, lease.attempt, verdict)
-        decided = await insist(
+        return await insist(
             lambda: self.table.decide_lease(lease.record, outcome=outcome, decision=decision, now=now()),
             lease,
         )
-        lease.settle()
-        await insist(lambda: self.kind.complete(decided, lease.message_id), lease)
-        await insist(lambda: self.table.close_lease(decided), lease)
 
     async def _free(
         self, lease: Lease, message: Received, after_seconds: float, failure: LeaseFailure | None
@@ -96,7 +116,8 @@ class Finish(Generic[JobT]):
         """Give the job to whoever comes next, after so many seconds."""
         if lease.message_gone:
             # Before the lease is free: a message too many is refused, one too few waits for the sweep.
-            await insist(lambda: put_back(self.queue, lease.record, after_seconds), lease)
+            bodies = RequestBodies(self.settings, self.kind.name)
+            await insist(lambda: put_back(self.queue, bodies, lease.record, after_seconds), lease)
         due_at = self.table.clock.text(after_seconds + self.settings.orphan_seconds)
         await insist(lambda: self.table.release_lease(lease.record, due_at=due_at, failure=failure), lease)
         await lease.stop_beating()  # it would hide the message again
@@ -124,17 +145,30 @@ class Finish(Generic[JobT]):
 
 
 async def complete(
-    kind: Kind[JobT], table: AsyncDynamoClient, record: JobLease, message_id: str | None = None
+    kind: Kind[JobT],
+    table: AsyncDynamoClient,
+    bodies: RequestBodies,
+    record: JobLease,
+    message_id: str | None = None,
 ) -> None:
     """Do what a decided job still lacks, whoever decided it; of a closed one send the result again."""
+    if record.state == "decided":
+        record = await bodies.read(record)
     await kind.complete(record, message_id)
     if record.state == "decided":
         await table.close_lease(record)
 
 
-async def put_back(queue: JobQueue, record: JobLease, delay_seconds: float = 0) -> None:
-    """Send a job's request to its queue again; the lease makes one too many harmless."""
+async def put_back(
+    queue: JobQueue, bodies: RequestBodies, record: JobLease, delay_seconds: float = 0
+) -> JobLease:
+    """Send a job's request to its queue again; the lease makes one too many harmless.
+
+    Returns the lease with the request in it.
+    """
+    record = await bodies.read(record)
     await queue.put(record.body or "", {"kind": record.kind}, delay_seconds=delay_seconds)
+    return record
 
 
 async def insist(write: Callable[[], Awaitable[T]], lease: Lease) -> T:

@@ -21,8 +21,6 @@ from receipt_dynamo.errors import (
     CredentialsError,
     DynamoError,
     InvalidItem,
-    InvalidValue,
-    ItemTooLarge,
     LeaseRefused,
     NetworkError,
     Throttled,
@@ -34,6 +32,7 @@ from workers.child import Child, ChildSpec
 from workers.errors import QueueError, WorkerError
 from workers.finish import Finish, complete, insist
 from workers.health import Health
+from workers.holdable import UNHOLDABLE
 from workers.host_faults import HostFaults
 from workers.kind import JobT, Kind
 from workers.lease import Lease
@@ -41,6 +40,7 @@ from workers.metrics import measure_claim, measure_message
 from workers.outcome import Ending
 from workers.power import kept_awake
 from workers.queue import JobQueue, Received
+from workers.request_bodies import RequestBodies
 from workers.settings import Settings
 from workers.stop import Stop
 from workers.supervise import supervise
@@ -133,14 +133,14 @@ class Handler(Generic[JobT]):
         with bound_contextvars(job_id=owner_id):
             claimed_at = self.table.clock.steady()
             try:
-                record = await self._claim(owner_id, encode(job))
+                record = await self._claim(owner_id, await self._bodies.keep(owner_id, encode(job)))
             except LeaseRefused as refused:
                 return await self._yield_to(refused, job, message)
             except InvalidItem as error:  # at each delivery the same
                 return await self._bury_unclaimable(message, error)
             log.info("job claimed", **measure_claim(message, record.attempt, self.table.clock.now()))
             lease = Lease(record, claimed_at, self.table, self.queue, message, self.settings, self.health)
-            if self._is_another_request(record, job, message):
+            if await self._is_another_request(record, job, message):
                 due_at = self.table.clock.text(self.settings.orphan_seconds)
                 await self.table.release_lease(record, due_at=due_at)
                 return await self._bury_second(message, record)
@@ -194,15 +194,22 @@ class Handler(Generic[JobT]):
             by_hand=self.by_hand,
         )
 
-    def _is_another_request(self, record: JobLease, job: JobT, message: Received) -> bool:
+    @property
+    def _bodies(self) -> RequestBodies:
+        return RequestBodies(self.settings, self.kind.name)
+
+    async def _is_another_request(self, record: JobLease, job: JobT, message: Received) -> bool:
         """Whether the lease was given another request under the same id.
 
         The parsed requests are compared: a newer version may write the same one differently.
         """
-        if record.body is None or json.loads(record.body) == json.loads(encode(job)):
+        if record.body in {None, self._bodies.held(record.owner_id, encode(job))}:
+            return False
+        text = str((await self._bodies.read(record)).body)
+        if json.loads(text) == json.loads(encode(job)):
             return False
         try:
-            return self.kind.decode(replace(message, body=record.body)) != job
+            return self.kind.decode(replace(message, body=text)) != job
         except InvalidMessage:  # accepted by another version; then this one's reading counts
             return False
 
@@ -210,11 +217,11 @@ class Handler(Generic[JobT]):
         record = refused.lease
         if record is None:
             raise refused
-        if self._is_another_request(record, job, message):
+        if await self._is_another_request(record, job, message):
             return await self._bury_second(message, record)
         if record.state in {"decided", "closed"}:
             message_id = None if self.by_hand else message.message_id
-            await complete(self.kind, self.table, record, message_id)
+            await complete(self.kind, self.table, self._bodies, record, message_id)
             await self.queue.delete(message)
             return f"ALREADY_{record.outcome}".upper()
         remaining = (read_time(record.expires_at) - self.table.clock.now()).total_seconds()
@@ -269,7 +276,7 @@ class Handler(Generic[JobT]):
             return refused.verdict
         except tuple(_PASSING) as error:
             return Verdict.failed(_PASSING[type(error)], str(error))
-        except (InvalidValue, ItemTooLarge) as error:
+        except UNHOLDABLE as error:
             return Verdict.failed(ErrorClass.CONFIGURATION, f"The table cannot hold this request: {error}")
 
 

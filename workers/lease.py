@@ -15,6 +15,7 @@ from receipt_dynamo.entities.fields import LeaseProgress
 from receipt_dynamo.errors import DynamoError, LeaseRefused
 from workers.errors import QueueError, WorkerError
 from workers.health import Health
+from workers.holdable import UNHOLDABLE
 from workers.queue import JobQueue, Received
 from workers.settings import Settings
 
@@ -135,8 +136,7 @@ class Lease:
             return False
         try:
             async with asyncio.timeout(self._safe_until - asked_at):
-                end = self.table.clock.text(self.settings.lease_seconds)
-                renewed = await self.table.renew_lease(self.record, expires_at=end, progress=self.progress)
+                renewed = await self._ask()
         except LeaseRefused:
             if not self._settled:  # settled while the request was under way
                 self._lose("another worker has taken it")
@@ -151,6 +151,15 @@ class Lease:
             self.cancelled.set()
         await self._keep_message()
         return True
+
+    async def _ask(self) -> JobLease:
+        end = self.table.clock.text(self.settings.lease_seconds)
+        try:
+            return await self.table.renew_lease(self.record, expires_at=end, progress=self.progress)
+        except UNHOLDABLE as error:
+            # A child's number must not cost it its lease.
+            log.warning("progress not recorded: the table cannot hold it", error=str(error))
+            return await self.table.renew_lease(self.record, expires_at=end)
 
     async def _keep_message(self) -> bool:
         """Keep the message invisible, or take it away while that is still in our hands.

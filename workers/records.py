@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -9,6 +10,7 @@ import structlog
 from receipt_dynamo.aio import AsyncDynamoClient
 from receipt_dynamo.entities import Job, JobStatus
 from receipt_dynamo.errors import AlreadyExists, NotFound
+from workers.holdable import UNHOLDABLE
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +45,28 @@ async def show_job(
         except AlreadyExists:
             log.info("the record was made meanwhile", job_id=record.job_id)
         await update()
+
+
+async def show_ended_job(
+    table: AsyncDynamoClient,
+    record: Job,
+    attempt: int,
+    *,
+    results: dict[str, Any],
+    error_message: str | None,
+) -> None:
+    """Bring the Job record to its end; what the table cannot hold of request and results is left out.
+
+    Raises:
+        ConditionFailed: a later attempt has written already.
+    """
+    try:
+        await show_job(table, record, attempt, results=results, error_message=error_message)
+    except UNHOLDABLE as error:
+        log.error("the table cannot hold all of the record", job_id=record.job_id, error=str(error))  # noqa: TRY400
+        bare = replace(record, job_config={"not_recorded": str(error)}, tags={})
+        why = error_message or f"The table cannot hold all of this record: {error}"
+        await show_job(table, bare, attempt, error_message=why)
 
 
 async def add_status(table: AsyncDynamoClient, note: JobStatus) -> None:

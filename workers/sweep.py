@@ -16,17 +16,23 @@ import structlog
 from receipt_dynamo.aio import AsyncDynamoClient
 from receipt_dynamo.entities import JobLease
 from receipt_dynamo.entities.fields import LeaseKind
-from receipt_dynamo.errors import DynamoError, LeaseRefused
+from receipt_dynamo.errors import ConditionFailed, DynamoError, InvalidItem, LeaseRefused, NotFound
 from receipt_dynamo.skipped import skipped_noted
 from receipt_dynamo.times import now
+from workers.edge import TooLong
 from workers.errors import QueueError
 from workers.finish import complete, put_back
+from workers.holdable import UNHOLDABLE
 from workers.kind import JobT, Kind
 from workers.queue import JobQueue, Received
+from workers.request_bodies import BodyUnreachable, RequestBodies
 from workers.settings import Settings
 from workers.topology import RETENTION_SECONDS
 
 Step = Callable[[JobLease], Awaitable[bool]]
+
+_OF_ONE_LEASE = (*UNHOLDABLE, ConditionFailed, InvalidItem, NotFound, BodyUnreachable, TooLong)
+"""What goes wrong with one job, and not with AWS."""
 
 log = structlog.get_logger(__name__)
 
@@ -34,9 +40,17 @@ log = structlog.get_logger(__name__)
 async def register(
     table: AsyncDynamoClient, settings: Settings, kind: LeaseKind, owner_id: str, body: str
 ) -> None:
-    """Note a request that was just sent in a free lease, so that a lost message is noticed."""
+    """Note a request that was just sent in a free lease, so that a lost message is noticed.
+
+    A sender who may not write a large one to the bucket goes without: the worker that takes it notes it.
+    """
+    try:
+        held = await RequestBodies(settings, kind).keep(owner_id, body)
+    except BodyUnreachable as error:
+        log.warning("request not noted", job_id=owner_id, error=str(error))
+        return
     due_at = table.clock.text(settings.orphan_seconds)
-    await table.offer_lease(owner_id, kind=kind, body=body, due_at=due_at)
+    await table.offer_lease(owner_id, kind=kind, body=held, due_at=due_at)
 
 
 @dataclass(slots=True)
@@ -93,6 +107,8 @@ class Sweep(Generic[JobT]):
         said = {"job_id": lease.owner_id, "state": lease.state}
         try:
             return await step(lease)
+        except _OF_ONE_LEASE as error:
+            log.error("a lease cannot be brought back", error=str(error), **said)  # noqa: TRY400
         except (DynamoError, QueueError) as error:
             log.warning("a job was not brought back: AWS refused", error=str(error), **said)
             refused.append(error)
@@ -101,7 +117,7 @@ class Sweep(Generic[JobT]):
         return False
 
     async def _complete(self, decided: JobLease) -> bool:
-        await complete(self.kind, self.table, decided)
+        await complete(self.kind, self.table, self._bodies, decided)
         log.warning("completed a decided job", job_id=decided.owner_id, outcome=decided.outcome)
         return True
 
@@ -114,12 +130,16 @@ class Sweep(Generic[JobT]):
             return False  # somebody else was first
         if seen.body is None:
             return False
-        await put_back(self.queue, seen)
+        sent = await put_back(self.queue, self._bodies, seen)
         if seen.state == "held":
-            job = self.kind.decode(Received(message_id=seen.owner_id, body=seen.body, receipt_handle=""))
+            job = self.kind.decode(Received(message_id=seen.owner_id, body=str(sent.body), receipt_handle=""))
             await self.kind.interrupted(job, seen.attempt, f"its worker {seen.worker} is gone")
         log.warning("put a job back", job_id=seen.owner_id, was=seen.state, since=seen.expires_at, now=now())
         return True
+
+    @property
+    def _bodies(self) -> RequestBodies:
+        return RequestBodies(self.settings, self.kind.name)
 
     def _plan(self) -> None:
         pause = self.settings.sweep_seconds * random.uniform(0.5, 1.5)  # noqa: S311 - jitter

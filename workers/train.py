@@ -20,7 +20,7 @@ from receipt_dynamo.times import now
 from workers.exporting import queue_export
 from workers.outcome import outcome_of
 from workers.queue import Received, send
-from workers.records import add_status, show_job
+from workers.records import add_status, show_ended_job, show_job
 from workers.settings import Settings
 from workers.verdict import Refused, Verdict
 
@@ -126,7 +126,8 @@ class Training:
             job = TrainJob.model_validate_json(record.body or "")
             shown = job_record(job, self.run_place(job), status=result.status)
             why = result.error_message
-            await show_job(self._table, shown, record.attempt, results=decision["results"], error_message=why)
+            results = decision["results"]
+            await show_ended_job(self._table, shown, record.attempt, results=results, error_message=why)
             note = JobStatus(
                 job_id=job.job_id,
                 status=result.status,

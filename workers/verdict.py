@@ -12,6 +12,10 @@ from workers.outcome import Ending
 _LEFT_IN_PEACE = {ChildExit.STOPPED, ChildExit.LAPSED}
 
 
+MOST_CHARS = 10_000
+"""Of a reason: it stands in lease, record and result, and an item of the table holds 400 KB."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The ending of an attempt.
@@ -37,7 +41,7 @@ class Verdict:
             ending = Ending.HOST_FAULT
         else:
             ending = Ending.LATER if error_class.retryable else Ending.NEVER
-        return cls(ending, error_class=error_class, message=message)
+        return cls(ending, error_class=error_class, message=message[:MOST_CHARS])
 
 
 class Refused(Exception):  # noqa: N818 - reads as what happened

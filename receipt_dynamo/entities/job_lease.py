@@ -28,7 +28,8 @@ class JobLease(Record):
     `attempt` counts claims and fences every later write. `expires_at` is the end of a held lease; of a free
     one it is the moment by which somebody has to have taken it, or its message counts as lost. `claim_id` is
     unique to one claim, and stays after a release so that a repeated release knows itself. `body` is the
-    request, to put the job back on its queue, which a job started `by_hand` does not have. `decision` holds
+    request, or the S3 URI of one that an item cannot hold, to put the job back on its queue, which a job
+    started `by_hand` does not have. `decision` holds
     everything needed to complete a decided job. `progress` is where the work was at the last renewal, of the
     attempt that it names.
     """
@@ -54,6 +55,11 @@ class JobLease(Record):
     decided_at: Timestamp | None = None
     by_hand: bool = False
     progress: LeaseProgress | None = None
+
+    @property
+    def body_s3_uri(self) -> str | None:
+        """Where the request lies, if not in `body` itself; a request is a JSON object."""
+        return self.body if self.body is not None and self.body.startswith("s3://") else None
 
     @property
     def owner_type(self) -> str:

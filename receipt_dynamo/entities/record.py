@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self, cast, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from receipt_dynamo.errors import InvalidItem, InvalidValue
+from receipt_dynamo.errors import InvalidItem, InvalidValue, UnwritableItem
 from receipt_dynamo.keys import LAYOUTS, KeyTemplate
 from receipt_dynamo.values import Item, read_value, write_value
 
@@ -44,7 +44,7 @@ class Record:
         return {name: {"S": self._build(layout[name])} for name in ("PK", "SK")}
 
     def to_item(self) -> Item:
-        """Return the item in DynamoDB JSON; raise `InvalidItem` for a value that DynamoDB cannot hold."""
+        """Return the item in DynamoDB JSON; raise `UnwritableItem` for a value that DynamoDB cannot hold."""
         keys = self.keys()
         item: Item = {name: {"S": key} for name, key in keys.items()}
         item["TYPE"] = {"S": self.TYPE}
@@ -56,7 +56,7 @@ class Record:
                 item[name] = write_value(name, value)
             except InvalidValue as error:
                 where = f"{keys['PK']} / {keys['SK']}"
-                raise InvalidItem(self.TYPE, where, error.attribute, error.reason) from error
+                raise UnwritableItem(self.TYPE, where, error.attribute, error.reason) from error
         return item
 
     @classmethod

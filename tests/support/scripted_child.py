@@ -26,7 +26,7 @@ def fail(error_class: ErrorClass, message: str) -> int:
     return ChildExit.RETRY if error_class.retryable else ChildExit.PERMANENT
 
 
-def succeed(task: dict[str, object], kept: str | None = None) -> int:
+def succeed(task: dict[str, object], kept: str | None = None, converting: float = 1.5) -> int:
     if "training_job_id" in task:
         say(
             Exported(
@@ -38,7 +38,7 @@ def succeed(task: dict[str, object], kept: str | None = None) -> int:
                 canonical_bundle_kept=kept,
                 model_size_bytes=12,
                 peak_memory_bytes=1000,
-                stage_seconds={"converting": 1.5},
+                stage_seconds={"converting": converting},
             )
         )
     else:
@@ -58,12 +58,14 @@ def hang(*, heed_sigterm: bool) -> int:
     return ChildExit.STOPPED
 
 
-def play(script: str, task: dict[str, object]) -> int:  # noqa: C901 - one case a script
+def play(script: str, task: dict[str, object]) -> int:  # noqa: C901, PLR0912 - one case a script
     match script.partition(":"):
         case "succeed", _, _:
             return succeed(task)
         case "kept", _, _:
             return succeed(task, kept="It holds a newer one.")
+        case "odd", _, _:
+            return succeed(task, converting=1e-200)
         case "fail", _, error_class:
             return fail(ErrorClass(error_class), f"scripted {error_class}")
         case "hang", _, _:
@@ -86,6 +88,18 @@ def play(script: str, task: dict[str, object]) -> int:  # noqa: C901 - one case 
                 say(Progress(stage="training"))
                 time.sleep(float(seconds) / 10)
             return succeed(task)
+        case "odd progress", _, seconds:
+            line = Progress(stage="training", metrics={"loss": 1e-200}).model_dump_json()
+            for _ in range(10):
+                sys.stdout.write(f"{line}\n")
+                sys.stdout.flush()
+                time.sleep(float(seconds) / 10)
+            return succeed(task)
+        case "odd results", _, _:
+            run = str(task["run_s3_uri"])
+            results = {"best_f1": 0.75, "total_flos": 1e-200, "curve": ["x" * 1000] * 500}
+            say(Trained(run_s3_uri=run, best_checkpoint_s3_uri=f"{run}best/", results=results))
+            return ChildExit.DONE
         case "slow", _, seconds:
             time.sleep(float(seconds))
             return succeed(task)
