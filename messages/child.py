@@ -32,9 +32,10 @@ class ChildExit(IntEnum):
 class ErrorClass(StrEnum):
     """Kinds of failure; `retryable` says whether another attempt can help, `of_host` where the fault lies.
 
-    FORBIDDEN is a bucket that is not on the allow list; DENIED is an access that AWS refuses the role, and
-    that a policy mended a moment ago may grant. SETUP is this host's own bucket, role or key that is not as a
-    worker needs it, CLOCK this host's clock.
+    FORBIDDEN is a bucket that is not on the allow list; DENIED is a request that AWS refuses the role, or for
+    a reason that only AWS knows, and may take later. CHECKSUM is a transfer whose end differs from its
+    beginning. SETUP is this host's own bucket, role or key that is not as a worker needs it, CLOCK this
+    host's clock.
     """
 
     MESSAGE = "message"
@@ -50,6 +51,7 @@ class ErrorClass(StrEnum):
     DENIED = "denied"
     THROTTLED = "throttled"
     NETWORK = "network"
+    CHECKSUM = "checksum"
     CREDENTIALS = "credentials"
     SETUP = "setup"
     CLOCK = "clock"
@@ -81,6 +83,7 @@ _OF_HOST = frozenset(
 )
 _RETRYABLE = _OF_HOST | {
     ErrorClass.DENIED,
+    ErrorClass.CHECKSUM,
     ErrorClass.THROTTLED,
     ErrorClass.MEMORY,
     ErrorClass.HOST,

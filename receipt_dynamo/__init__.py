@@ -26,10 +26,13 @@ from receipt_dynamo.entities import (
 )
 from receipt_dynamo.errors import (
     AlreadyExists,
+    ClockError,
     ConditionFailed,
     CredentialsError,
     DynamoError,
+    Forbidden,
     InvalidItem,
+    InvalidSetting,
     InvalidValue,
     ItemTooLarge,
     LeaseRefused,
@@ -46,14 +49,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlreadyExists",
+    "ClockError",
     "ConditionFailed",
     "CoreMLExport",
     "CredentialsError",
     "DynamoClient",
     "DynamoError",
+    "Forbidden",
     "Found",
     "Image",
     "InvalidItem",
+    "InvalidSetting",
     "InvalidValue",
     "ItemTooLarge",
     "Job",

@@ -8,7 +8,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from receipt_dynamo.clock import TableClock
-from receipt_dynamo.edge import errors_translated
+from receipt_dynamo.edge import check_answer, errors_translated
 from receipt_dynamo.entities import (
     CoreMLExport,
     Image,
@@ -89,6 +89,7 @@ class AsyncDynamoClient:
         asked_at = self.clock.steady()
         with errors_translated(self.table_name, self._client.meta.endpoint_url):
             response: Response = await getattr(self._client, step.call)(**step.arguments)
+            check_answer(step, response)
         self.clock.hear(response["ResponseMetadata"]["HTTPHeaders"].get("date"), asked_at)
         return response
 

@@ -12,7 +12,7 @@ from botocore.config import Config
 from pydantic.dataclasses import is_pydantic_dataclass, rebuild_dataclass
 
 from receipt_dynamo import entities
-from receipt_dynamo.edge import errors_translated
+from receipt_dynamo.edge import check_answer, errors_translated
 from receipt_dynamo.entities import (
     CoreMLExport,
     Image,
@@ -31,7 +31,7 @@ from receipt_dynamo.entities import (
 from receipt_dynamo.errors import DynamoError
 from receipt_dynamo.operations import jobs, leases, receipts, runs
 from receipt_dynamo.operations.records import adding, adding_many, deleting, updating
-from receipt_dynamo.session import new_session
+from receipt_dynamo.session import new_client
 from receipt_dynamo.steps import Pause, Request, Response, Steps
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ class DynamoClient:
             self._requests += 1
         with errors_translated(self.table_name, self._client.meta.endpoint_url):
             response: Response = getattr(self._client, step.call)(**step.arguments)
+            check_answer(step, response)
             return response
 
     claim_lease = _threaded(leases.claim_lease)
@@ -221,14 +222,13 @@ class DynamoClient:
 
 
 def _connect(region: str | None, endpoint_url: str | None, max_pool_connections: int) -> DynamoDBClient:
-    return new_session().client(
-        "dynamodb",
-        region_name=region,
-        endpoint_url=endpoint_url,
-        config=Config(
-            max_pool_connections=max_pool_connections,
-            retries={"mode": "standard", "total_max_attempts": 5},
-            connect_timeout=5,
-            read_timeout=15,
-        ),
+    config = Config(
+        max_pool_connections=max_pool_connections,
+        retries={"mode": "standard", "total_max_attempts": 5},
+        connect_timeout=5,
+        read_timeout=15,
     )
+    client: DynamoDBClient = new_client(
+        "dynamodb", region_name=region, endpoint_url=endpoint_url, config=config
+    )
+    return client

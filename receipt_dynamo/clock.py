@@ -16,6 +16,7 @@ from receipt_dynamo.times import write_time
 
 _DATE_SECONDS = 1.0
 """An HTTP date is cut off to whole seconds."""
+_FIRST_YEAR, _LAST_YEAR = 2012, 9000
 
 # Linux stops CLOCK_MONOTONIC while the host sleeps, but not CLOCK_BOOTTIME; macOS stops neither.
 _STEADY_CLOCK = time.CLOCK_BOOTTIME if sys.platform == "linux" else time.CLOCK_MONOTONIC
@@ -28,6 +29,17 @@ def steady_seconds() -> float:
 
 def _host_seconds() -> float:
     return time.time()
+
+
+def _read_date(text: str | None) -> float | None:
+    """Seconds since 1970 of an HTTP date; None for what is none, or is from before DynamoDB."""
+    try:
+        at = parsedate_to_datetime(text or "")
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if not _FIRST_YEAR <= at.year < _LAST_YEAR:
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 class TableClock:
@@ -50,10 +62,13 @@ class TableClock:
         self._between: tuple[float, float] | None = None
 
     def hear(self, date: str | None, asked_at: float) -> None:
-        """Take the `Date` header of an answer that has just arrived, asked for at a steady second."""
-        if date is None:
+        """Take the `Date` header of an answer that has just arrived, asked for at a steady second.
+
+        One that is no date tells nothing: a proxy has written it.
+        """
+        server = _read_date(date)
+        if server is None:
             return
-        server = parsedate_to_datetime(date).timestamp()
         low, high = server - self.steady(), server + _DATE_SECONDS - asked_at
         if self._between is not None:
             known_low, known_high = self._between

@@ -26,11 +26,23 @@ class Throttled(DynamoError):
 
 
 class CredentialsError(DynamoError):
-    """No credentials, expired ones, or ones that may not do this."""
+    """No credentials, or ones that AWS does not take."""
+
+
+class Forbidden(CredentialsError):
+    """Ones that may not do this."""
+
+
+class InvalidSetting(DynamoError):
+    """No client can be made with this host's region, endpoint, profile, proxy or `~/.aws/config`."""
 
 
 class NetworkError(DynamoError):
     """DynamoDB could not be reached or did not answer; try again later."""
+
+
+class ClockError(NetworkError):
+    """No request gets through, because this host's clock differs too much from that of AWS."""
 
 
 class ItemTooLarge(DynamoError):

@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import botocore.session
 
+from receipt_dynamo.aws_faults import client_made, credentials_sought, refuse_foreign_answers
 from receipt_dynamo.descriptions import share_descriptions
 
 _checks: list[Callable[[], None]] = []
@@ -26,12 +27,35 @@ def check_before_requests(check: Callable[[], None]) -> None:
 
 
 def new_session() -> boto3.session.Session:
-    """A session of its own: boto3's default one must not be used by two threads at once."""
-    core = botocore.session.get_session()
-    share_descriptions(core)
-    session = boto3.session.Session(botocore_session=core)
+    """A session of its own: boto3's default one must not be used by two threads at once.
+
+    Raises:
+        ClientNotMade: the profile or the files of AWS are not as botocore needs them.
+    """
+    with client_made():
+        core = botocore.session.get_session()
+        share_descriptions(core)
+        refuse_foreign_answers(core)
+        session = boto3.session.Session(botocore_session=core)
     session.events.register("before-send", _check)
     return session
+
+
+def new_client(service: str, **arguments: Any) -> Any:
+    """A client of a session of its own.
+
+    Args:
+        service: as botocore calls it.
+        arguments: of `boto3.session.Session.client`.
+
+    Raises:
+        ClientNotMade: settings or credentials are not as botocore needs them.
+    """
+    session: Any = new_session()
+    with credentials_sought():
+        session.get_credentials()
+    with client_made():
+        return session.client(service, **arguments)
 
 
 def _check(**_: Any) -> None:

@@ -27,7 +27,10 @@ from receipt_layoutlm.guard import watch_lease
 
 _T = TypeVar("_T", bound=Message)
 _TABLE_ERRORS: dict[type[dynamo.DynamoError], ErrorClass] = {
-    dynamo.TableMissing: ErrorClass.CONFIGURATION,
+    dynamo.TableMissing: ErrorClass.SETUP,
+    dynamo.InvalidSetting: ErrorClass.SETUP,
+    dynamo.Forbidden: ErrorClass.SETUP,
+    dynamo.ClockError: ErrorClass.CLOCK,
     dynamo.Throttled: ErrorClass.THROTTLED,
     dynamo.CredentialsError: ErrorClass.CREDENTIALS,
     dynamo.NetworkError: ErrorClass.NETWORK,

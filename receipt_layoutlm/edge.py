@@ -1,91 +1,136 @@
-"""The edge to S3: botocore's errors become this package's, each with what to do."""
+"""The edge to S3: what AWS and botocore raise becomes this package's errors, each with what to do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
-import botocore.exceptions as aws
-from boto3.exceptions import S3UploadFailedError
+from boto3.exceptions import RetriesExceededError, S3UploadFailedError
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
+from receipt_dynamo.aws_codes import AwsFault
+from receipt_dynamo.aws_faults import ClientNotMade, Judgement, judge
 from receipt_layoutlm.errors import (
     CheckpointError,
+    ChecksumError,
+    ClockError,
     ConfigurationError,
     CredentialsError,
-    Forbidden,
+    Denied,
     LayoutLMError,
     NetworkError,
+    SetupError,
     Throttled,
 )
 
 
 class ObjectMissing(CheckpointError):  # noqa: N818 - reads as what happened
-    """There is no such object or bucket."""
+    """There is no such object, or no such bucket where a request names it."""
 
 
 class ObjectChanged(Throttled):
     """Somebody else wrote the object since it was looked at; whoever gives up on it may try later."""
 
 
-@contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Turn botocore's errors into this package's, with `what` they were about."""
-    try:
-        yield
-    except aws.ClientError as error:
-        raise _translate(error, what) from error
-    except S3UploadFailedError as error:
-        cause = error.__cause__ or error.__context__
-        if isinstance(cause, aws.ClientError):
-            raise _translate(cause, what) from error
-        raise NetworkError(f"Uploading {what} failed: {error}. It is tried again later.") from error
-    except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError) as error:
-        raise CredentialsError(
-            f"No AWS credentials for {what}. Set AWS_PROFILE or the AWS_ACCESS_KEY_ID pair, or attach a role."
-        ) from error
-    except aws.NoRegionError as error:
-        raise ConfigurationError("No AWS region is set. Set AWS_REGION, for example us-east-1.") from error
-    except aws.BotoCoreError as error:
-        raise NetworkError(
-            f"{what} could not be reached: {error}. Check AWS_ENDPOINT_URL and the network."
-        ) from error
+_CAUGHT: Final[tuple[type[Exception], ...]] = (
+    BotoCoreError,
+    ClientError,
+    ResponseParserError,
+    S3UploadFailedError,
+    RetriesExceededError,
+    ClientNotMade,
+)
+_REFUSED: Final = "S3 refuses the request for {what} ({code}: {message})."
+_MISSING: Final = "There is no {what} ({code}). Check the name of bucket and key."
 
-
-_BY_CODE: tuple[tuple[frozenset[str], type[LayoutLMError], str], ...] = (
-    (
-        frozenset({"ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidToken"}),
-        CredentialsError,
-        "AWS refuses the credentials for {what} ({code}). Refresh them.",
+BY_FAULT: Final[dict[AwsFault, tuple[type[LayoutLMError], str]]] = {
+    AwsFault.THROTTLED: (Throttled, "S3 asks for fewer requests at {what} ({code})."),
+    AwsFault.NETWORK: (
+        NetworkError,
+        "{what} could not be reached ({code}: {message}). Check AWS_ENDPOINT_URL and the network.",
     ),
-    (
-        frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "503"}),
-        Throttled,
-        "S3 asks for fewer requests at {what} ({code}).",
+    AwsFault.CHECKSUM: (
+        ChecksumError,
+        "What arrived at or from {what} is not what was sent ({code}: {message}). It is tried again later.",
     ),
-    (
-        frozenset({"NoSuchKey", "404", "NoSuchBucket"}),
-        ObjectMissing,
-        "There is no {what} ({code}). Check the name of bucket and key.",
-    ),
-    (
-        frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict"}),
+    AwsFault.CONFLICT: (
         ObjectChanged,
         "Somebody else wrote {what} at the same moment ({code}). It is tried again later.",
     ),
-    (
-        frozenset({"AccessDenied", "403"}),
-        Forbidden,
-        "AWS denies access to {what}. Grant the worker's role what it needs there.",
+    **dict.fromkeys(
+        (AwsFault.CREDENTIALS, AwsFault.NO_CREDENTIALS),
+        (
+            CredentialsError,
+            "No credentials for {what} ({code}: {message}). Renew them, or set a profile, keys or a role.",
+        ),
     ),
-)
+    AwsFault.CLOCK: (
+        ClockError,
+        "This host's clock is wrong, so AWS refuses {what} ({code}). Start the host's time service.",
+    ),
+    AwsFault.FORBIDDEN: (
+        Denied,
+        "AWS denies access to {what} ({code}). Grant the worker's role what it needs there.",
+    ),
+    AwsFault.DISABLED: (
+        Denied,
+        "{what} cannot be used ({code}: {message}). Look at the account, the bucket and its encryption key.",
+    ),
+    AwsFault.MISSING: (ObjectMissing, _MISSING),
+    AwsFault.NO_KEY: (ObjectMissing, _MISSING),
+    AwsFault.UNKNOWN: (Denied, _REFUSED),
+    AwsFault.SETTINGS: (
+        SetupError,
+        "No client can be made for {what} ({message}). Correct AWS_REGION, endpoint or ~/.aws/config.",
+    ),
+    **dict.fromkeys(
+        (
+            AwsFault.REGION,
+            AwsFault.REQUEST,
+            AwsFault.TOO_LARGE,
+            AwsFault.CONDITION,
+            AwsFault.STALE_HANDLE,
+        ),
+        (ConfigurationError, _REFUSED),
+    ),
+}
+"""Each fault with its error; `{what}` is what the request was about."""
+
+OF_OWN_BUCKET: Final = frozenset({AwsFault.MISSING, AwsFault.FORBIDDEN, AwsFault.DISABLED, AwsFault.REGION})
+"""Faults that no request is to blame for where they concern the bucket that this host is set up with."""
 
 
-def _translate(error: aws.ClientError, what: str) -> LayoutLMError:
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    for codes, kind, sentence in _BY_CODE:
-        if code in codes:
-            return kind(sentence.format(what=what, code=code))
-    if status >= 500:  # noqa: PLR2004 - HTTP's server errors
-        return NetworkError(f"S3 failed at {what} ({code or status}). It is tried again later.")
-    return ConfigurationError(f"S3 refuses the request for {what}: {error}")
+@contextmanager
+def translated(what: str, *, is_own: bool = False) -> Iterator[None]:
+    """Turn what S3's client raises into this package's errors.
+
+    Args:
+        what: what the request is about.
+        is_own: whether that lies in the host's own bucket.
+    """
+    try:
+        yield
+    except _CAUGHT as error:
+        raise _translate(_judge(error), what, is_own=is_own) from error
+
+
+def _judge(error: Exception) -> Judgement:
+    if isinstance(error, S3UploadFailedError | RetriesExceededError):
+        cause = getattr(error, "last_exception", None) or error.__cause__ or error.__context__
+        # boto3 says so of transfers only, after several tries.
+        if isinstance(cause, Exception):
+            return judge(cause)
+        return Judgement(AwsFault.NETWORK, type(error).__name__, str(error))
+    return judge(error)
+
+
+def _translate(found: Judgement, what: str, *, is_own: bool) -> LayoutLMError:
+    if is_own and found.fault in OF_OWN_BUCKET:
+        return SetupError(
+            f"This host's own bucket cannot be used: {what} ({found.code}: {found.message}). Correct "
+            "LAYOUTLM_TRAINING_BUCKET or AWS_REGION, or grant the worker's role and key what they need."
+        )
+    kind, sentence = BY_FAULT[found.fault]
+    return kind(sentence.format(what=what, code=found.code, message=found.message.rstrip(".")))

@@ -44,9 +44,33 @@ class Diverged(LayoutLMError):  # noqa: N818 - reads as what happened
 
 
 class Forbidden(LayoutLMError):  # noqa: N818
-    """A bucket that is not on the allow list, or an access that AWS refuses."""
+    """A bucket that is not on the allow list."""
 
     error_class = ErrorClass.FORBIDDEN
+
+
+class Denied(LayoutLMError):  # noqa: N818
+    """AWS refuses an access to what the request names; a policy that is mended meanwhile may grant it."""
+
+    error_class = ErrorClass.DENIED
+
+
+class SetupError(LayoutLMError):
+    """The host's own bucket, role, encryption key or settings are not as a worker needs them."""
+
+    error_class = ErrorClass.SETUP
+
+
+class ClockError(LayoutLMError):
+    """The host's clock differs too much from that of AWS."""
+
+    error_class = ErrorClass.CLOCK
+
+
+class ChecksumError(LayoutLMError):
+    """What arrived is not what was sent."""
+
+    error_class = ErrorClass.CHECKSUM
 
 
 class Throttled(LayoutLMError):  # noqa: N818

@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from messages.fields import S3Place
-from receipt_dynamo.session import new_session
+from receipt_dynamo.aws_faults import is_bare
+from receipt_dynamo.session import new_client
 from receipt_layoutlm.edge import ObjectMissing, translated
 from receipt_layoutlm.errors import CheckpointError, ConfigurationError, Forbidden
 
@@ -36,7 +39,7 @@ class Storage:
     """S3 limited to the buckets on an allow list.
 
     Args:
-        allowed_buckets: the list.
+        allowed_buckets: the list; the first one is the host's own.
         client: a boto3 S3 client to use instead of making one.
         on_bytes: told, in any thread, how many bytes of a file have just come or gone.
     """
@@ -47,7 +50,9 @@ class Storage:
         client: Any = None,
         on_bytes: Callable[[int], None] | None = None,
     ) -> None:
-        self.allowed_buckets = frozenset(allowed_buckets)
+        buckets = tuple(allowed_buckets)
+        self.allowed_buckets = frozenset(buckets)
+        self._own_bucket = buckets[0] if buckets else None
         self._client = client
         self.on_bytes = on_bytes or (lambda _: None)
 
@@ -59,8 +64,12 @@ class Storage:
                 retries={"mode": "standard", "max_attempts": 5}, max_pool_connections=2 * _THREADS
             )
             with translated("S3"):
-                self._client = new_session().client("s3", config=retries)
+                self._client = new_client("s3", config=retries)
         return self._client
+
+    def translated(self, uri: str) -> AbstractContextManager[None]:
+        """Turn what S3's client raises about a URI into this package's errors."""
+        return translated(uri, is_own=self.place(uri).bucket == self._own_bucket)
 
     def place(self, uri: str) -> S3Place:
         """Take a URI apart.
@@ -85,7 +94,7 @@ class Storage:
         """Keys below a prefix, relative to it, with their sizes in bytes."""
         place = self.place(uri)
         found: dict[str, int] = {}
-        with translated(uri):
+        with self.translated(uri):
             for page in self.client.get_paginator("list_objects_v2").paginate(
                 Bucket=place.bucket, Prefix=place.key
             ):
@@ -98,7 +107,7 @@ class Storage:
         """One object's bytes, or None when there is none."""
         place = self.place(uri)
         try:
-            with translated(uri):
+            with self.translated(uri):
                 body = self.client.get_object(Bucket=place.bucket, Key=place.key)["Body"]
                 return b"".join(self._counted(body.iter_chunks(_CHUNK_BYTES)))
         except ObjectMissing:
@@ -107,7 +116,7 @@ class Storage:
     def write(self, uri: str, body: bytes, content_type: str = "application/json") -> str:
         """Write one small object; returns its ETag without quotes."""
         place = self.place(uri)
-        with translated(uri):
+        with self.translated(uri):
             answer = self.client.put_object(
                 Bucket=place.bucket, Key=place.key, Body=body, ContentType=content_type
             )
@@ -117,8 +126,8 @@ class Storage:
         """What lies at a key, or None when nothing does."""
         place = self.place(uri)
         try:
-            with translated(uri):
-                head = self.client.head_object(Bucket=place.bucket, Key=place.key)
+            with self.translated(uri):
+                head = self._head(place)
         except ObjectMissing:
             return None
         return StoredObject(str(head["ETag"]).strip('"'), head["ContentLength"], head.get("Metadata", {}))
@@ -129,7 +138,7 @@ class Storage:
         """Upload one file, in parts where it is large; `tag` is NAME=VALUE."""
         place = self.place(uri)
         more: dict[str, Any] = {"Tagging": tag} if tag else {}
-        with translated(uri):
+        with self.translated(uri):
             self.client.upload_file(
                 str(path),
                 place.bucket,
@@ -174,20 +183,42 @@ class Storage:
         wanted = [(name, _inside(folder, name)) for name in names]
         for _, path in wanted:
             path.parent.mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(_THREADS) as pool, translated(uri):
+        with ThreadPoolExecutor(_THREADS) as pool, self.translated(uri):
             jobs = [
-                pool.submit(
-                    self.client.download_file,
-                    place.bucket,
-                    place.key + name,
-                    str(path),
-                    Config=_transfer(),
-                    Callback=self.on_bytes,
-                )
+                pool.submit(self._download, S3Place(bucket=place.bucket, key=place.key + name), path)
                 for name, path in wanted
             ]
             for job in jobs:
                 job.result()
+
+    def _download(self, place: S3Place, path: Path) -> None:
+        def download() -> None:
+            self.client.download_file(
+                place.bucket, place.key, str(path), Config=_transfer(), Callback=self.on_bytes
+            )
+
+        try:
+            download()
+        except ClientError as error:  # boto3 asks for the size first, by a HEAD
+            if not is_bare(error):
+                raise
+            self._look_by_get(place)
+            download()
+
+    def _head(self, place: S3Place) -> Mapping[str, Any]:
+        try:
+            head: Mapping[str, Any] = self.client.head_object(Bucket=place.bucket, Key=place.key)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") == "404" or not is_bare(error):
+                raise
+            return self._look_by_get(place)
+        return head
+
+    def _look_by_get(self, place: S3Place) -> Mapping[str, Any]:
+        """Ask by a GET what a HEAD, whose answer has no body, was refused for; the content is not read."""
+        answer: Mapping[str, Any] = self.client.get_object(Bucket=place.bucket, Key=place.key)
+        answer["Body"].close()
+        return answer
 
     def _counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:

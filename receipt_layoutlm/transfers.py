@@ -9,7 +9,6 @@ from pathlib import Path
 import tenacity
 from s3transfer.utils import ReadFileChunk
 
-from receipt_layoutlm.edge import translated
 from receipt_layoutlm.errors import NetworkError
 from receipt_layoutlm.storage import Storage, StoredObject
 
@@ -49,7 +48,10 @@ def replace_file(
     def report(bytes_transferred: int) -> None:
         storage.on_bytes(bytes_transferred)
 
-    with ReadFileChunk.from_filename(str(path), 0, path.stat().st_size, [report]) as body, translated(uri):
+    with (
+        ReadFileChunk.from_filename(str(path), 0, path.stat().st_size, [report]) as body,
+        storage.translated(uri),
+    ):
         answer = storage.client.put_object(
             Bucket=place.bucket, Key=place.key, Body=body, Metadata=dict(metadata), **condition
         )
@@ -63,7 +65,7 @@ def copy_object(storage: Storage, uri: str, to: str, etag: str) -> None:
         ObjectChanged, ObjectMissing: it has another one by now, or is gone.
     """
     source, target = storage.place(uri), storage.place(to)
-    with translated(uri):
+    with storage.translated(uri):
         storage.client.copy_object(
             Bucket=target.bucket,
             Key=target.key,
@@ -83,7 +85,7 @@ def _append_rest(storage: Storage, uri: str, path: Path, size: int) -> None:
     place, start = storage.place(uri), path.stat().st_size
     if start == size:
         return
-    with translated(uri), path.open("ab") as stream:
+    with storage.translated(uri), path.open("ab") as stream:
         answer = storage.client.get_object(Bucket=place.bucket, Key=place.key, Range=f"bytes={start}-")
         for chunk in answer["Body"].iter_chunks(_CHUNK_BYTES):
             stream.write(chunk)

@@ -1,4 +1,4 @@
-"""The two asyncio clients that a daemon needs, opened together."""
+"""The asyncio clients that a daemon needs, and how each is made."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
-from botocore.exceptions import NoRegionError
 
 from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.aws_faults import ClientNotMade, client_made, credentials_sought, refuse_foreign_answers
 from receipt_dynamo.descriptions import share_descriptions
-from workers.errors import SettingsError
+from workers.edge import client_error
 from workers.settings import Settings
 
 POLL_TIMEOUT_SECONDS = 40
@@ -21,13 +21,15 @@ POLL_TIMEOUT_SECONDS = 40
 TABLE_TIMEOUT_SECONDS = 10
 """So short that a renewal whose answer never comes can be tried again before the lease ends."""
 BUCKET_TIMEOUT_SECONDS = 20
+GROUP_TIMEOUT_SECONDS = 10
 
-Service = Literal["dynamodb", "sqs", "s3"]
+Service = Literal["dynamodb", "sqs", "s3", "autoscaling"]
 _PATIENCE: dict[Service, tuple[float, int]] = {
     "dynamodb": (TABLE_TIMEOUT_SECONDS, 4),
     # Few tries in the client: the loop, the beat and the finish try again themselves, and say so.
     "sqs": (POLL_TIMEOUT_SECONDS, 2),
     "s3": (BUCKET_TIMEOUT_SECONDS, 2),
+    "autoscaling": (GROUP_TIMEOUT_SECONDS, 2),
 }
 """How long each answer is waited for, in seconds, and how often it is asked for."""
 
@@ -40,41 +42,57 @@ class Aws:
     sqs: Any
 
 
-def _make_client(session: Any, settings: Settings, service: Service) -> Any:
-    read_timeout, attempts = _PATIENCE[service]
-    config = AioConfig(
-        connect_timeout=5,
-        read_timeout=read_timeout,
-        retries={"mode": "standard", "max_attempts": attempts},
-    )
-    return session.create_client(
-        service, region_name=settings.region, endpoint_url=settings.endpoint_url, config=config
-    )
-
-
-@asynccontextmanager
-async def open_s3(settings: Settings) -> AsyncIterator[Any]:
-    """Open a client of S3, for a request or two."""
-    session = get_session()
-    share_descriptions(session)
-    async with _make_client(session, settings, "s3") as client:
-        yield client
-
-
 @asynccontextmanager
 async def open_aws(settings: Settings) -> AsyncIterator[Aws]:
     """Open both clients.
 
     Raises:
-        SettingsError: no table is named, or no region.
+        SettingsError: no table is named, or no client can be made with the region, endpoint or files of AWS.
+        CredentialsMissing: there are no credentials, half of them, or their helper fails.
     """
     settings.require("table_name")
-    session = get_session()
-    share_descriptions(session)
     async with AsyncExitStack() as stack:
-        try:
-            dynamodb = await stack.enter_async_context(_make_client(session, settings, "dynamodb"))
-            sqs = await stack.enter_async_context(_make_client(session, settings, "sqs"))
-        except NoRegionError as error:
-            raise SettingsError("AWS_REGION is not set. Set it, for example to us-east-1.") from error
+        session = await _make_session()
+        dynamodb = await _open_client(stack, session, settings, "dynamodb")
+        sqs = await _open_client(stack, session, settings, "sqs")
         yield Aws(AsyncDynamoClient(str(settings.table_name), dynamodb), sqs)
+
+
+@asynccontextmanager
+async def open_client(settings: Settings, service: Service) -> AsyncIterator[Any]:
+    """Open one client of a session of its own.
+
+    Raises:
+        SettingsError, CredentialsMissing: as `open_aws`.
+    """
+    async with AsyncExitStack() as stack:
+        yield await _open_client(stack, await _make_session(), settings, service)
+
+
+async def _make_session() -> Any:
+    """Make a session and look for its credentials, which the clients would use only later."""
+    try:
+        with client_made():
+            session = get_session()
+            share_descriptions(session)
+            refuse_foreign_answers(session)
+        with credentials_sought():
+            await session.get_credentials()
+    except ClientNotMade as error:
+        raise client_error(error) from error
+    return session
+
+
+async def _open_client(stack: AsyncExitStack, session: Any, settings: Settings, service: Service) -> Any:
+    read_timeout, attempts = _PATIENCE[service]
+    config = AioConfig(
+        connect_timeout=5, read_timeout=read_timeout, retries={"mode": "standard", "max_attempts": attempts}
+    )
+    try:
+        with client_made():
+            client = session.create_client(
+                service, region_name=settings.region, endpoint_url=settings.endpoint_url, config=config
+            )
+            return await stack.enter_async_context(client)
+    except ClientNotMade as error:
+        raise client_error(error) from error

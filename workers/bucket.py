@@ -8,38 +8,62 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
-
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from typing import Any, Final
 
 from messages.fields import S3Place
-from workers.errors import BucketUnusable, CredentialsMissing, CredentialsRefused, QueueError
+from receipt_dynamo.aws_codes import AwsFault
+from receipt_dynamo.aws_faults import call_errors, judge
+from workers.errors import (
+    BucketUnusable,
+    CredentialsMissing,
+    CredentialsRefused,
+    QueueError,
+    WorkerError,
+)
 from workers.settings import Settings
-
-_UNUSABLE = {
-    "AllAccessDisabled",
-    "AuthorizationHeaderMalformed",
-    "InvalidBucketName",
-    "InvalidBucketState",
-    "NoSuchBucket",
-    "PermanentRedirect",
-}
-_REFUSED = {
-    "AccessDenied",
-    "ExpiredToken",
-    "InvalidAccessKeyId",
-    "InvalidToken",
-    "KMS.AccessDeniedException",
-    "SignatureDoesNotMatch",
-    "TokenRefreshRequired",
-}
-_OF_KEYS = "KMS."
-"""S3 passes on what KMS says of the bucket's key."""
-_PASSING_OF_KEYS = {"KMS.ThrottlingException", "KMS.KMSInternalException", "KMS.DependencyTimeoutException"}
 
 
 class ObjectMissing(QueueError):  # noqa: N818 - reads as what it is
     """There is no such object."""
+
+
+BY_FAULT: Final[dict[AwsFault, tuple[type[QueueError | WorkerError], str]]] = {
+    AwsFault.NO_KEY: (ObjectMissing, "{what} failed: there is no such object."),
+    **dict.fromkeys(
+        (AwsFault.MISSING, AwsFault.REGION, AwsFault.DISABLED, AwsFault.SETTINGS),
+        (
+            BucketUnusable,
+            "{what} failed ({code}): {message}. Mend LAYOUTLM_TRAINING_BUCKET, the bucket itself or its key.",
+        ),
+    ),
+    AwsFault.NO_CREDENTIALS: (
+        CredentialsMissing,
+        "{what} failed: {message}. Set a profile that exists, both keys, or a role.",
+    ),
+    **dict.fromkeys(
+        (AwsFault.CREDENTIALS, AwsFault.FORBIDDEN),
+        (
+            CredentialsRefused,
+            "{what} is refused by AWS ({code}): {message}. Grant the worker's role what it needs.",
+        ),
+    ),
+    **dict.fromkeys(
+        (
+            AwsFault.THROTTLED,
+            AwsFault.NETWORK,
+            AwsFault.CHECKSUM,
+            AwsFault.CONFLICT,
+            AwsFault.CLOCK,
+            AwsFault.UNKNOWN,
+            AwsFault.CONDITION,
+            AwsFault.STALE_HANDLE,
+            AwsFault.TOO_LARGE,
+            AwsFault.REQUEST,
+        ),
+        (QueueError, "{what} failed ({code}): {message}."),
+    ),
+}
+"""Each fault of a call with its error; `{what}` is what was tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +79,13 @@ class Bucket:
 
     async def look(self, prefix: str) -> None:
         """List a key or none."""
-        async with s3_errors_translated(f"Listing s3://{self.name}/{prefix}", self.name):
+        async with s3_errors_translated(f"Listing s3://{self.name}/{prefix}"):
             await self.client.list_objects_v2(Bucket=self.name, Prefix=prefix, MaxKeys=1)
 
     async def put(self, key: str, body: bytes, *, tag: str | None = None) -> None:
         """Write an object; `tag` is NAME=VALUE."""
         more = {"Tagging": tag} if tag else {}
-        async with s3_errors_translated(f"Writing s3://{self.name}/{key}", self.name):
+        async with s3_errors_translated(f"Writing s3://{self.name}/{key}"):
             await self.client.put_object(Bucket=self.name, Key=key, Body=body, **more)
 
     async def get(self, key: str) -> bytes:
@@ -70,49 +94,27 @@ class Bucket:
         Raises:
             ObjectMissing: there is none.
         """
-        async with s3_errors_translated(f"Reading s3://{self.name}/{key}", self.name):
+        async with s3_errors_translated(f"Reading s3://{self.name}/{key}"):
             answer = await self.client.get_object(Bucket=self.name, Key=key)
             body: bytes = await answer["Body"].read()
-        return body
+            return body
 
 
 @asynccontextmanager
 async def open_bucket(settings: Settings, place: S3Place | None = None) -> AsyncIterator[Bucket]:
     """Open the bucket of a place, or our own."""
-    from workers.aws import open_s3  # noqa: PLC0415 - aiobotocore is as much to import as all the rest
+    from workers.aws import open_client  # noqa: PLC0415 - aiobotocore is as much to import as all the rest
 
-    name = place.bucket if place else settings.runs.bucket
-    async with s3_errors_translated(f"s3://{name}/", name), open_s3(settings) as client:
-        yield Bucket(name, client)
+    async with open_client(settings, "s3") as client:
+        yield Bucket(place.bucket if place else settings.runs.bucket, client)
 
 
 @asynccontextmanager
-async def s3_errors_translated(what: str, bucket: str) -> AsyncIterator[None]:
-    """Raise ours instead, with what was tried."""
+async def s3_errors_translated(what: str) -> AsyncIterator[None]:
+    """Raise ours instead, with what was tried; an answer is to be read inside."""
     try:
         yield
-    except ClientError as error:
-        raise _translate(error, what, bucket) from error
-    except (NoCredentialsError, PartialCredentialsError) as error:
-        raise CredentialsMissing(
-            f"No AWS credentials for s3://{bucket}/. Set AWS_PROFILE or the AWS_ACCESS_KEY_ID pair, or "
-            "attach a role."
-        ) from error
-    except (BotoCoreError, OSError) as error:
-        raise QueueError(f"{what} failed: {error}") from error
-
-
-def _translate(error: ClientError, what: str, bucket: str) -> Exception:
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    if code == "NoSuchKey":
-        return ObjectMissing(f"{what} failed: there is no such object.")
-    if code in _REFUSED:
-        return CredentialsRefused(
-            f"{what} is refused by AWS ({code}). Grant the worker's role what it needs."
-        )
-    if code in _UNUSABLE or (code.startswith(_OF_KEYS) and code not in _PASSING_OF_KEYS):
-        return BucketUnusable(
-            f"{what} failed: {error}. Create the bucket {bucket}, or mend LAYOUTLM_TRAINING_BUCKET, "
-            "AWS_REGION or the bucket's key."
-        )
-    return QueueError(f"{what} failed: {error}")
+    except call_errors() as error:
+        found = judge(error)
+        kind, sentence = BY_FAULT[found.fault]
+        raise kind(sentence.format(what=what, code=found.code, message=found.message.rstrip("."))) from error

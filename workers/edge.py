@@ -1,26 +1,16 @@
-"""The edge to SQS: botocore's errors become ours here, and nowhere else."""
+"""The edge to SQS: what AWS and aiobotocore raise becomes this package's errors here, and nowhere else."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from botocore.exceptions import ClientError
 
-from workers.errors import CredentialsMissing, CredentialsRefused, QueueError, QueueUnusable
-
-_MISSING = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
-_REFUSED = {
-    "AccessDenied",
-    "AccessDeniedException",
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "InvalidAccessKeyId",
-    "InvalidClientTokenId",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-}
-_GONE = {"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"}
+from receipt_dynamo.aws_codes import AwsFault
+from receipt_dynamo.aws_faults import ClientNotMade, call_errors, judge
+from workers.errors import CredentialsMissing, CredentialsRefused, QueueError, QueueUnusable, SettingsError
 
 
 class StaleHandle(QueueError):  # noqa: N818 - reads as what it is
@@ -29,6 +19,45 @@ class StaleHandle(QueueError):  # noqa: N818 - reads as what it is
 
 class TooLong(QueueError):  # noqa: N818
     """Body and attributes together exceed what SQS takes."""
+
+
+BY_FAULT: Final[dict[AwsFault, tuple[type[QueueError | QueueUnusable | CredentialsMissing], str]]] = {
+    AwsFault.MISSING: (
+        QueueUnusable,
+        "There is no queue {url} ({code}). Create it, or mend the queue's URL.",
+    ),
+    AwsFault.TOO_LARGE: (TooLong, "{url} takes no message of this size ({code})."),
+    AwsFault.STALE_HANDLE: (StaleHandle, "{url}: {message} ({code})"),
+    AwsFault.NO_CREDENTIALS: (
+        CredentialsMissing,
+        "No AWS credentials for {url}: {message}. Set a profile that exists, both keys, or a role.",
+    ),
+    **dict.fromkeys(
+        (AwsFault.CREDENTIALS, AwsFault.FORBIDDEN),
+        (CredentialsRefused, "{url}: AWS refuses our credentials ({code}): {message}."),
+    ),
+    AwsFault.CLOCK: (
+        QueueError,
+        "{url}: this host's clock is wrong ({code}): {message}. Start the host's time service.",
+    ),
+    **dict.fromkeys(
+        (
+            AwsFault.THROTTLED,
+            AwsFault.NETWORK,
+            AwsFault.CHECKSUM,
+            AwsFault.CONFLICT,
+            AwsFault.DISABLED,
+            AwsFault.UNKNOWN,
+            AwsFault.CONDITION,
+            AwsFault.NO_KEY,
+            AwsFault.REGION,
+            AwsFault.REQUEST,
+            AwsFault.SETTINGS,
+        ),
+        (QueueError, "{url} could not be asked ({code}): {message}."),
+    ),
+}
+"""Each fault of a call with its error; `{url}` is the queue's."""
 
 
 @asynccontextmanager
@@ -43,23 +72,26 @@ async def empty_batch_refused() -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def sqs_errors_translated(url: str) -> AsyncIterator[None]:
-    """Raise ours instead, naming the queue's URL."""
+    """Raise ours instead, naming the queue's URL.
+
+    An answer is to be read inside: what is not in the form of AWS counts as a fault of the network.
+    """
     try:
         yield
-    except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        if code in _MISSING:
-            raise QueueUnusable(f"There is no queue {url}. Create it, or mend the queue's URL.") from error
-        if "must be shorter than" in str(error) or "MessageTooLong" in code:
-            raise TooLong(f"{url} takes no message of this size.") from error
-        if any(code.endswith(known) for known in _GONE):
-            raise StaleHandle(f"{url}: {error}") from error
-        if code in _REFUSED:
-            raise CredentialsRefused(f"{url}: AWS refuses our credentials: {error}") from error
-        raise QueueError(f"{url}: {error}") from error
-    except (NoCredentialsError, PartialCredentialsError) as error:
-        raise CredentialsMissing(
-            f"No AWS credentials for {url}. Set AWS_PROFILE or the AWS_ACCESS_KEY_ID pair, or attach a role."
-        ) from error
-    except (BotoCoreError, OSError) as error:
-        raise QueueError(f"{url} could not be asked: {error}") from error
+    except call_errors() as error:
+        found = judge(error)
+        kind, sentence = BY_FAULT[found.fault]
+        message = found.message.rstrip(".")
+        raise kind(sentence.format(url=url, code=found.code, message=message)) from error
+
+
+def client_error(error: ClientNotMade) -> SettingsError | CredentialsMissing:
+    """The error that ends a daemon or a command which can make no client of AWS."""
+    if error.judgement.fault is AwsFault.SETTINGS:
+        return SettingsError(
+            f"No client of AWS can be made: {error}. Set AWS_REGION, endpoint and ~/.aws/config right."
+        )
+    return CredentialsMissing(
+        f"No usable AWS credentials: {error}. Set AWS_PROFILE to one that exists and works or the "
+        "AWS_ACCESS_KEY_ID pair, or attach a role."
+    )

@@ -17,9 +17,11 @@ from messages.errors import InvalidMessage
 from receipt_dynamo.aio import AsyncDynamoClient
 from receipt_dynamo.entities import JobLease
 from receipt_dynamo.errors import (
+    ClockError,
     ConditionFailed,
     CredentialsError,
     DynamoError,
+    Forbidden,
     InvalidItem,
     LeaseRefused,
     NetworkError,
@@ -52,7 +54,9 @@ StartChild = Callable[[ChildSpec, Callable[[Report], None]], Awaitable[Child]]
 _PASSING: dict[type[DynamoError], ErrorClass] = {
     Throttled: ErrorClass.THROTTLED,
     NetworkError: ErrorClass.NETWORK,
+    ClockError: ErrorClass.CLOCK,
     CredentialsError: ErrorClass.CREDENTIALS,
+    Forbidden: ErrorClass.SETUP,
 }
 
 log = structlog.get_logger(__name__)

@@ -43,7 +43,7 @@ class Systemd:
         # A watchdog that names another process is that one's; we have only inherited the variable.
         ours = source.get("WATCHDOG_PID") in {None, "", str(os.getpid())}
         microseconds = source.get("WATCHDOG_USEC", "")
-        seconds = int(microseconds) / 1e6 if ours and microseconds.isdigit() else None
+        seconds = int(microseconds) / 1e6 if ours and microseconds.isdecimal() else None
         return cls("\0" + address[1:] if address.startswith("@") else address, seconds or None)
 
     def send(self, *lines: str) -> bool:

@@ -74,7 +74,7 @@ class JobQueue:
                 )
             name = policy["deadLetterTargetArn"].rsplit(":", 1)[1]
             dead = await client.get_queue_url(QueueName=name)
-        return cls(client, url, dead["QueueUrl"])
+            return cls(client, url, dead["QueueUrl"])
 
     async def check(self) -> None:
         """Make sure that messages may be sent, hidden and deleted here, and buried.
@@ -111,7 +111,7 @@ class JobQueue:
                 MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
                 MessageAttributeNames=["All"],
             )
-        return [_received(message, asked_at) for message in answer.get("Messages", ())]
+            return [_received(message, asked_at) for message in answer.get("Messages", ())]
 
     async def put(self, body: str, attributes: Mapping[str, str], *, delay_seconds: float = 0) -> None:
         """Send a message to this queue."""
@@ -220,7 +220,7 @@ async def _send(client: Any, url: str, body: str, attributes: Attributes, *, del
             MessageAttributes=attributes,
             DelaySeconds=min(MAX_DELAY_SECONDS, round(delay_seconds)),
         )
-    return str(answer["MessageId"])
+        return str(answer["MessageId"])
 
 
 async def _send_what_fits(client: Any, url: str, body: str, choices: Sequence[Attributes]) -> None:

@@ -118,7 +118,7 @@ async def read_depth(sqs: Any, url: str) -> Depth:
     """
     async with sqs_errors_translated(url):
         answer = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(_DEPTH.values()))
-    return Depth(**{field: int(answer["Attributes"][name]) for field, name in _DEPTH.items()})
+        return Depth(**{field: int(answer["Attributes"][name]) for field, name in _DEPTH.items()})
 
 
 def _state(

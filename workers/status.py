@@ -162,7 +162,8 @@ def _read(path: Path) -> bytes:
 
 def _sockets(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
-        if path.suffix == ".sock" and path.stem.rpartition("-")[2].isdigit():
+        pid = path.stem.rpartition("-")[2]
+        if path.suffix == ".sock" and pid.isascii() and pid.isdecimal():
             yield path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -64,6 +65,7 @@ def hooked_aws(endpoint_url: str) -> Iterator[HookedAws]:
             status, text = aws.answer(body) or self.ask_emulator(body)
             self.send_response(status)
             self.send_header("Content-Type", "text/xml")
+            self.send_header("x-amzn-RequestId", str(uuid.uuid4()))
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
             self.wfile.write(text)

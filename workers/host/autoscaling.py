@@ -7,11 +7,8 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError, ClientError
-
-from receipt_dynamo.descriptions import share_descriptions
+from receipt_dynamo.aws_faults import call_errors, judge
+from workers.aws import open_client
 from workers.host.errors import GroupError
 from workers.host.imds import Metadata
 from workers.settings import Settings
@@ -62,15 +59,15 @@ class Group:
             return None
         name = settings.auto_scaling_group or await metadata.get(GROUP_TAG)
         if name is None:
-            with _errors_translated():
+            with group_errors_translated():
                 answer = await client.describe_auto_scaling_instances(InstanceIds=[instance_id])
-            found = answer["AutoScalingInstances"]
-            name = found[0]["AutoScalingGroupName"] if found else None
+                found = answer["AutoScalingInstances"]
+                name = found[0]["AutoScalingGroupName"] if found else None
         return None if name is None else cls(client, name, instance_id, settings.lifecycle_hook)
 
     async def protect(self, *, on: bool) -> None:
         """Keep scale-in away from this instance, or let it come."""
-        with _errors_translated():
+        with group_errors_translated():
             await self.client.set_instance_protection(
                 AutoScalingGroupName=self.name, InstanceIds=[self.instance_id], ProtectedFromScaleIn=on
             )
@@ -78,36 +75,40 @@ class Group:
     async def find_hook(self) -> Hook | None:
         """The hook that holds instances which are to end; None where there is none, or no one of several."""
         named = {"LifecycleHookNames": [self.hook_name]} if self.hook_name else {}
-        with _errors_translated():
+        with group_errors_translated():
             answer = await self.client.describe_lifecycle_hooks(AutoScalingGroupName=self.name, **named)
-        found = [one for one in answer["LifecycleHooks"] if one["LifecycleTransition"] == _TERMINATING]
-        if len(found) > 1:
+            hooks = [
+                Hook(one["LifecycleHookName"], float(one["HeartbeatTimeout"]))
+                for one in answer["LifecycleHooks"]
+                if one["LifecycleTransition"] == _TERMINATING
+            ]
+        if len(hooks) > 1:
             # The others are for somebody else's work on this instance, which we must not declare done.
-            names = ", ".join(one["LifecycleHookName"] for one in found)
+            names = ", ".join(hook.name for hook in hooks)
             raise GroupError(f"{self.name} has several hooks: {names}. Set LAYOUTLM_LIFECYCLE_HOOK to ours.")
-        return Hook(found[0]["LifecycleHookName"], float(found[0]["HeartbeatTimeout"])) if found else None
+        return hooks[0] if hooks else None
 
     async def hold(self, hook: Hook) -> None:
         """Have the hook wait for as long again."""
-        with _errors_translated():
+        with group_errors_translated():
             await self.client.record_lifecycle_action_heartbeat(**self._action(hook))
 
     async def let_go(self, hook: Hook) -> None:
         """Tell the hook that the instance may end."""
-        with _errors_translated():
+        with group_errors_translated():
             await self.client.complete_lifecycle_action(
                 **self._action(hook), LifecycleActionResult="CONTINUE"
             )
 
     async def may_shrink(self) -> bool:
         """Whether one instance less still is the group's minimum or more."""
-        with _errors_translated():
+        with group_errors_translated():
             answer = await self.client.describe_auto_scaling_groups(AutoScalingGroupNames=[self.name])
-        return any(one["DesiredCapacity"] > one["MinSize"] for one in answer["AutoScalingGroups"])
+            return any(one["DesiredCapacity"] > one["MinSize"] for one in answer["AutoScalingGroups"])
 
     async def end_instance(self) -> None:
         """End this instance, with one less desired; the group refuses below its minimum, too."""
-        with _errors_translated():
+        with group_errors_translated():
             await self.client.terminate_instance_in_auto_scaling_group(
                 InstanceId=self.instance_id, ShouldDecrementDesiredCapacity=True
             )
@@ -123,18 +124,15 @@ class Group:
 @asynccontextmanager
 async def auto_scaling_opened(settings: Settings) -> AsyncIterator[Any]:
     """Open a client; its tries are few, since whoever calls tries again."""
-    session = get_session()
-    share_descriptions(session)
-    config = AioConfig(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "max_attempts": 2})
-    async with session.create_client(
-        "autoscaling", region_name=settings.region, endpoint_url=settings.endpoint_url, config=config
-    ) as client:
+    async with open_client(settings, "autoscaling") as client:
         yield client
 
 
 @contextmanager
-def _errors_translated() -> Iterator[None]:
+def group_errors_translated() -> Iterator[None]:
+    """Raise what a call raises as a `GroupError`; its answer is to be read inside."""
     try:
         yield
-    except (ClientError, BotoCoreError, OSError) as error:
-        raise GroupError(str(error)) from error
+    except call_errors() as error:
+        found = judge(error)
+        raise GroupError(f"{found.message.rstrip('.')} ({found.code}, {found.fault})") from error

@@ -57,7 +57,9 @@ def test_missing_credentials_are_told_apart(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-    with pytest.raises(CredentialsError, match=r"No usable AWS credentials for table t .*Set a profile"):
+    with pytest.raises(
+        CredentialsError, match=r"table t .* failed: Unable to locate credentials\. Set a profile"
+    ):
         count_receipts(kind, "t", dynamo_endpoint)
 
 

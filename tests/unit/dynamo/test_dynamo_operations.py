@@ -100,7 +100,7 @@ def test_pauses_grow_but_stay_bounded_and_giving_up_says_how_many_remain(pauses:
 
 
 def test_results_made_by_another_writer_between_our_two_tries_are_merged_into() -> None:
-    fake = FakeDynamo(refused({"PK": {"S": "x"}}), refused({"results": {"M": {}}}), {})
+    fake = FakeDynamo(refused({"PK": {"S": "x"}}), refused({"results": {"M": {}}}), {"Attributes": {}})
     threaded(fake).merge_job_results(JOB_ID, {"best_f1": 0.5})
     sets = [call["UpdateExpression"] for call in fake.calls]
     assert sets == [
