@@ -17,13 +17,14 @@ from receipt_dynamo.entities import JobLease
 from receipt_dynamo.entities.fields import LeaseFailure
 from receipt_dynamo.errors import CredentialsError, NetworkError, Throttled
 from receipt_dynamo.times import now
+from workers.deferral import NOT_BEFORE
 from workers.errors import QueueError
 from workers.holdable import UNHOLDABLE, holdable
 from workers.kind import JobT, Kind
 from workers.lease import Lease
 from workers.metrics import measure_attempt
 from workers.outcome import OUTCOMES, Ending, MessageFate, outcome_of
-from workers.queue import JobQueue, Received
+from workers.queue import MAX_DELAY_SECONDS, MAX_VISIBILITY_SECONDS, JobQueue, Received
 from workers.request_bodies import RequestBodies
 from workers.settings import Settings
 from workers.verdict import Verdict
@@ -33,6 +34,8 @@ FULL_FAILURES = 20
 """So many failures keep their whole reason in the lease, later ones a tenth of it."""
 MOST_UNCOUNTED = 100
 """With so many failures noted, one that does not count is left to the log: an item holds 400 KB."""
+MOST_HIDDEN_SECONDS = MAX_VISIBILITY_SECONDS - 60
+"""A message that had to be hidden for longer since its receive is sent afresh: SQS would not hide it."""
 _OF_HOST = frozenset(one.value for one in ErrorClass if one.of_host)
 _PASSING = (NetworkError, Throttled, CredentialsError, QueueError)
 _LONGEST_PAUSE_SECONDS = 5
@@ -114,15 +117,23 @@ class Finish(Generic[JobT]):
         self, lease: Lease, message: Received, after_seconds: float, failure: LeaseFailure | None
     ) -> None:
         """Give the job to whoever comes next, after so many seconds."""
-        if lease.message_gone:
+        in_flight = self.table.clock.steady() - message.received_at
+        if lease.message_gone or in_flight + after_seconds > MOST_HIDDEN_SECONDS:
             # Before the lease is free: a message too many is refused, one too few waits for the sweep.
-            bodies = RequestBodies(self.settings, self.kind.name)
-            await insist(lambda: put_back(self.queue, bodies, lease.record, after_seconds), lease)
+            await insist(lambda: self._put_back(lease.record, after_seconds), lease)
+            if not lease.message_gone:
+                await insist(lease.take_message_away, lease)
         due_at = self.table.clock.text(after_seconds + self.settings.orphan_seconds)
         await insist(lambda: self.table.release_lease(lease.record, due_at=due_at, failure=failure), lease)
         await lease.stop_beating()  # it would hide the message again
         if not lease.message_gone:
             await self.queue.show_after(message, after_seconds)
+
+    async def _put_back(self, record: JobLease, after_seconds: float) -> None:
+        due = self.table.clock.text(after_seconds) if after_seconds > MAX_DELAY_SECONDS else ""
+        bodies = RequestBodies(self.settings, self.kind.name)
+        delay = min(after_seconds, MAX_DELAY_SECONDS)
+        await put_back(self.queue, bodies, record, delay_seconds=delay, not_before=due)
 
     def _failure(self, lease: Lease, verdict: Verdict) -> LeaseFailure | None:
         """What the lease shall keep of a failure; None where its history is as long as it may be."""
@@ -160,14 +171,20 @@ async def complete(
 
 
 async def put_back(
-    queue: JobQueue, bodies: RequestBodies, record: JobLease, delay_seconds: float = 0
+    queue: JobQueue,
+    bodies: RequestBodies,
+    record: JobLease,
+    *,
+    delay_seconds: float = 0,
+    not_before: str = "",
 ) -> JobLease:
     """Send a job's request to its queue again; the lease makes one too many harmless.
 
-    Returns the lease with the request in it.
+    Returns the lease with the request in it. `not_before` is when whoever receives it may begin.
     """
     record = await bodies.read(record)
-    await queue.put(record.body or "", {"kind": record.kind}, delay_seconds=delay_seconds)
+    attributes = {"kind": record.kind, NOT_BEFORE: not_before}
+    await queue.put(record.body or "", attributes, delay_seconds=delay_seconds)
     return record
 
 

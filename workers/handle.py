@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic
 
@@ -31,8 +32,9 @@ from receipt_dynamo.times import now, read_time
 from workers.attempt_folder import attempt_folder, write_job_file
 from workers.attributes import FAULTS, write_faults
 from workers.child import Child, ChildSpec
+from workers.deferral import hidden_seconds, seconds_until_due
 from workers.errors import QueueError, WorkerError
-from workers.finish import Finish, complete, insist
+from workers.finish import MOST_HIDDEN_SECONDS, Finish, complete, insist
 from workers.health import Health
 from workers.holdable import UNHOLDABLE
 from workers.host_faults import HostFaults
@@ -115,6 +117,7 @@ class Handler(Generic[JobT]):
             except (DynamoError, QueueError) as error:
                 why = {"error_class": type(error).__name__, "error": str(error)}
                 log.error("message left: AWS failed", **why, **measured())  # noqa: TRY400 - the sentence says it
+                await self._leave(message)
             except WorkerError:
                 raise
             except Exception:
@@ -132,12 +135,17 @@ class Handler(Generic[JobT]):
             job = self.kind.decode(message)
         except InvalidMessage as error:
             return await self._bury_unreadable(message, error)
+        wait = seconds_until_due(message, self.table.clock.now())
+        if wait > 0:
+            await self.queue.show_after(message, min(wait, MOST_HIDDEN_SECONDS))
+            return "NOT_DUE"
         owner_id = self.kind.owner_id(job)
         self.tracing.note(job_id=owner_id)
         with bound_contextvars(job_id=owner_id):
+            held = await self._bodies.keep(owner_id, encode(job))
             claimed_at = self.table.clock.steady()
             try:
-                record = await self._claim(owner_id, await self._bodies.keep(owner_id, encode(job)))
+                record = await self._claim(owner_id, held)
             except LeaseRefused as refused:
                 return await self._yield_to(refused, job, message)
             except InvalidItem as error:  # at each delivery the same
@@ -149,6 +157,11 @@ class Handler(Generic[JobT]):
                 await self.table.release_lease(record, due_at=due_at)
                 return await self._bury_second(message, record)
             return await self._run(job, lease, message)
+
+    async def _leave(self, message: Received) -> None:
+        """Hide a message for a while that AWS kept us from handling; its job's lease may run on as long."""
+        with suppress(QueueError):  # then it shows itself when it would have
+            await self.queue.show_after(message, hidden_seconds(message, self.settings.lease_seconds))
 
     async def _bury_unreadable(self, message: Received, error: InvalidMessage) -> str:
         sent = await self.kind.send_unreadable(error, message)
@@ -229,7 +242,7 @@ class Handler(Generic[JobT]):
             await self.queue.delete(message)
             return f"ALREADY_{record.outcome}".upper()
         remaining = (read_time(record.expires_at) - self.table.clock.now()).total_seconds()
-        await self.queue.show_after(message, max(0.0, remaining) + 1)
+        await self.queue.show_after(message, hidden_seconds(message, max(0.0, remaining) + 1))
         log.info("job is held by another worker", worker=record.worker, for_seconds=round(remaining, 1))
         return "HELD_ELSEWHERE"
 

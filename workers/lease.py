@@ -171,7 +171,7 @@ class Lease:
         in_flight = self.table.clock.steady() - self.message.received_at
         try:
             if in_flight >= self.settings.message_seconds and not self._settled:
-                await self._take_message_away()
+                await self.take_message_away()
                 log.info("message deleted, the lease carries the job", in_flight_seconds=round(in_flight))
             elif not await self.queue.show_after(self.message, self.settings.lease_seconds):
                 # It shows itself to others; the lease keeps them from the job.
@@ -181,7 +181,12 @@ class Lease:
             return False
         return True
 
-    async def _take_message_away(self) -> None:
+    async def take_message_away(self) -> None:
+        """Delete the message; from here on the lease alone carries the job.
+
+        Raises:
+            WorkerError, QueueError: it is still there.
+        """
         # Noted first: an ending that comes meanwhile must not count on a message that is about to go.
         self.message_gone = True
         try:

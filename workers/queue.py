@@ -15,6 +15,7 @@ from workers.edge import StaleHandle, TooLong, empty_batch_refused, sqs_errors_t
 from workers.errors import NoDeadLetterQueue, QueueUnusable
 
 MAX_VISIBILITY_SECONDS = 43_200
+"""SQS's own limit, counted from the receive: renewals do not lengthen it."""
 MAX_DELAY_SECONDS = 900
 MAX_BATCH = 10
 
@@ -218,7 +219,7 @@ async def _send(client: Any, url: str, body: str, attributes: Attributes, *, del
             QueueUrl=url,
             MessageBody=body,
             MessageAttributes=attributes,
-            DelaySeconds=min(MAX_DELAY_SECONDS, round(delay_seconds)),
+            DelaySeconds=round(delay_seconds),
         )
         return str(answer["MessageId"])
 

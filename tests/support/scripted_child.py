@@ -100,6 +100,9 @@ def play(script: str, task: dict[str, object]) -> int:  # noqa: C901, PLR0912 - 
             results = {"best_f1": 0.75, "total_flos": 1e-200, "curve": ["x" * 1000] * 500}
             say(Trained(run_s3_uri=run, best_checkpoint_s3_uri=f"{run}best/", results=results))
             return ChildExit.DONE
+        case "late", _, _:
+            time.sleep(2)
+            return fail(ErrorClass.THROTTLED, "scripted throttled")
         case "slow", _, seconds:
             time.sleep(float(seconds))
             return succeed(task)

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from receipt_dynamo.entities import JobLease
+from receipt_dynamo.errors import NetworkError
 from tests.support.work import Bench, training_bench
+from workers.deferral import seconds_until_due
 from workers.errors import QueueError, QueueUnusable
 from workers.health import Health
 from workers.local import LocalStack
+from workers.queue import Received
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
 LONG: dict[str, Any] = {"lease_seconds": 1.5, "message_seconds": 0.1}
@@ -86,6 +89,62 @@ async def test_a_long_job_whose_new_message_cannot_be_sent_keeps_its_lease_until
         assert not refusals
         assert await bench.depth() == (1, 0)
         assert (await lease_of(bench)).state == "free"
+
+
+async def test_a_long_backoff_after_the_message_was_deleted_is_not_cut(
+    stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.finish.MAX_DELAY_SECONDS", 0)  # else the test waits for a quarter of an hour
+    monkeypatch.setattr("random.uniform", lambda _, most: most)
+    more: dict[str, Any] = {"retry_base_seconds": 3600, "retry_max_seconds": 7200}
+    async with training_bench(stack, tmp_path, **LONG, **more) as bench:
+        await bench.send(body("late"))
+        await bench.work_once()
+        assert (await lease_of(bench)).state == "free"
+        assert await bench.depth() == (1, 0)
+        await bench.work_once()
+        assert await bench.depth() == (0, 1)
+        assert (await lease_of(bench)).attempt == 1
+        assert bench.handler.health.report().handled == {"LATER": 1, "NOT_DUE": 1}
+
+
+async def test_a_backoff_beyond_the_twelve_hours_of_a_receive_sends_the_message_afresh(
+    stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.finish.MAX_DELAY_SECONDS", 0)
+    monkeypatch.setattr("random.uniform", lambda _, most: most)
+    more: dict[str, Any] = {"retry_base_seconds": 43_190, "retry_max_seconds": 43_200}
+    async with training_bench(stack, tmp_path, **more) as bench:
+        first = await bench.send(body("fail:throttled"))
+        await bench.work_once()
+        again = await bench.queue.receive(wait_seconds=0, visibility_seconds=30)
+        assert again is not None
+        assert again.message_id != first
+        assert 43_000 < seconds_until_due(again, bench.aws.table.clock.now()) < 43_192
+        assert await bench.depth() == (0, 1)
+
+
+async def test_a_message_that_aws_keeps_from_being_handled_is_hidden_for_longer_each_time(
+    stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with training_bench(stack, tmp_path, lease_seconds=1) as bench:
+        hidden = []
+        show_after = bench.queue.show_after
+
+        async def noted(message: Received, seconds: float) -> bool:
+            hidden.append(seconds)
+            return await show_after(message, 0)
+
+        async def down(*_: object, **__: object) -> JobLease:
+            raise NetworkError("the table does not answer")
+
+        monkeypatch.setattr(bench.queue, "show_after", noted)
+        monkeypatch.setattr(bench.aws.table, "claim_lease", down)
+        await bench.send(body("succeed"))
+        for _ in range(3):
+            await bench.work_once()
+        assert hidden == [15, 30, 45]
+        assert await bench.depth() == (1, 0)
 
 
 async def test_a_child_that_says_nothing_is_ended_and_the_attempt_counted(
