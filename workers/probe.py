@@ -58,6 +58,7 @@ async def _probe_table(table: AsyncDynamoClient, kind: LeaseKind) -> None:
     )
     try:
         await table.list_leases(kind, "held", before=LONG_AGO)
+        await table.get_job_by_name(PROBE_NAME)
         await _may_write(table, nobodys)
         await table.get_lease(NOBODY, kind=kind)
     except (NetworkError, Throttled) as error:

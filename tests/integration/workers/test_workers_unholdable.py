@@ -119,7 +119,7 @@ async def test_a_request_of_sqs_whole_size_is_decided_with_its_reason(
         await bench.work_once()
         [result] = await bench.results()
         assert (result["status"], result["error_class"]) == ("failed", "configuration")
-        assert "400 KB" in result["error_message"]
+        assert "Item size has exceeded" in result["error_message"]
         assert (await bench.aws.table.get_job(JOB_ID)).status == "failed"
         assert await bench.depth() == (0, 0)
         assert await bench.depth(bench.queue.dead_letter_url) == (0, 0)
