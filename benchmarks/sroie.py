@@ -23,13 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.report import print_header, print_row
-from receipt_layoutlm.checkpoint import download_model
 from receipt_layoutlm.data.draft import DraftReceipt
 from receipt_layoutlm.data.drafted import receipt_of
 from receipt_layoutlm.data.importers.labelling import import_sroie
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.snapshot import save_snapshot
 from receipt_layoutlm.evaluation.evaluate import Evaluation, evaluate_checkpoint
+from receipt_layoutlm.model_folder import download_model
 from receipt_layoutlm.storage import Storage
 from workers.local import Emulator, LocalStack
 

@@ -65,7 +65,7 @@ def diagnose_run(
 
 @contextmanager
 def _on_this_disk(storage: Storage, place: str) -> Iterator[Path]:
-    from receipt_layoutlm.checkpoint import check_model_folder, download_model  # noqa: PLC0415
+    from receipt_layoutlm.model_folder import download_model, open_checkpoint  # noqa: PLC0415
 
     if place.startswith("s3://"):
         with tempfile.TemporaryDirectory(prefix="checkpoint-") as name:
@@ -73,7 +73,7 @@ def _on_this_disk(storage: Storage, place: str) -> Iterator[Path]:
             yield Path(name)
     else:
         folder = Path(place).expanduser()
-        check_model_folder(folder)
+        open_checkpoint(folder)
         yield folder
 
 

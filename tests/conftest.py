@@ -45,6 +45,7 @@ _SLOW = (
     "tests/unit/training/test_training_child.py",
     "tests/unit/training/test_training_disk.py",
     "tests/unit/training/test_training_distributed.py",
+    "tests/unit/training/test_training_hub_child.py",
     "tests/unit/training/test_training_ladder.py",
     "tests/unit/training/test_training_speed_runs.py",
 )

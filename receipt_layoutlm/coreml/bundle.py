@@ -10,9 +10,7 @@ from typing import Any
 from messages.fields import Message, Uuid
 from messages.quantize import Quantize
 from messages.shapes import RANGE
-from receipt_layoutlm.checkpoint import CONFIG, TOKENIZER_CONFIG, VOCABULARY
 from receipt_layoutlm.coreml.checkpoint import Checkpoint
-from receipt_layoutlm.coreml.checkpoint_config import read_object
 from receipt_layoutlm.coreml.golden import GOLDEN, read_golden
 from receipt_layoutlm.coreml.interface import target_of
 from receipt_layoutlm.coreml.manifest import (
@@ -29,9 +27,10 @@ from receipt_layoutlm.coreml.reproducible import make_reproducible
 from receipt_layoutlm.coreml.templates import README, VERIFY_ON_MAC, write_templates
 from receipt_layoutlm.coreml.verify import Verification
 from receipt_layoutlm.coreml.verify.static import check_package
-from receipt_layoutlm.coreml.vocabulary import read_vocabulary
 from receipt_layoutlm.errors import BundleError
 from receipt_layoutlm.evaluation.decode import transitions
+from receipt_layoutlm.source_config import CONFIG, other_than_tags, read_object
+from receipt_layoutlm.tokenizer_files import TOKENIZER_CONFIG, VOCABULARY, read_tokenizer
 
 PACKAGE = "LayoutLM.mlpackage"
 LABEL_MAP = "label_map.json"
@@ -143,9 +142,8 @@ def check_clients_part(folder: Path) -> BundleForm:
     vocab_size = config.get("vocab_size")
     if not isinstance(vocab_size, int):
         raise BundleError(f"{CONFIG} has no vocab_size.")
-    read_vocabulary(folder / VOCABULARY, vocab_size, BundleError)
+    read_tokenizer(folder, vocab_size, BundleError)
     _check_label_map(read_object(folder / LABEL_MAP, BundleError), labels)
-    read_object(folder / TOKENIZER_CONFIG, BundleError)
     form = form_of(folder)
     check_package(folder / PACKAGE, num_labels=len(labels), quantize=form.quantize, shapes=form.shapes)
     return form
@@ -238,6 +236,11 @@ def _check_config(config: Mapping[str, Any]) -> list[str]:
         )
     if config.get("label2id") != {label: number for number, label in enumerate(labels)}:
         raise BundleError(f"{CONFIG}: label2id is not id2label the other way round.")
+    if others := other_than_tags(map(str, labels)):
+        raise BundleError(
+            f"{CONFIG}: {', '.join(others[:3])} are no tags, which are O, B-NAME and I-NAME; clients would "
+            "show none of these words. Export a model that knows its labels."
+        )
     return labels
 
 

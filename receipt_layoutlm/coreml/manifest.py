@@ -20,10 +20,10 @@ from messages.quantize import Quantize
 from messages.shapes import RANGE, Shapes, ShapesText
 from receipt_layoutlm.checkpoint import ManifestFile, describe_files
 from receipt_layoutlm.coreml.checkpoint import Checkpoint
-from receipt_layoutlm.coreml.checkpoint_config import describe, read_object
 from receipt_layoutlm.coreml.interface import OUTPUT_NAME, input_shape, target_of
 from receipt_layoutlm.coreml.model import INPUT_NAMES
 from receipt_layoutlm.errors import BundleError
+from receipt_layoutlm.source_config import describe, read_object
 
 MANIFEST = "manifest.json"
 IDENTITY = "model_identity.json"

@@ -9,18 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from receipt_layoutlm.checkpoint import (
-    MANIFEST,
-    MODEL_FILES,
-    Manifest,
-    download_model,
-    parse_manifest,
-)
+from receipt_layoutlm.checkpoint import MANIFEST, Manifest, parse_manifest
 from receipt_layoutlm.errors import CheckpointError
 from receipt_layoutlm.evaluation.epochs_file import EpochScores, describe_checkpoint
-from receipt_layoutlm.evaluation.evaluate import evaluate_checkpoint
+from receipt_layoutlm.evaluation.evaluate import Evaluation, evaluate_checkpoint
 from receipt_layoutlm.evaluation.frozen import FrozenReceipts
 from receipt_layoutlm.evaluation.record import RunRecord
+from receipt_layoutlm.model_folder import download_model
 from receipt_layoutlm.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -63,40 +58,27 @@ def evaluate_checkpoints(
     """Score checkpoints one by one; `on_batch` is told a checkpoint, its batches done and in all.
 
     Raises:
-        CheckpointError: a file is not what its manifest says.
+        CheckpointError: one is not what its manifest says, or cannot be loaded.
     """
     for one in checkpoints:
-        with tempfile.TemporaryDirectory(prefix="checkpoint-") as name:
-            folder = Path(name)
-            fetch_checkpoint(storage, one, folder)
-            evaluation = evaluate_checkpoint(
-                folder,
-                frozen.receipts,
-                frozen.seen,
-                partial(on_batch, one.name),
-            )
-            yield describe_checkpoint(
-                one.name,
-                evaluation,
-                step=one.manifest.step,
-                epoch=one.manifest.epoch,
-                reported_f1=record.reported.get(one.manifest.step),
-            )
-
-
-def fetch_checkpoint(storage: Storage, checkpoint: StoredCheckpoint, folder: Path) -> None:
-    """Download a checkpoint's model and hold it to its manifest.
-
-    Raises:
-        CheckpointError: a file is not what the manifest says.
-    """
-    download_model(storage, checkpoint.uri, folder)
-    faults = [name for name in checkpoint.manifest.faults(folder) if name in MODEL_FILES]
-    if faults:
-        raise CheckpointError(
-            f"{checkpoint.uri} is damaged: {', '.join(faults)} is not what the manifest says. "
-            "Leave it out with --checkpoint."
+        yield describe_checkpoint(
+            one.name,
+            _evaluate(storage, one, frozen, partial(on_batch, one.name)),
+            step=one.manifest.step,
+            epoch=one.manifest.epoch,
+            reported_f1=record.reported.get(one.manifest.step),
         )
+
+
+def _evaluate(
+    storage: Storage, one: StoredCheckpoint, frozen: FrozenReceipts, on_batch: Callable[[int, int], None]
+) -> Evaluation:
+    with tempfile.TemporaryDirectory(prefix="checkpoint-") as name:
+        try:
+            download_model(storage, one.uri, Path(name))
+            return evaluate_checkpoint(Path(name), frozen.receipts, frozen.seen, on_batch)
+        except CheckpointError as error:
+            raise CheckpointError(f"{one.uri}: {error} Leave it out with --checkpoint.") from error
 
 
 def _read_manifests(storage: Storage, root: str, folders: set[str]) -> Iterator[StoredCheckpoint]:

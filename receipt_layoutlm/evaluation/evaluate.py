@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from messages.fields import Message
-from receipt_layoutlm.checkpoint import Arithmetic, load_model, load_tokenizer, read_run_facts
+from receipt_layoutlm.checkpoint import Arithmetic
 from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.examples import EncodedPages
 from receipt_layoutlm.data.pages import lay_out_all
@@ -25,6 +25,7 @@ from receipt_layoutlm.evaluation.predict import Predictions, fastest_device, pre
 from receipt_layoutlm.evaluation.scores import Confusion, Scores, confuse, score_counts, score_tags
 from receipt_layoutlm.evaluation.transitions import Transitions
 from receipt_layoutlm.labels import LabelSet
+from receipt_layoutlm.model_folder import load_model, open_checkpoint
 
 Seen = Sequence[bool | None]
 """For each receipt whether training has its merchant, None where nobody knows; empty: nothing is known."""
@@ -144,10 +145,12 @@ def evaluate_checkpoint(
     Raises:
         CheckpointError: the folder is no whole checkpoint of this package.
     """
-    facts = read_run_facts(folder)
+    opened = open_checkpoint(folder)
+    facts = opened.run
     if facts is None:
         raise CheckpointError(f"{folder} does not say how it was trained. Use a checkpoint of this package.")
-    model, encoder = load_model(folder).to(fastest_device()), Encoder.of(load_tokenizer(folder), facts)
+    model = load_model(opened).to(fastest_device())
+    encoder = Encoder.of(opened.load_tokenizer(), facts, opened.config.max_position_embeddings)
     held_out = HeldOut.encode(receipts, facts.labels, encoder, seen, facts.transitions)
     return evaluate(model, held_out, facts.precision, on_batch)
 

@@ -11,10 +11,11 @@ from typing import Any, Protocol
 
 import torch
 
-from messages.shapes import Shapes
-from receipt_layoutlm.checkpoint import Arithmetic, load_model, load_tokenizer, read_run_facts
+from messages.shapes import MAX_TOKENS, Shapes
+from receipt_layoutlm.checkpoint import Arithmetic, build_tokenizer
 from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.examples import Collator, EncodedPages, Example
+from receipt_layoutlm.errors import BundleError
 from receipt_layoutlm.evaluation.predict import (
     Predictions,
     average_windows,
@@ -22,6 +23,9 @@ from receipt_layoutlm.evaluation.predict import (
     predict_pages,
 )
 from receipt_layoutlm.evaluation.transitions import Transitions
+from receipt_layoutlm.model_folder import load_model, open_checkpoint
+from receipt_layoutlm.source_config import CONFIG, read_object
+from receipt_layoutlm.tokenizer_files import read_tokenizer
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "bbox")
 
@@ -71,12 +75,13 @@ class CheckpointLabeller:
         Raises:
             CheckpointError: the folder holds no model that can be loaded.
         """
-        model, facts = load_model(folder), read_run_facts(folder)
-        tokenizer = load_tokenizer(folder)
-        encoder = Encoder.of(tokenizer, facts) if facts else Encoder.as_clients(tokenizer)
-        tags = tuple(model.config.id2label[number] for number in range(model.config.num_labels))
+        opened = open_checkpoint(folder)
+        tokenizer, facts = opened.load_tokenizer(), opened.run
+        longest = min(opened.config.max_position_embeddings, MAX_TOKENS)
+        encoder = Encoder.of(tokenizer, facts, longest) if facts else Encoder.as_clients(tokenizer, longest)
         learned = facts.transitions if facts else None
-        return cls(model, tags, encoder, precision or fastest_arithmetic(), learned)
+        tags = tuple(opened.config.labels)
+        return cls(load_model(opened), tags, encoder, precision or fastest_arithmetic(), learned)
 
     def predict(self, encoded: EncodedPages) -> Predictions:
         """Probabilities of the tags of each word."""
@@ -113,7 +118,10 @@ class BundleLabeller:
         load = load_on_mac if sys.platform == "darwin" else load_program
         label_map = json.loads((folder / LABEL_MAP).read_bytes())
         learned = label_map.get(TRANSITION_SCORES)
-        encoder = Encoder.as_clients(load_tokenizer(folder), shapes.longest)
+        vocab_size = read_object(folder / CONFIG, BundleError)["vocab_size"]
+        files = read_tokenizer(folder, vocab_size, BundleError)
+        tokenizer = build_tokenizer(list(files.vocabulary), lowercase=files.lowercase)
+        encoder = Encoder.as_clients(tokenizer, shapes.longest)
         transitions = learned and Transitions.model_validate(learned)
         program, tags = load(folder / PACKAGE), tuple(label_map["labels"])
         return cls(program, tags, encoder, shapes, transitions)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Literal
 
 from messages.fields import S3Place
 from receipt_dynamo.client import DynamoClient
-from receipt_layoutlm.checkpoint import download_model
 from receipt_layoutlm.data.build import LoadStatistics, build_receipt
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.store import NO_BUCKET
 from receipt_layoutlm.errors import DataError, LayoutLMError
 from receipt_layoutlm.inference.files import read_receipt_file
 from receipt_layoutlm.inference.labellers import BundleLabeller, CheckpointLabeller, Labeller
+from receipt_layoutlm.model_folder import download_model
 from receipt_layoutlm.storage import Storage
 
 if TYPE_CHECKING:

@@ -14,20 +14,20 @@ import torch
 from transformers.trainer_pt_utils import safe_globals
 
 from receipt_layoutlm.checkpoint import (
-    CONFIG,
     MANIFEST,
     MODEL_FILES,
-    VOCABULARY,
+    RUN_FACTS,
     WEIGHTS,
     Manifest,
     RunFacts,
-    check_model_folder,
     describe_files,
     parse_manifest,
     read_run_facts,
 )
 from receipt_layoutlm.errors import CheckpointError, DiskError
+from receipt_layoutlm.source_config import CONFIG
 from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.tokenizer_files import VOCABULARY, hash_vocabulary
 from receipt_layoutlm.training.ema import TRAINED_WEIGHTS
 from receipt_layoutlm.training.resume import RESUME_STATE, Resumed, ResumeState
 
@@ -61,7 +61,9 @@ class Identity:
 
 def seal(folder: Path, names: tuple[str, ...], facts: RunFacts, identity: Identity) -> Manifest:
     """Write `layoutlm_run.json` and the manifest of the named files that the folder has."""
-    (folder / "layoutlm_run.json").write_text(facts.model_dump_json(indent=2), encoding="utf-8")
+    tokens = (folder / VOCABULARY).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    facts = facts.model_copy(update={"vocabulary_sha256": hash_vocabulary(tokens)})
+    (folder / RUN_FACTS).write_text(facts.model_dump_json(indent=2), encoding="utf-8")
     present = tuple(name for name in names if (folder / name).exists())
     manifest = Manifest(
         job_id=identity.job_id,
@@ -155,7 +157,6 @@ def _fetch(storage: Storage, uri: str, manifest: Manifest, folder: Path, *, own:
     storage.download_folder(uri, folder, names)
     if faults := manifest.faults(folder):
         raise DamagedCheckpoint(f"{uri} is damaged: {', '.join(faults)} is not what the manifest says.")
-    check_model_folder(folder)
     _refuse_code(uri, folder)
     return _read(uri, folder, manifest, own=own)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import BertTokenizer, LayoutLMForTokenClassification
-from transformers.utils import logging as transformers_logging
 
-from receipt_layoutlm.checkpoint import download_model, load_model, load_tokenizer
-from receipt_layoutlm.errors import ConfigurationError
+from messages.shapes import MAX_TOKENS
+from receipt_layoutlm.errors import CheckpointError, ConfigurationError
 from receipt_layoutlm.labels import LabelSet
+from receipt_layoutlm.model_folder import download_model, load_start, open_start
 from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.training.hub import fetch_from_hub
 from receipt_layoutlm.training.places import fix_places
 from receipt_layoutlm.training.scratch import SIZES, build_model, train_tokenizer
 
@@ -38,22 +38,24 @@ class ModelSource:
         name: hub name, local folder, `s3://` prefix or `scratch:SIZE`.
         labels: what the classifier tells apart.
         seed: of fresh weights.
+        max_tokens: of an example, for which it needs as many positions.
         work_dir: where an S3 prefix is downloaded to.
     """
 
     name: str
     labels: LabelSet
     seed: int
+    max_tokens: int
     work_dir: Path
 
     def load(self, train_texts: Iterable[str], storage: Storage) -> Start:
         """Build or load it; `train_texts` are the words that a fresh vocabulary is made of.
 
         Raises:
-            ConfigurationError: the hub has no such model or cannot be reached.
+            NetworkError: the hub does not answer.
+            ConfigurationError: the hub has no such model, or it has too few positions.
             CheckpointError: the folder or prefix holds no model that can be loaded.
         """
-        transformers_logging.disable_progress_bar()
         torch.manual_seed(self.seed)
         if self.name.startswith(_SCRATCH):
             return self._build(train_texts)
@@ -71,26 +73,32 @@ class ModelSource:
         return Start(build_model(size, len(tokenizer), self.seed, **self._label_settings()), tokenizer)
 
     def _load_folder(self, folder: Path) -> Start:
-        model = load_model(folder, ignore_mismatched_sizes=True, **self._label_settings())
-        known = load_model(folder).config.id2label
-        if list(known.values()) != list(self.labels.tags):
+        opened = open_start(folder)
+        self._check_positions(opened.config.max_position_embeddings)
+        model = load_start(opened, **self._label_settings())
+        if opened.config.tags != self.labels.tags:
             # Weights of other tags, even of equally many, would start each tag as another one.
             torch.nn.init.normal_(model.classifier.weight, std=model.config.initializer_range)
             torch.nn.init.zeros_(model.classifier.bias)
         fix_places(model)
-        return Start(model, load_tokenizer(folder))
+        return Start(model, opened.load_tokenizer())
 
     def _load_from_hub(self) -> Start:
+        folder = fetch_from_hub(self.name)
         try:
-            model = LayoutLMForTokenClassification.from_pretrained(
-                self.name, use_safetensors=True, dtype=torch.float32, **self._label_settings()
-            )
-            return Start(model, BertTokenizer.from_pretrained(self.name))
-        except (OSError, ValueError, RuntimeError) as error:
+            return self._load_folder(folder)
+        except CheckpointError as error:
             raise ConfigurationError(
-                f"{self.name} is no local folder and could not be loaded from the hub: {error}. "
-                "Check the name and the network, name a folder or an s3:// prefix, or use scratch:small."
+                f"{self.name} of the Hugging Face hub is no model to start from: {error}"
             ) from error
+
+    def _check_positions(self, positions: int) -> None:
+        if self.max_tokens > positions:
+            raise ConfigurationError(
+                f"max_seq_length is {self.max_tokens}, and {self.name} has {positions} positions. Pass "
+                f"max_seq_length {positions} at most, with auto_export false, since clients send up to "
+                f"{MAX_TOKENS} tokens; or start from a model with {MAX_TOKENS}."
+            )
 
     def _label_settings(self) -> dict[str, Any]:
         tags = self.labels.tags

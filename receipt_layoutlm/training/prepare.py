@@ -96,7 +96,7 @@ def _source(config: RunConfig, resumed: Resumed | None) -> ModelSource:
     options = config.hyperparameters
     # The checkpoint's own vocabulary: one built anew from today's words would give its ids other meanings.
     name = str(resumed.folder) if resumed else options.resume_from_s3 or options.pretrained_model
-    return ModelSource(name, config.labels, options.seed, config.work_dir)
+    return ModelSource(name, config.labels, options.seed, options.max_seq_length, config.work_dir)
 
 
 def _check_entities(config: RunConfig, receipts: Sequence[Receipt], pages: Sequence[Page]) -> None:

@@ -14,15 +14,14 @@ import numpy as np
 
 from messages.quantize import Quantize
 from messages.shapes import RANGE, Shapes
-from receipt_layoutlm.checkpoint import VOCABULARY
 from receipt_layoutlm.coreml.checkpoint import Checkpoint
 from receipt_layoutlm.coreml.evaluator import Program, SavedPackage, constants, read_package
 from receipt_layoutlm.coreml.interface import OUTPUT_NAME, input_shape, target_of
 from receipt_layoutlm.coreml.model import INPUT_NAMES
 from receipt_layoutlm.coreml.toolkit import ct
 from receipt_layoutlm.coreml.verify.record import Gate, Number
-from receipt_layoutlm.coreml.vocabulary import read_vocabulary
 from receipt_layoutlm.errors import BundleError
+from receipt_layoutlm.tokenizer_files import VOCABULARY, read_vocabulary
 
 _WEIGHT_ELEMENTS = 2048  # coremltools compresses only what has more
 # How weights are compressed; the second way to int8 is that of iOS 18, and int4 has embeddings in int8.

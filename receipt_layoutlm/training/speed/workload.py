@@ -44,7 +44,7 @@ class Workload:
         labels = resolve_labels(options)
         pages = _read_pages(task.data, task.seed)
         with tempfile.TemporaryDirectory() as folder:
-            source = ModelSource(task.model, labels, task.seed, Path(folder))
+            source = ModelSource(task.model, labels, task.seed, options.max_seq_length, Path(folder))
             start = source.load({text for page in pages for text in page.texts}, Storage(()))
         if task.model.startswith(_SCRATCH):
             _make_as_published(start.model, SIZES[task.model.removeprefix(_SCRATCH)].vocabulary)

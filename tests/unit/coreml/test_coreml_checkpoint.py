@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from receipt_layoutlm import model_folder
 from receipt_layoutlm.checkpoint import MODEL_FILES, Manifest, describe_files
-from receipt_layoutlm.coreml import checkpoint as checkpoints
 from receipt_layoutlm.coreml.checkpoint import fetch_checkpoint, load_checkpoint
 from receipt_layoutlm.errors import CheckpointError, Forbidden
 from receipt_layoutlm.storage import Storage
@@ -209,7 +209,7 @@ def test_an_absurd_size_is_refused_before_anything_is_downloaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put_folder(trained, root)
-    monkeypatch.setattr(checkpoints, "MAX_WEIGHTS_BYTES", 1000)
+    monkeypatch.setattr(model_folder, "MAX_WEIGHTS_BYTES", 1000)
     with pytest.raises(CheckpointError, match=r"model.safetensors of .* more than the 1,000"):
         fetch_checkpoint(Storage({"models"}), root, tmp_path / "fetched")
     assert not (tmp_path / "fetched").exists()

@@ -121,5 +121,8 @@ def test_a_bundle_that_was_changed_is_refused(bundle: Path, tmp_path: Path) -> N
 
 
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="is empty"), open_model("checkpoint", str(tmp_path), NOWHERE):
+    with (
+        pytest.raises(CheckpointError, match="There is nothing under"),
+        open_model("checkpoint", str(tmp_path), NOWHERE),
+    ):
         pass

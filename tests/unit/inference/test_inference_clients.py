@@ -14,15 +14,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receipt_layoutlm.checkpoint import build_tokenizer, load_tokenizer
+from receipt_layoutlm.checkpoint import build_tokenizer
 from receipt_layoutlm.data.drafted import receipt_of
 from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.examples import EncodedPages, Example
 from receipt_layoutlm.data.importers.labelling import import_sroie
 from receipt_layoutlm.data.pages import lay_out_all
 from receipt_layoutlm.data.receipts import Receipt, Word
+from receipt_layoutlm.errors import CheckpointError
 from receipt_layoutlm.evaluation.predict import average_windows, batch_by_length
 from receipt_layoutlm.labels import LabelSet
+from receipt_layoutlm.tokenizer_files import read_tokenizer
 from receipt_layoutlm.training.scratch import SIZES, train_tokenizer
 from tests.conftest import SROIE
 from tests.support.clients import (
@@ -229,7 +231,9 @@ def test_a_word_of_control_characters_alone_is_unknown_here_and_left_out_by_the_
 def test_only_a_newline_ends_a_vocabularys_line(tmp_path: Path) -> None:
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "odd\u2028one", "odd\x85two", "total"]
     (tmp_path / "vocab.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8", newline="\n")
-    assert load_tokenizer(tmp_path).convert_tokens_to_ids("total") == tokens.index("total")
+    files = read_tokenizer(tmp_path, len(tokens), CheckpointError)
+    assert files.vocabulary == tuple(tokens)
+    assert build_tokenizer(tokens).convert_tokens_to_ids("total") == tokens.index("total")
 
 
 @given(st.floats(-2000, 2000))

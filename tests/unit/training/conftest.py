@@ -13,10 +13,12 @@ import torch
 
 from messages.child import TrainTask
 from receipt_dynamo import DynamoClient
+from receipt_layoutlm.checkpoint import save_tokenizer
 from receipt_layoutlm.child import StopRequested
 from receipt_layoutlm.data.receipts import Receipt, Word
 from receipt_layoutlm.data.snapshot import save_snapshot
 from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.training.scratch import SIZES, build_model, train_tokenizer
 from receipt_layoutlm.training.speed.meter import Speed
 from workers.local import Emulator, LocalStack
 
@@ -120,6 +122,16 @@ def make_task(aws: LocalStack, bucket: str, snapshot: str, tmp_path: Path) -> Ma
         )
 
     return make
+
+
+@pytest.fixture(scope="module")
+def hub_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a hub serves: a small LayoutLM, as transformers saves it."""
+    folder = tmp_path_factory.mktemp("model")
+    tokenizer = train_tokenizer(["TOTAL", "Milk", "12.50"], SIZES["tiny"])
+    build_model(SIZES["tiny"], len(tokenizer), 1).save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+    return folder
 
 
 class StopAfter(StopRequested):

@@ -14,8 +14,10 @@ import pytest
 
 from messages.child import ChildExit, ErrorClass, ExportTask, Failure, TrainTask, parse_report
 from receipt_dynamo.clock import steady_seconds
-from receipt_layoutlm.checkpoint import CONFIG, VOCABULARY, WEIGHTS
+from receipt_layoutlm.checkpoint import WEIGHTS
+from receipt_layoutlm.source_config import CONFIG
 from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.tokenizer_files import VOCABULARY
 from receipt_layoutlm.training.places import FIXED
 from tests.unit.training.conftest import MakeTask, read_json
 from workers.local import LocalStack

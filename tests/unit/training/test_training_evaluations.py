@@ -13,10 +13,11 @@ import torch
 
 from messages.child import Progress
 from receipt_dynamo import DynamoClient
-from receipt_layoutlm.checkpoint import MANIFEST, download_model, load_model
+from receipt_layoutlm.checkpoint import MANIFEST
 from receipt_layoutlm.child import Reporter, Stopped, StopRequested
 from receipt_layoutlm.errors import ConfigurationError
 from receipt_layoutlm.evaluation import predict
+from receipt_layoutlm.model_folder import download_model, load_model, open_checkpoint
 from receipt_layoutlm.progress import Pulse
 from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training import run as running
@@ -79,7 +80,7 @@ def test_a_run_stopped_between_two_evaluations_within_an_epoch_ends_as_if_it_had
     for task in (whole, broken):
         folder = tmp_path / task.job.job_name
         download_model(storage, f"{task.run_s3_uri}checkpoints/checkpoint-15/", folder)
-        weights.append(load_model(folder).state_dict())
+        weights.append(load_model(open_checkpoint(folder)).state_dict())
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 

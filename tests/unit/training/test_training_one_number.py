@@ -14,7 +14,7 @@ from layoutlm_cli.main import main
 from messages.child import TrainTask
 from messages.fields import S3Place
 from receipt_dynamo import DynamoClient
-from receipt_layoutlm.checkpoint import MANIFEST, WEIGHTS, download_model, read_run_facts
+from receipt_layoutlm.checkpoint import MANIFEST, WEIGHTS, read_run_facts
 from receipt_layoutlm.child import Reporter, StopRequested
 from receipt_layoutlm.data.pages import lay_out_all
 from receipt_layoutlm.data.receipts import Receipt
@@ -27,6 +27,7 @@ from receipt_layoutlm.evaluation.record import read_run_record
 from receipt_layoutlm.evaluation.scores import score_tags
 from receipt_layoutlm.inference.label import label_receipts
 from receipt_layoutlm.inference.labellers import CheckpointLabeller
+from receipt_layoutlm.model_folder import download_model
 from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.run import train
 from tests.unit.training.conftest import MakeTask, read_json
@@ -199,7 +200,7 @@ def test_a_checkpoint_whose_upload_broke_off_is_left_out_and_a_damaged_one_is_na
     storage.write(weights, bytes(body))
     code, _, err = cli("eval-checkpoints", task.run_s3_uri)
     assert code == 65
-    assert f"checkpoint-10/ is damaged: {WEIGHTS} is not what the manifest says" in err
+    assert f"checkpoint-10/: {WEIGHTS} is not what manifest.json describes" in err
 
 
 def test_receipts_that_are_gone_since_are_said_and_the_hash_is_not_verified(

@@ -19,7 +19,7 @@ _TABLES = ("position", "x_position", "y_position", "w_position", "h_position")
 
 
 def _load(name: str, work_dir: Path) -> ModelSource:
-    return ModelSource(name, resolve_labels(Hyperparameters()), 1, work_dir)
+    return ModelSource(name, resolve_labels(Hyperparameters()), 1, 512, work_dir)
 
 
 def _trained(model: torch.nn.Module) -> set[str]:

@@ -10,9 +10,10 @@ import pytest
 import torch
 from transformers import LayoutLMForTokenClassification
 
-from receipt_layoutlm.checkpoint import download_model, load_model, save_tokenizer
+from receipt_layoutlm.checkpoint import save_tokenizer
 from receipt_layoutlm.child import Reporter, Stopped, StopRequested
 from receipt_layoutlm.errors import Diverged
+from receipt_layoutlm.model_folder import download_model, load_model, open_checkpoint
 from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.run import train
 from receipt_layoutlm.training.scratch import SIZES, build_model, train_tokenizer
@@ -25,7 +26,7 @@ GO_ON = StopRequested()
 
 def weights_at(storage: Storage, run_uri: str, step: int, folder: Path) -> dict[str, torch.Tensor]:
     download_model(storage, f"{run_uri}checkpoints/checkpoint-{step}/", folder)
-    return dict(load_model(folder).state_dict())
+    return dict(load_model(open_checkpoint(folder)).state_dict())
 
 
 def losses_of(storage: Storage, run_uri: str) -> list[float]:
