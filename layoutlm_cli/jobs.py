@@ -17,6 +17,7 @@ def jobs(
     """List jobs, newest first."""
     from layoutlm_cli.console import score, table  # noqa: PLC0415
     from receipt_dynamo.entities import Job  # noqa: PLC0415
+    from receipt_layoutlm.analysis.runs import RunSummary  # noqa: PLC0415
     from workers.aws import open_aws  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
@@ -24,19 +25,19 @@ def jobs(
         async with open_aws(Settings.from_environ()) as aws:
             return await aws.table.list_newest_jobs((status,) if status else get_args(Status), limit)
 
-    found = asyncio.run(fetch())
+    found = [RunSummary.of(job) for job in asyncio.run(fetch())]
     table(
         f"{len(found)} jobs",
         ("name", "status", "best F1", "attempt", "created", "job id"),
         [
             (
-                job.name,
-                job.status,
-                score(job.results.get("best_f1")),
-                job.attempt,
-                job.created_at[:19],
-                job.job_id,
+                run.name,
+                run.status,
+                score(run.best_f1),
+                run.attempt,
+                run.created_at[:19],
+                run.job_id,
             )
-            for job in found
+            for run in found
         ],
     )

@@ -42,7 +42,7 @@ from layoutlm_cli import (
     work,
     worker_status,
 )
-from layoutlm_cli.failing import failures_explained
+from layoutlm_cli.failing import failures_explained, skipped_said
 
 app = typer.Typer(
     help="Train receipt models and export them to CoreML, by queue or by hand.",
@@ -52,28 +52,28 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("train")(train.train)
-app.command("export-coreml")(export_coreml.export_coreml)
-app.command("validate-coreml")(validate_coreml.validate_coreml)
-app.command("infer")(infer.infer)
+app.command("export-coreml")(skipped_said(export_coreml.export_coreml))
+app.command("validate-coreml")(skipped_said(validate_coreml.validate_coreml))
+app.command("infer")(skipped_said(infer.infer))
 app.command("eval-checkpoints")(eval_checkpoints.eval_checkpoints)
-app.command("diagnose-run")(diagnose_run.diagnose_run)
-app.command("compare")(compare.compare)
-app.command("report")(report.report)
-app.command("findings")(findings.findings)
-app.command("advise")(advise.advise)
+app.command("diagnose-run")(skipped_said(diagnose_run.diagnose_run))
+app.command("compare")(skipped_said(compare.compare))
+app.command("report")(skipped_said(report.report))
+app.command("findings")(skipped_said(findings.findings))
+app.command("advise")(skipped_said(advise.advise))
 app.command("train-worker")(work.train_worker)
 app.command("export-worker")(work.export_worker)
 app.command("worker-status")(worker_status.worker_status)
-app.command("jobs")(jobs.jobs)
-app.command("status")(status.status)
-app.command("history")(history.history)
-app.command("stats")(stats.stats)
-app.command("monitor")(monitor.monitor)
-app.command("watch")(watch.watch)
+app.command("jobs")(skipped_said(jobs.jobs))
+app.command("status")(skipped_said(status.status))
+app.command("history")(skipped_said(history.history))
+app.command("stats")(skipped_said(stats.stats))
+app.command("monitor")(skipped_said(monitor.monitor))
+app.command("watch")(skipped_said(watch.watch))
 app.command("dashboard")(dashboard.dashboard)
 app.command("mcp")(mcp_command.mcp)
-app.command("agent-context")(agent_context.agent_context)
-app.command("cancel")(cancel.cancel)
+app.command("agent-context")(skipped_said(agent_context.agent_context))
+app.command("cancel")(skipped_said(cancel.cancel))
 app.command("recover")(recover.recover)
 app.command("results")(results.results)
 app.command("generate")(generate.generate)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from receipt_layoutlm.analysis.runs import RunSummary
 
 
 def status(job: Annotated[str, typer.Argument(help="Id or name of the job.")]) -> None:
@@ -21,31 +24,32 @@ def status(job: Annotated[str, typer.Argument(help="Id or name of the job.")]) -
 
 def _print_facts(overview: Any) -> None:
     from layoutlm_cli.console import score, table  # noqa: PLC0415
+    from receipt_layoutlm.analysis.runs import RunSummary  # noqa: PLC0415
 
-    job, lease = overview.job, overview.lease
+    run, lease = RunSummary.of(overview.job), overview.lease
     rows = [
-        ("job id", job.job_id),
-        ("status", job.status),
-        ("attempts", lease.attempt if lease else job.attempt),
+        ("job id", run.job_id),
+        ("status", run.status),
+        ("attempts", lease.attempt if lease else run.attempt),
         ("worker", lease.worker if lease and lease.state == "held" else None),
         ("lease until", lease.expires_at if lease and lease.state == "held" else None),
         ("cancel asked for", lease.cancel_requested_at if lease else None),
         ("epoch", overview.epoch),
-        ("best F1", score(job.results.get("best_f1"))),
-        ("best epoch", job.results.get("best_epoch")),
-        ("comparable", _comparability(job.results)),
-        ("error", job.error_message),
-        ("run", f"s3://{job.storage['bucket']}/{job.storage['run_root_prefix']}" if job.storage else None),
-        ("best checkpoint", job.results.get("best_checkpoint_s3_path")),
-        ("bundle", job.results.get("coreml_bundle_s3_uri")),
+        ("best F1", score(run.best_f1)),
+        ("best epoch", run.best_epoch and f"{run.best_epoch:g}"),
+        ("comparable", _comparability(run)),
+        ("error", run.error_message),
+        ("run", run.run_s3_uri),
+        ("best checkpoint", run.best_checkpoint_s3_path),
+        ("bundle", run.coreml_bundle_s3_uri),
     ]
     rows += [("export", f"{export.export_id} {export.status}") for export in overview.exports]
-    table(job.name, ("", ""), [row for row in rows if row[1] is not None])
+    table(run.name, ("", ""), [row for row in rows if row[1] is not None])
 
 
-def _comparability(results: dict[str, Any]) -> str | None:
-    comparable, reason = results.get("metrics_comparable"), results.get("comparability_reason")
-    return None if comparable is None else "yes" if comparable else f"no: {reason}"
+def _comparability(run: RunSummary) -> str | None:
+    says = {None: None, True: "yes", False: f"no: {run.comparability_reason or 'no reason is recorded'}"}
+    return says[run.metrics_comparable]
 
 
 def _print_metrics(overview: Any) -> None:

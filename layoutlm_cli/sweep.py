@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from layoutlm_cli.failing import skipped_said
+
 if TYPE_CHECKING:
     from receipt_layoutlm.analysis.sweep.standing import SweepStanding, TrialStanding
     from receipt_layoutlm.analysis.sweep.study import Sweep
@@ -35,6 +37,7 @@ Submit = Annotated[
 
 
 @app.command("propose")
+@skipped_said
 def propose(  # noqa: PLR0913, PLR0917 - one parameter for each option
     name: Name,
     space: Annotated[
@@ -75,6 +78,7 @@ def propose(  # noqa: PLR0913, PLR0917 - one parameter for each option
 
 
 @app.command("more")
+@skipped_said
 def more(
     name: Name,
     count: Annotated[int, typer.Argument(min=1, help="So many trials that are not sent yet.")],
@@ -92,6 +96,7 @@ def more(
 
 
 @app.command("status")
+@skipped_said
 def status(name: Name, storage: Storage = None) -> None:
     """Tell the sweep what its runs scored, and show it: the best so far, every trial, what counts."""
     from layoutlm_cli.console import printable, score, table  # noqa: PLC0415

@@ -60,6 +60,11 @@ def skipped_noted() -> Iterator[Skipped]:
         _noting.reset(token)
 
 
+def skipped_so_far() -> Skipped:
+    """What whoever collects in this context has been told; nothing where nobody does."""
+    return _noting.get() or Skipped()
+
+
 def note_skipped(error: InvalidItem) -> None:
     """Tell whoever collects that an item is left out, or the log."""
     skipped = _noting.get()

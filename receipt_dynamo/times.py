@@ -13,9 +13,16 @@ def write_time(moment: datetime) -> str:
 
 
 def read_time(text: str) -> datetime:
-    """Return an aware UTC moment from `+00:00`, `Z` or no zone, which in OCR jobs means UTC."""
+    """Return an aware UTC moment from `+00:00`, `Z` or no zone, which in OCR jobs means UTC.
+
+    Raises:
+        ValueError: it is no moment, or one that UTC has no year from 1 to 9999 for.
+    """
     moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text} is not within the years 1 to 9999 of UTC.") from error
 
 
 def now() -> str:

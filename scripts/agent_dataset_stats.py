@@ -11,7 +11,7 @@ from layoutlm_cli.assistant.gathering import (
     json_text,
     open_records_of,
 )
-from layoutlm_cli.failing import failures_explained
+from layoutlm_cli.failing import failures_explained, skipped_said
 from layoutlm_cli.writing import write_whole
 
 
@@ -27,4 +27,4 @@ def main(table_name: TableName, output_file: OutputFile) -> None:
 
 if __name__ == "__main__":
     with failures_explained():
-        typer.run(main)
+        typer.run(skipped_said(main))

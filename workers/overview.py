@@ -28,7 +28,7 @@ async def job_overview(settings: Settings, job: str) -> Overview:
     """
     async with open_aws(settings) as aws:
         record = await aws.table.find_job(job)
-        lease = await aws.table.get_lease(record.job_id, kind="train")
+        lease = await aws.table.find_lease(record.job_id, kind="train")
         exports = (await aws.table.get_coreml_export_jobs_for_job(record.job_id)).items
         history = (await aws.table.list_job_metrics(record.job_id)).items
     newest = {metric.metric_name: metric for metric in sorted(history, key=lambda metric: metric.timestamp)}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
-from pydantic import BaseModel, Field, model_serializer
+from pydantic import Field, model_serializer
 
+from layoutlm_cli.assistant.bounds import Lean, Limits, fit
 from receipt_layoutlm.analysis.advice.proposal import Advice
 from receipt_layoutlm.analysis.comparison.groups import GroupComparison
 from receipt_layoutlm.analysis.comparison.runs import RunComparison
@@ -17,29 +18,79 @@ from receipt_layoutlm.analysis.live import LiveRun
 from receipt_layoutlm.analysis.parts import ExportFacts, FailureFacts, StatusFacts
 from receipt_layoutlm.analysis.runs import Fact, RunSummary
 
-_DIGITS = 6
+_SUMMED_UP = (
+    "job_id",
+    "name",
+    "status",
+    "created_at",
+    "attempt",
+    "best_f1",
+    "best_f1_interval",
+    "best_epoch",
+    "epochs_trained",
+    "early_stopping_triggered",
+    "train_runtime",
+    "cost_usd",
+    "num_labels",
+    "train_receipts",
+    "metrics_comparable",
+    "val_receipts_hash",
+    "tags",
+    "error_message",
+)
+LAST = (
+    "recorded_at",
+    "eval_f1",
+    "eval_f1_constrained",
+    "eval_precision",
+    "eval_recall",
+    "eval_loss",
+    "train_loss",
+    "learning_rate",
+    "samples_per_second",
+)
+"""What is shown of the last evaluation of a run that is under way."""
+_SUMMARY = Limits(text=160, entries=12)
+"""Of what a summary shows of values that others gave."""
+_LINE = 200
+"""Characters of a log line or a message of a run that is under way."""
 
 
 class Answer(Fact):
-    """An answer: what is not known is left out, and numbers have six digits."""
+    """An answer: what is not known is left out, numbers have six digits, and its length has a bound.
+
+    Attributes:
+        rest: how to get what the bound has cut off.
+    """
+
+    rest: ClassVar[str] = "Ask for less at a time."
+
+    more: str | None = Field(None, description="What is not shown, and how to get it; absent: all is shown.")
+    records_left_out: str | None = Field(
+        None, description="Items of the table that are no whole records; nothing of them is in the answer."
+    )
 
     @model_serializer(mode="plain")
-    def _leave_out_unknown(self) -> dict[str, Any]:
-        lean: dict[str, Any] = _lean(self)
-        return lean
+    def _fit(self) -> dict[str, Any]:
+        return fit(self, self.rest)
 
 
 class HistoryAnswer(Answer):
     """Runs, the newest first."""
 
+    rest: ClassVar[str] = "run_detail shows a run whole."
+
     runs: tuple[RunSummary, ...] = Field(
-        description="`config` names only the hyperparameters that are not at their defaults."
+        description="Summaries: `config` names only the hyperparameters that are not at their defaults, and "
+        "long values are shortened. run_detail shows a run whole."
     )
     cursor: str | None = Field(None, description="Pass it as `before` for the next page; absent at the end.")
 
 
 class RunAnswer(Answer):
     """One run."""
+
+    rest: ClassVar[str] = "Ask for fewer `metrics`, or for few epochs with `from_epoch` and `to_epoch`."
 
     run: RunSummary = Field(
         description="`config` has the usual hyperparameters, and all that are not at their defaults."
@@ -69,14 +120,19 @@ class RunAnswer(Answer):
 class LiveAnswer(Answer):
     """Runs that have not ended, the newest first."""
 
+    rest: ClassVar[str] = "run_detail shows a run whole."
+
     read_at: str = Field(description="When, UTC.")
     runs: tuple[LiveRun, ...] = Field(
-        description="`epochs` holds the last evaluation alone, `seconds_left` is an estimate."
+        description="Summaries: `epochs` holds the last evaluation alone, and long values are shortened. "
+        "`seconds_left` is an estimate."
     )
 
 
 class RunsAnswer(Answer):
     """Runs side by side."""
+
+    rest: ClassVar[str] = "Compare fewer runs, or ask run_detail for one."
 
     comparison: RunComparison
 
@@ -84,12 +140,16 @@ class RunsAnswer(Answer):
 class GroupsAnswer(Answer):
     """Groups of runs; each shows its best runs, `scores.n` counts all."""
 
+    rest: ClassVar[str] = "compare_runs puts single runs side by side."
+
     comparison: GroupComparison
     pairs_left_out: int = 0
 
 
 class DiagnosisAnswer(Answer):
     """The faults that a run's metrics are evidence of, the worst first."""
+
+    rest: ClassVar[str] = "`layoutlm-cli findings JOB --json` shows all."
 
     job_id: str
     name: str
@@ -100,6 +160,8 @@ class DiagnosisAnswer(Answer):
 
 class AdviceAnswer(Answer):
     """The next run; `before` and `after` of a change are null where the option is left out."""
+
+    rest: ClassVar[str] = "`layoutlm-cli advise --json` shows all."
 
     advice: Advice
 
@@ -127,6 +189,8 @@ class FailingReceipt(Fact):
 class FailingAnswer(Answer):
     """The receipts that the best checkpoint does worst on."""
 
+    rest: ClassVar[str] = "Ask for fewer `words`."
+
     job_id: str
     name: str
     checkpoint: str | None = Field(None, description="Absent: the run has no predictions (yet).")
@@ -136,8 +200,37 @@ class FailingAnswer(Answer):
 
 
 def brief(run: RunSummary, config: Mapping[str, Any]) -> RunSummary:
-    """A summary with this configuration, and without the list of tags, which `num_labels` counts."""
+    """A run with this configuration, and without the list of tags, which `num_labels` counts."""
     return run.model_copy(update={"label_list": (), "config": dict(config)})
+
+
+class Summary(NamedTuple):
+    """A run as a list of runs shows it, and whether values of it are shortened."""
+
+    run: RunSummary
+    is_shortened: bool
+
+
+def sum_up(run: RunSummary, config: Mapping[str, Any]) -> Summary:
+    """What tells one run from another, with this configuration; long values are shortened."""
+    lean = Lean(_SUMMARY)
+    given = {name: getattr(run, name) for name in _SUMMED_UP} | {"config": config}
+    return Summary(
+        RunSummary(**{name: lean.of(value, name) for name, value in given.items()}), bool(lean.cuts)
+    )
+
+
+def sum_up_live(live: LiveRun, config: Mapping[str, Any]) -> LiveRun:
+    """As `sum_up`, of a run that is under way, with its last evaluation and short lines of its log."""
+    where, line = live.where, Limits(text=_LINE, entries=_SUMMARY.entries)
+    return live.model_copy(
+        update={
+            "run": sum_up(live.run, config).run,
+            "where": where and type(where)(**Lean(line).of(where)),
+            "epochs": tuple(pick(one, LAST) for one in live.epochs[-1:]),
+            "logs": tuple(type(one)(**Lean(line).of(one)) for one in live.logs),
+        }
+    )
 
 
 def pick(epoch: EpochFacts, metrics: Sequence[str]) -> EpochFacts:
@@ -147,16 +240,3 @@ def pick(epoch: EpochFacts, metrics: Sequence[str]) -> EpochFacts:
         global_step=epoch.global_step,
         **{name: getattr(epoch, name) for name in metrics},
     )
-
-
-def _lean(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        shown = ((name, field, getattr(value, name)) for name, field in type(value).model_fields.items())
-        return {
-            name: _lean(one) for name, field, one in shown if field.is_required() or one not in (None, (), {})
-        }
-    if isinstance(value, Mapping):
-        return {name: _lean(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_lean(one) for one in value]
-    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value

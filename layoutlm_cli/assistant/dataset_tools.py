@@ -20,6 +20,8 @@ _MERCHANTS = 20
 class DatasetAnswer(Answer):
     """The data set as it was at `read_at` of `dataset`."""
 
+    rest: ClassVar[str] = "`layoutlm-cli stats --json` has all."
+
     dataset: DatasetContext
     merchants_left_out: int = Field(0, description="Those with fewer receipts than the ones shown.")
 
@@ -55,7 +57,9 @@ class DatasetTools:
         found = self.read()
         merchants = found.statistics.merchants
         shown = found.statistics.model_copy(update={"merchants": merchants[:_MERCHANTS]})
+        left = len(merchants[_MERCHANTS:])
         return DatasetAnswer(
             dataset=found.model_copy(update={"statistics": shown}),
-            merchants_left_out=len(merchants[_MERCHANTS:]),
+            merchants_left_out=left,
+            more=f"{left} merchants more: `layoutlm-cli stats --json` has all." if left else None,
         )

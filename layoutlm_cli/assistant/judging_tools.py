@@ -69,8 +69,11 @@ class JudgingTools:
             "pairs": found.pairs[:_PAIRS],
             "left_out": tuple(map(_brief_left_out, found.left_out)),
         }
+        left = len(found.pairs[_PAIRS:])
         return GroupsAnswer(
-            comparison=found.model_copy(update=shown), pairs_left_out=len(found.pairs[_PAIRS:])
+            comparison=found.model_copy(update=shown),
+            pairs_left_out=left,
+            more=f"{left} pairs more: `layoutlm-cli compare --group-by {by} --json`." if left else None,
         )
 
     def diagnose_run(self, job: Job) -> DiagnosisAnswer:

@@ -17,16 +17,19 @@ from layoutlm_cli.assistant.answers import (
     WrongWord,
     brief,
     pick,
+    sum_up,
+    sum_up_live,
 )
+from layoutlm_cli.assistant.bounds import ROOM, count_fitting
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities.fields import JobState
 from receipt_dynamo.times import now
 from receipt_layoutlm.analysis.context import changed_options, score_labels
 from receipt_layoutlm.analysis.epochs import EpochFacts
-from receipt_layoutlm.analysis.live import LiveRun, list_live
+from receipt_layoutlm.analysis.live import list_live
 from receipt_layoutlm.analysis.predictions import ReceiptPrediction, read_predictions
-from receipt_layoutlm.analysis.run import read_run
-from receipt_layoutlm.analysis.runs import ALL_STATES, find_run, list_runs
+from receipt_layoutlm.analysis.run import RunDetail, read_run
+from receipt_layoutlm.analysis.runs import ALL_STATES, find_run, first_page, list_runs
 from receipt_layoutlm.storage import Storage
 
 Scalar = Literal[
@@ -73,6 +76,10 @@ ALWAYS = (
 """Hyperparameters that are shown of one run even at their defaults."""
 EPOCHS = 40
 """Evaluations that one answer shows at most."""
+_THINNED = (EPOCHS, 20, 10, 5, 3)
+"""So many are tried, the most first, until they fit."""
+_LAST = 20
+"""So many statuses, failures and exports of a run are shown, the last ones."""
 
 Job = Annotated[str, Field(description="Id or name of a run; of several runs of a name it is the newest.")]
 
@@ -97,9 +104,18 @@ class RunTools:
         """
         statuses = (status,) if status else ALL_STATES
         page = list_runs(self.client, statuses=statuses, limit=limit, cursor=before)
-        return HistoryAnswer(
-            runs=tuple(brief(run, changed_options(run.config)) for run in page.runs), cursor=page.cursor
-        )
+        summaries = [sum_up(run, changed_options(run.config)) for run in page.runs]
+        fitting = count_fitting([one.run for one in summaries])
+        if fitting < len(summaries):
+            page = first_page(page.runs, fitting)
+        shown = summaries[: len(page.runs)]
+        said = []
+        if page.cursor:
+            said.append(f"There are runs after these {len(shown)}: pass `cursor` as `before`.")
+        if any(one.is_shortened for one in shown):
+            said.append("Long values are shortened: run_detail shows a run whole.")
+        runs = tuple(one.run for one in shown)
+        return HistoryAnswer(runs=runs, cursor=page.cursor, more=" ".join(said) or None)
 
     def run_detail(
         self,
@@ -119,21 +135,23 @@ class RunTools:
         """
         detail = read_run(self.client, self.storage, job)
         wanted = [one for one in detail.epochs if _is_between(one.epoch, from_epoch, to_epoch)]
-        shown = thin(wanted, detail.best)
+        shown = _fitting(wanted, detail.best, metrics)
+        statuses, exports = detail.statuses[-_LAST:], detail.exports[-_LAST:]
         return RunAnswer(
             run=brief(detail.run, changed_options(detail.config, always=ALWAYS)),
             best=None if detail.best is None else pick(detail.best, SCALARS),
             labels=score_labels(detail),
             evaluations=len(detail.epochs),
-            epochs=tuple(pick(one, metrics) for one in shown),
+            epochs=shown,
             evaluations_left_out=len(wanted) - len(shown),
+            more=_say_left_out(len(wanted) - len(shown), detail),
             num_val_receipts=detail.num_val_receipts,
             dataset_counts=detail.dataset_counts,
             machine=detail.machine,
             label_merges=detail.label_merges,
-            statuses=detail.statuses,
-            failures=detail.failures,
-            exports=detail.exports,
+            statuses=statuses,
+            failures=detail.failures[-_LAST:],
+            exports=exports,
         )
 
     def live_runs(
@@ -143,15 +161,22 @@ class RunTools:
 
         Ask it again to follow a run; a run that has ended is in training_history.
         """
-        return LiveAnswer(
-            read_at=now(), runs=tuple(_brief_live(one) for one in list_live(self.client, limit))
+        runs = [sum_up_live(one, changed_options(one.run.config)) for one in list_live(self.client, limit)]
+        fitting = count_fitting(runs)
+        others = ", ".join(one.run.job_id for one in runs[fitting:])
+        more = (
+            f"{len(runs) - fitting} runs more are under way, ask run_detail for: {others}."
+            if others
+            else None
         )
+        return LiveAnswer(read_at=now(), runs=tuple(runs[:fitting]), more=more)
 
     def failing_receipts(
         self,
         job: Job,
         receipts: Annotated[int, Field(ge=1, le=50, description="So many at most, the worst first.")] = 5,
         words: Annotated[int, Field(ge=0, le=100, description="Wrong words of each at most.")] = 15,
+        skip: Annotated[int, Field(ge=0, description="So many of the worst are passed over.")] = 0,
     ) -> FailingAnswer:
         """Show the validation receipts that a run's best checkpoint reads worst, and the words it gets wrong.
 
@@ -161,36 +186,53 @@ class RunTools:
         found = read_predictions(self.storage, run.run_s3_uri)
         if found is None:
             return FailingAnswer(job_id=run.job_id, name=run.name)
+        wanted = [_brief_receipt(one, words) for one in found.receipts[skip : skip + receipts]]
+        shown = wanted[: count_fitting(wanted)]
+        left = len(found.receipts[skip + len(shown) :])
         return FailingAnswer(
             job_id=run.job_id,
             name=run.name,
             checkpoint=found.checkpoint,
             epoch=found.epoch,
-            receipts=tuple(_brief_receipt(one, words) for one in found.receipts[:receipts]),
-            receipts_left_out=len(found.receipts[receipts:]),
+            receipts=tuple(shown),
+            receipts_left_out=left,
+            more=f"{left} receipts follow: pass skip {skip + len(shown)}." if left else None,
         )
 
 
-def thin(epochs: Sequence[EpochFacts], best: EpochFacts | None) -> list[EpochFacts]:
-    """So many evaluations as an answer may have: every n-th, the best, and the last."""
-    if len(epochs) <= EPOCHS:
+def _fitting(
+    epochs: Sequence[EpochFacts], best: EpochFacts | None, metrics: Sequence[str]
+) -> tuple[EpochFacts, ...]:
+    """These metrics of as many evaluations, evenly thinned, as an answer has room for."""
+    for count in _THINNED:
+        shown = [pick(one, metrics) for one in thin(epochs, best, count)]
+        if count_fitting(shown, ROOM // 2) >= len(shown):
+            break
+    return tuple(shown)
+
+
+def _say_left_out(evaluations: int, detail: RunDetail) -> str | None:
+    said = []
+    if evaluations:
+        said.append(f"{evaluations} evaluations are thinned out: see them with `from_epoch` and `to_epoch`.")
+    if max(map(len, (detail.statuses, detail.failures, detail.exports))) > _LAST:
+        said.append(
+            f"Of statuses, failures and exports the last {_LAST} are shown: `layoutlm-cli report` has all."
+        )
+    return " ".join(said) or None
+
+
+def thin(epochs: Sequence[EpochFacts], best: EpochFacts | None, count: int = EPOCHS) -> list[EpochFacts]:
+    """So many evaluations at most, or one more: every n-th, the best, and the last."""
+    if len(epochs) <= count:
         return list(epochs)
-    every = -(-len(epochs) // (EPOCHS - 2))
+    every = -(-len(epochs) // max(count - 2, 1))
     kept = {*range(0, len(epochs), every), len(epochs) - 1}
     return [one for at, one in enumerate(epochs) if at in kept or one is best]
 
 
 def _is_between(epoch: float, first: float | None, last: float | None) -> bool:
     return (first is None or epoch >= first) and (last is None or epoch <= last)
-
-
-def _brief_live(live: LiveRun) -> LiveRun:
-    return live.model_copy(
-        update={
-            "run": brief(live.run, changed_options(live.run.config)),
-            "epochs": tuple(pick(one, SCALARS) for one in live.epochs[-1:]),
-        }
-    )
 
 
 def _brief_receipt(receipt: ReceiptPrediction, words: int) -> FailingReceipt:

@@ -12,6 +12,8 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 
+from layoutlm_cli.assistant.answers import Answer
+from layoutlm_cli.assistant.bounds import ANSWER_CHARS
 from layoutlm_cli.assistant.dataset_tools import DatasetTools
 from layoutlm_cli.assistant.judging_tools import JudgingTools
 from layoutlm_cli.assistant.run_tools import RunTools
@@ -19,6 +21,7 @@ from layoutlm_cli.assistant.submitting import SubmitTools
 from layoutlm_cli.records import Records
 from messages.errors import InvalidMessage
 from receipt_dynamo.errors import DynamoError
+from receipt_dynamo.skipped import skipped_noted
 from receipt_layoutlm.errors import LayoutLMError
 from workers.errors import QueueError, WorkerError
 from workers.settings import Settings
@@ -38,7 +41,7 @@ _CHANGES = ToolAnnotations(
     read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False
 )
 
-Tool = Callable[..., Any]
+Tool = Callable[..., Answer]
 
 
 def make_server(records: Records, settings: Settings, *, allow_submit: bool) -> MCPServer:
@@ -78,9 +81,11 @@ def _add(server: MCPServer, tool: Tool, annotations: ToolAnnotations) -> None:
 def _explained(tool: Tool) -> Tool:
     @wraps(tool)
     def call(**arguments: Any) -> Any:
-        try:
-            return tool(**arguments)
-        except EXPECTED as error:
-            raise ToolError(str(error)) from error
+        with skipped_noted() as skipped:
+            try:
+                answer = tool(**arguments)
+            except EXPECTED as error:
+                raise ToolError(str(error)[:ANSWER_CHARS]) from error
+        return answer.model_copy(update={"records_left_out": str(skipped)}) if skipped else answer
 
     return call

@@ -14,6 +14,7 @@ from layoutlm_cli.web.guard import Guard
 from layoutlm_cli.web.pages import compare, jobs, queues, receipts, run, workers
 from layoutlm_cli.web.rendering import HERE
 from layoutlm_cli.web.site import Site, Sources
+from layoutlm_cli.web.skipping import SkippedNoted
 
 _READING = (
     Route("/jobs", jobs.show_jobs),
@@ -56,6 +57,7 @@ def make_app(sources: Sources, port: int, *, allow_actions: bool = False) -> Gua
         exception_handlers=HANDLERS,
     )
     app.state.site = Site.make(sources, allow_actions=allow_actions)
+    app.add_middleware(SkippedNoted)
     return Guard(app, port)  # outside of all, so that the page of a defect has its headers, too
 
 

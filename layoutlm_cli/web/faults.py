@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from layoutlm_cli.web.site import site_of
 from messages.errors import InvalidMessage
-from receipt_dynamo.errors import DynamoError, LeaseRefused, NotFound
+from receipt_dynamo.errors import DynamoError, InvalidItem, LeaseRefused, NotFound
 from receipt_layoutlm.errors import LayoutLMError
 from workers.dead_letter import LetterMissing
 from workers.errors import QueueError, WorkerError
@@ -27,6 +27,7 @@ _STATUSES: dict[type[Exception], int] = {
     LetterMissing: 404,
     LeaseRefused: 409,
     InvalidMessage: 422,
+    InvalidItem: 422,
     **dict.fromkeys(EXPECTED, 502),
 }
 

@@ -13,6 +13,7 @@ from layoutlm_cli.web.faults import EXPECTED
 from layoutlm_cli.web.feed import Look
 from layoutlm_cli.web.rendering import Fragment
 from layoutlm_cli.web.site import Site
+from receipt_dynamo.skipped import skipped_noted
 
 Context = Mapping[str, Any]
 FAULT = "fault"
@@ -43,10 +44,11 @@ def looking(
     retry_seconds = 5.0
 
     async def look() -> tuple[Mapping[str, Fragment], float]:
-        try:
-            context, pause_seconds = await gather()
-        except EXPECTED as error:
-            return site.renderer.fragments([FAULT], {"problem": str(error)}), retry_seconds
-        return site.renderer.fragments([*parts, FAULT], {"problem": None, **context}), pause_seconds
+        with skipped_noted():
+            try:
+                context, pause_seconds = await gather()
+            except EXPECTED as error:
+                return site.renderer.fragments([FAULT], {"problem": str(error)}), retry_seconds
+            return site.renderer.fragments([*parts, FAULT], {"problem": None, **context}), pause_seconds
 
     return look

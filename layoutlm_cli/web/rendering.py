@@ -12,6 +12,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, P
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
+from receipt_dynamo.skipped import skipped_so_far
 from receipt_layoutlm.analysis.report import values
 
 HERE = Path(__file__).parent
@@ -45,7 +46,7 @@ class Renderer:
         names = ("anything", "moment", "number", "score", "seconds")
         self._templates.filters |= {"clock": clock, **{name: getattr(values, name) for name in names}}
         self._templates.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-        self._templates.globals |= every_page
+        self._templates.globals |= {"skipped": skipped_so_far, **every_page}
 
     def page(self, name: str, /, status: int = 200, **context: Any) -> HTMLResponse:
         """A whole page."""

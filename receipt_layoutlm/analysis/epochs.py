@@ -10,6 +10,7 @@ import pydantic
 from pydantic import Field
 
 from receipt_dynamo.entities import JobMetric
+from receipt_dynamo.entities.fields import Timestamp
 from receipt_layoutlm.analysis.runs import Bounds, Fact
 
 # Metric of the table to field of an epoch's record; others have the same name in both.
@@ -62,7 +63,7 @@ class EpochFacts(Fact):
 
     epoch: float
     global_step: int = 0
-    recorded_at: str | None = None
+    recorded_at: Timestamp | None = None
     attempt: int | None = None
     eval_loss: float | None = None
     eval_f1: float | None = None

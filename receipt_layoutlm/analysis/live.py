@@ -92,7 +92,7 @@ def list_live(client: DynamoClient, limit: int = 50) -> tuple[LiveRun, ...]:
 def look_at(client: DynamoClient, job: Job) -> LiveRun:
     """Read the present state of one job."""
     run = RunSummary.of(job)
-    lease = client.get_lease(job.job_id, kind="train")
+    lease = client.find_lease(job.job_id, kind="train")
     epochs = epochs_of_metrics(client.list_job_metrics(job.job_id).items)
     asked = run.config.get("epochs")
     epochs_asked = int(asked) if isinstance(asked, int | float) else None

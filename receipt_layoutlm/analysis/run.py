@@ -108,7 +108,7 @@ def describe_job(client: DynamoClient, storage: Storage, job: Job) -> RunDetail:
     """Read what belongs to a job: its `run.json`, or without it its metrics; about six requests."""
     run = RunSummary.of(job)
     record = _read_run_json(storage, run)
-    lease = client.get_lease(job.job_id, kind="train")
+    lease = client.find_lease(job.job_id, kind="train")
     epochs = _epochs(client, run, record)
     return RunDetail(
         run=run,

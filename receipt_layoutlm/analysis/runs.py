@@ -167,11 +167,17 @@ def list_runs(
     """
     # One more shows whether there is anything after this page.
     jobs = client.list_newest_jobs(statuses, None if limit is None else limit + 1, before=cursor)
-    page, rest = jobs[:limit], jobs[len(jobs[:limit]) :]
+    return first_page(tuple(map(RunSummary.of, jobs)), limit)
+
+
+def first_page(runs: Sequence[RunSummary], limit: int | None) -> RunPage:
+    """The first of some runs, the newest first, and where to go on if there are more."""
+    page = tuple(runs[:limit])
+    rest = runs[len(page) :]
     if rest:
         # The next page goes on before a moment: jobs of one moment must not be torn apart.
-        page = [job for job in page if job.created_at > rest[0].created_at] or page
-    return RunPage(runs=tuple(map(RunSummary.of, page)), cursor=page[-1].created_at if rest else None)
+        page = tuple(run for run in page if run.created_at > rest[0].created_at) or page
+    return RunPage(runs=page, cursor=page[-1].created_at if rest else None)
 
 
 def find_run(client: DynamoClient, job: str) -> RunSummary:

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 from messages.train import TrainJob
 from receipt_dynamo import DynamoClient
-from receipt_dynamo.errors import NotFound
+from receipt_dynamo.errors import InvalidItem, NotFound
 from receipt_layoutlm.analysis.comparison.settings import settings_of, text_of
 from receipt_layoutlm.analysis.live import UNDER_WAY
 from receipt_layoutlm.analysis.runs import Fact, RunSummary
@@ -21,7 +21,7 @@ from receipt_layoutlm.analysis.sweep.space import Scalar
 from receipt_layoutlm.analysis.sweep.study import REFUSED, Sweep
 from receipt_layoutlm.errors import ConfigurationError
 
-State = Literal["proposed", "under way", "succeeded", "failed", "refused"]
+State = Literal["proposed", "under way", "succeeded", "failed", "refused", "unreadable"]
 
 _ENOUGH_FOR_IMPORTANCE = 10
 
@@ -31,9 +31,10 @@ class TrialStanding(Fact):
 
     Attributes:
         number: from 1 on; its runs carry it as their tag `trial`.
-        state: refused ones were never sent; proposed ones not yet, or not with all seeds.
+        state: refused ones were never sent; proposed ones not yet, or not with all seeds; unreadable ones
+            have a damaged record in the table.
         score: mean of the runs' best F1, when all have succeeded; `sd` of several.
-        why: of a trial that failed or was refused.
+        why: of a trial that failed, was refused, or cannot be read.
         unsent: messages that are not in the table.
         runs: those that are.
     """
@@ -113,10 +114,11 @@ def _look_at_trial(client: DynamoClient, sweep: Sweep, trial: Any) -> TrialStand
     if REFUSED in trial.user_attrs:
         return TrialStanding(number=number, values=values, state="refused", why=trial.user_attrs[REFUSED])
     jobs = jobs_of(sweep.plan, number, values)
-    found = {job.job_id: run for job in jobs if (run := _find_run(client, sweep, job)) is not None}
-    runs = tuple(found.values())
-    unsent = tuple(job for job in jobs if job.job_id not in found)
-    state = _state_of(runs, unsent)
+    found = [_find_run(client, sweep, job) for job in jobs]
+    runs = tuple(run for run in found if isinstance(run, RunSummary))
+    unsent = tuple(job for job, run in zip(jobs, found, strict=True) if run is None)
+    damaged = [str(run) for run in found if isinstance(run, InvalidItem)]
+    state = _state_of(runs, unsent, damaged)
     scores = [run.best_f1 for run in runs if run.best_f1 is not None]
     score = trial.value
     if trial.state.is_finished():  # what was told stays, whatever became of the records since
@@ -130,17 +132,20 @@ def _look_at_trial(client: DynamoClient, sweep: Sweep, trial: Any) -> TrialStand
         state=state,
         score=score,
         sd=stdev(scores) if state == "succeeded" and len(scores) > 1 else None,
-        why="; ".join(filter(None, map(_reason, runs))) or None if state == "failed" else None,
+        why=_why(state, runs, damaged),
         unsent=unsent,
         runs=runs,
     )
 
 
-def _find_run(client: DynamoClient, sweep: Sweep, job: TrainJob) -> RunSummary | None:
+def _find_run(client: DynamoClient, sweep: Sweep, job: TrainJob) -> RunSummary | InvalidItem | None:
+    """The run of a trial, what is wrong with its record, or None where it was not sent."""
     try:
         run = RunSummary.of(client.get_job(job.job_id))
     except NotFound:
         return None
+    except InvalidItem as error:
+        return error
     meant, used = job.hyperparameters.model_dump(), settings_of(run.config)
     own = (*sweep.plan.space, *(name for name in sweep.plan.base if name in meant))
     if any(text_of(meant[name]) != text_of(used[name]) for name in own):
@@ -151,12 +156,19 @@ def _find_run(client: DynamoClient, sweep: Sweep, job: TrainJob) -> RunSummary |
     return run
 
 
-def _state_of(runs: Sequence[RunSummary], unsent: Sequence[TrainJob]) -> State:
+def _state_of(runs: Sequence[RunSummary], unsent: Sequence[TrainJob], damaged: Sequence[str]) -> State:
     if unsent:
         return "proposed"
+    if damaged:
+        return "unreadable"
     if any(run.status in UNDER_WAY for run in runs):
         return "under way"
     return "failed" if any(map(_reason, runs)) else "succeeded"
+
+
+def _why(state: State, runs: Sequence[RunSummary], damaged: Sequence[str]) -> str | None:
+    reasons = {"failed": filter(None, map(_reason, runs)), "unreadable": damaged}
+    return "; ".join(reasons.get(state, ())) or None
 
 
 def _reason(run: RunSummary) -> str | None:
