@@ -42,8 +42,9 @@ class Skipped:
         said = [str(error) for error in islice(self, NAMED)]
         if count > NAMED:
             said.append(f"and {count - NAMED} more")
-        many = "1 item of the table is" if count == 1 else f"{count} items of the table are"
-        return f"{many} no whole record and left out: {'; '.join(said)}. Correct or delete such items."
+        some = "1 item of the table is no whole record and is" if count == 1 else None
+        many = some or f"{count} items of the table are no whole records and are"
+        return f"{many} left out: {'; '.join(said)}. Correct or delete such items."
 
 
 _noting: ContextVar[Skipped | None] = ContextVar("skipped", default=None)

@@ -73,7 +73,7 @@ def test_a_receipt_that_is_no_whole_record_is_left_out_with_its_words_and_named(
     assert found == gather_receipts(items())
     [error] = found.skipped
     assert (error.record_type, error.attribute.partition(".")[0]) == ("RECEIPT", attribute)
-    assert "1 item of the table is no whole record and left out: RECEIPT" in str(skipped)
+    assert "1 item of the table is no whole record and is left out: RECEIPT" in str(skipped)
 
 
 def test_an_item_that_does_not_say_what_it_is_counts_as_what_its_key_says() -> None:
