@@ -94,7 +94,7 @@ def count_labels_by_category_and_status(table: str) -> Steps[dict[str, dict[Vali
     counts: dict[str, dict[ValidationStatus, int]] = {}
     statuses: tuple[ValidationStatus, ...] = get_args(ValidationStatus)
     for status in statuses:
-        request = queries.labels_with_status(table, status, only="#SK")
+        request = queries.labels_with_status(table, status, only="#PK, #SK")
         labels = yield from read_all(request, _label_of)
         for label, count in sorted(Counter(labels).items()):
             counts.setdefault(label, {})[status] = count
