@@ -224,3 +224,11 @@ def _out_of_attempts(record: JobLease, verdict: Verdict) -> Verdict:
         message=f"Failed {len(history)} times. " + " | ".join(history),
         seconds=verdict.seconds,
     )
+
+
+def out_of_claims(record: JobLease) -> Verdict:
+    """The last bound, however its attempts ended."""
+    said = f"Claimed {record.attempt} times without an end: it may bring its hosts down."
+    if record.failures:
+        said += f" Last failure: {record.failures[-1]['message']}"
+    return Verdict(Ending.NEVER, error_class=ErrorClass.HOST, message=said)

@@ -34,7 +34,7 @@ from workers.attributes import FAULTS, write_faults
 from workers.child import Child, ChildSpec
 from workers.deferral import hidden_seconds, seconds_until_due
 from workers.errors import QueueError, WorkerError
-from workers.finish import MOST_HIDDEN_SECONDS, Finish, complete, insist
+from workers.finish import MOST_HIDDEN_SECONDS, Finish, complete, insist, out_of_claims
 from workers.health import Health
 from workers.holdable import UNHOLDABLE
 from workers.host_faults import HostFaults
@@ -265,12 +265,7 @@ class Handler(Generic[JobT]):
         if lease.cancelled.is_set():
             return Verdict(Ending.CANCELLED, message="Cancelled before it started.")
         if lease.attempt > self.settings.max_claims:
-            return Verdict(
-                Ending.NEVER,
-                error_class=ErrorClass.HOST,
-                message=f"Claimed {lease.attempt} times without an end: it may bring its hosts down."
-                + _last_failure(lease.record),
-            )
+            return out_of_claims(lease.record)
         try:
             name = f"{lease.record.owner_id}-{lease.attempt}"
             async with attempt_folder(self.settings.work_dir, name) as folder:
@@ -295,7 +290,3 @@ class Handler(Generic[JobT]):
             return Verdict.failed(_PASSING[type(error)], str(error))
         except UNHOLDABLE as error:
             return Verdict.failed(ErrorClass.CONFIGURATION, f"The table cannot hold this request: {error}")
-
-
-def _last_failure(record: JobLease) -> str:
-    return f" Last failure: {record.failures[-1]['message']}" if record.failures else ""

@@ -19,6 +19,7 @@ from receipt_dynamo.times import now
 from tests.chaos.stage import KindName, Stage
 from workers.daemon import make_kind
 from workers.outcome import Ending
+from workers.request_bodies import MOST_BYTES
 from workers.sweep import register
 from workers.train import job_record
 from workers.verdict import Verdict
@@ -41,6 +42,7 @@ class Scenario:
         until: crashes end with the first call after that which begins so; from there on it is the same again.
         environ: settings on top of the quick ones.
         prepare: brings the job about; by default its message is sent.
+        note: a training's tag of any length.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Scenario:
     until: str = ""
     environ: dict[str, str] = field(default_factory=dict)
     prepare: Callable[[Scenario, Stage, str], Awaitable[None]] | None = None
+    note: str = ""
 
     def __str__(self) -> str:
         """The name."""
@@ -60,7 +63,8 @@ class Scenario:
     def body(self, owner_id: str) -> str:
         """The request of the job or export of that id."""
         if self.kind == "train":
-            job = {"job_id": owner_id, "job_name": f"run-{owner_id}", "tags": {"script": self.script}}
+            tags = {"script": self.script, "note": self.note}
+            job = {"job_id": owner_id, "job_name": f"run-{owner_id}", "tags": tags}
             return encode(decode_train_job(json.dumps(job), message_id=""))
         export = {
             "export_id": owner_id,
@@ -157,6 +161,7 @@ _RELEASE = "UpdateItem LEASE state=free"
 _INTERRUPTED = "UpdateItem JOB status,attempt,GSI1PK interrupted"
 _BEGUN = "PutItem STATUS no. 1"
 _EXPORT_BEGUN = "UpdateItem EXPORT status,updated_at,attempt RUNNING no. 2"
+_LARGE = "x" * MOST_BYTES
 _SHORT_MESSAGES = {"LAYOUTLM_MESSAGE_SECONDS": "0.2"}
 
 TRAININGS = (
@@ -196,6 +201,23 @@ TRAININGS = (
         "succeeded",
         "SendMessage results",
         prepare=_decided_then_died,
+    ),
+    _training(
+        "whose request is large",
+        "succeed",
+        "succeeded",
+        "PutObject requests",
+        until=_CLAIM,
+        note=_LARGE,
+    ),
+    _training(
+        "past twelve hours whose host stops and whose request is large",
+        "work:1+stop",
+        "succeeded",
+        "GetObject requests",
+        after=_BEGUN,
+        environ=_SHORT_MESSAGES,
+        note=_LARGE,
     ),
     _training("that nobody can read", "succeed", None, "SendMessage dead", prepare=_unreadable),
 )

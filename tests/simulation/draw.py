@@ -24,6 +24,7 @@ from tests.simulation.plan import (
     Worker,
 )
 from tests.simulation.queue import Manners
+from workers.request_bodies import MOST_BYTES
 
 
 def draw_plan(seed: int) -> Plan:
@@ -40,7 +41,7 @@ def draw_plan(seed: int) -> Plan:
         ]
     )
     workers = tuple(_draw_worker(draw, kind) for kind in kinds)
-    requests = _draw_requests(draw, kinds)
+    requests = _draw_sizes(random.Random(f"sizes {seed}"), _draw_requests(draw, kinds))
     return Plan(
         seed=seed,
         workers=workers,
@@ -94,6 +95,21 @@ def _draw_requests(draw: random.Random, kinds: Sequence[Kind]) -> tuple[Request,
     return tuple(sorted(found, key=lambda request: request.at))
 
 
+def _draw_sizes(draw: random.Random, requests: tuple[Request, ...]) -> tuple[Request, ...]:
+    """Make some trainings, each in all its sendings, larger than a lease may hold."""
+    large = {request.owner_id for request in requests if draw.random() < 0.1}
+    return tuple(
+        replace(request, body=_with_note(request.body))
+        if request.kind == "train" and request.owner_id in large and request.owner_id is not None
+        else request
+        for request in requests
+    )
+
+
+def _with_note(body: str) -> str:
+    return json.dumps({**json.loads(body), "tags": {"note": "x" * MOST_BYTES}})
+
+
 def _draw_body(draw: random.Random, kind: Kind, name: str) -> dict[str, Any]:
     drawn_id = str(uuid.UUID(int=draw.getrandbits(128), version=4))
     if kind == "train":
@@ -145,7 +161,7 @@ def _draw_mishap(draw: random.Random, slots: int, requests: tuple[Request, ...])
     if mishap.deed == "jump":
         return replace(mishap, seconds=draw.choice([-1, 1]) * draw.uniform(1, 7200))
     if mishap.deed == "cut":
-        services: tuple[Service, ...] = draw.choice([("table",), ("queue",), ("table", "queue")])
+        services: tuple[Service, ...] = draw.choice([("table",), ("queue",), ("table", "queue", "bucket")])
         way = draw.choice([Way.REFUSED, Way.SILENT, Way.DEAF, Way.THROTTLED])
         return replace(mishap, seconds=draw.uniform(1, 100), services=services, way=way)
     if draw.random() < 0.7:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from receipt_dynamo.entities import CoreMLExport, Job, JobLease
 from receipt_dynamo.requests.records import export_key, job_key
+from tests.simulation.bucket import Objects
 from tests.simulation.check import Violation, identity, lease_id, owner_of, read_job, state_of
 from tests.simulation.plan import Kind
 from tests.simulation.queue import Queue
@@ -22,10 +23,12 @@ class Ending:
 
     Attributes:
         results: each job's results, in the order in which they were sent.
+        bucket: where large requests lie.
     """
 
     table: Table
     results: Mapping[tuple[Kind, str], Sequence[str]]
+    bucket: Objects
 
     def check_job(self, kind: Kind, owner_id: str) -> None:
         """Judge how one accepted job ended."""
@@ -65,7 +68,7 @@ class Ending:
         if owner_id is None:
             return False
         lease = JobLease.from_item(self.table.items[lease_id(kind, owner_id)])
-        return bool(read_job(kind, body) == read_job(kind, str(lease.body)))
+        return bool(read_job(kind, body) == read_job(kind, self.bucket.text(str(lease.body))))
 
     def _check_record(self, kind: Kind, lease: JobLease, expected: tuple[object, int]) -> None:
         key = job_key(lease.owner_id) if kind == "train" else export_key(lease.owner_id)

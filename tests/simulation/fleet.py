@@ -45,6 +45,7 @@ class Life:
     Attributes:
         dead: whether it was ended by force; it is stopped then for good.
         disturbed: whether anything has befallen it that excuses a lost lease.
+        bucket: its client of the bucket.
     """
 
     process: Process
@@ -53,6 +54,7 @@ class Life:
     child: SimulatedChild | None = None
     dead: bool = False
     disturbed: bool = False
+    bucket: Any = None
 
     @property
     def is_over(self) -> bool:
@@ -166,6 +168,7 @@ class Fleet:
         wire = Wire(self._loop, life.process, host, self._services.serve, fate, self._draw, self.over)
         clock = TableClock(self._steady(host), lambda: EPOCH + self._loop.time() + host.wrong_by)
         aws = Aws(AsyncDynamoClient("simulated", wire.client("table"), clock), wire.client("queue"))
+        life.bucket = wire.client("bucket")
         url = f"{ENDPOINT}/{slot.kind}-jobs"
         queue = JobQueue(aws.sqs, url, f"{url}-dead", clock.steady)
         await aws.table.get_lease(NOBODY, kind="train")

@@ -24,7 +24,7 @@ READ_TIMEOUT_SECONDS = 40.0
 ENDPOINT = "http://simulated"
 _THROTTLED = {"ProvisionedThroughputExceededException", "ThrottlingException"}
 
-Service = Literal["table", "queue"]
+Service = Literal["table", "queue", "bucket"]
 Serve = Callable[[str, str, dict[str, Any]], Any]
 
 
@@ -55,7 +55,9 @@ class Host:
     booted: float = 0.0
     wrong_by: float = 0.0
     slowest: float = 0.05
-    ways: dict[Service, Way] = field(default_factory=lambda: {"table": Way.OPEN, "queue": Way.OPEN})
+    ways: dict[Service, Way] = field(
+        default_factory=lambda: dict.fromkeys(("table", "queue", "bucket"), Way.OPEN)
+    )
 
     @property
     def is_cut_off(self) -> bool:

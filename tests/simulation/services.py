@@ -13,6 +13,7 @@ from messages.codec import decode_export_job, decode_train_job, encode
 from receipt_dynamo.aio import AsyncDynamoClient
 from receipt_dynamo.clock import TableClock
 from receipt_dynamo.errors import AlreadyExists, LeaseRefused
+from tests.simulation.bucket import Objects
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.network import ENDPOINT, Client, Service
 from tests.simulation.plan import TRAINED_ID, TRAINED_NAME, Cancel, Kind, Plan, Request
@@ -29,7 +30,7 @@ QUEUE_NAMES = tuple(f"{kind}-{what}" for kind in KINDS for what in ("jobs", "job
 
 
 class Services:
-    """One table and six queues.
+    """One table, six queues and a bucket.
 
     Attributes:
         serve: answers a call: process name, call and arguments to an answer or a future of one.
@@ -43,9 +44,11 @@ class Services:
         self._lost = plan.lost
         self.table = Table(loop.time, lambda: self._draw.uniform(0, plan.index_lag))
         self.queues = {name: self._make_queue(name) for name in QUEUE_NAMES}
+        self.bucket = Objects()
         self.serve: dict[Service, Callable[[str, str, dict[str, Any]], Any]] = {
             "table": self.table.answer,
             "queue": self._serve_queue,
+            "bucket": self.bucket.answer,
         }
 
     def jobs(self, kind: Kind) -> Queue:
@@ -137,6 +140,10 @@ class Senders:
     def _table(self) -> AsyncDynamoClient:
         clock = TableClock(self.now, lambda: EPOCH + self.now())
         return AsyncDynamoClient("simulated", self._client("table"), clock)
+
+    def bucket(self) -> Any:
+        """The senders' client of the bucket."""
+        return self._client("bucket")
 
     def _client(self, service: Service) -> Any:
         async def ask(call: str, arguments: dict[str, Any]) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, tzinfo
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -14,8 +14,10 @@ from unittest import mock
 
 import structlog
 
+from messages.fields import S3Place
 from tests.simulation.loop import PROCESS
 from tests.simulation.table import EPOCH
+from workers.bucket import Bucket
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -31,7 +33,18 @@ def virtual_surroundings(world: World, *, verbose: bool = False) -> Iterator[Non
         ids = random.Random(f"ids {world.plan.seed}")
         drawn = SimpleNamespace(uuid4=lambda: uuid.UUID(int=ids.getrandbits(128), version=4))
         stack.enter_context(mock.patch("workers.handle.uuid", drawn))
+        stack.enter_context(mock.patch("workers.request_bodies.open_bucket", _bucket_of(world)))
         yield
+
+
+def _bucket_of(world: World) -> Callable[..., AbstractAsyncContextManager[Bucket]]:
+    """Stands for `open_bucket`: whoever opens it has a client of their own."""
+
+    @asynccontextmanager
+    async def open_bucket(_settings: object, place: S3Place) -> AsyncIterator[Bucket]:
+        yield Bucket(place.bucket, world.bucket())
+
+    return open_bucket
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 from tests.simulation.check import Auditor, Violation
 from tests.simulation.ending import Ending
 from tests.simulation.fleet import Fleet
-from tests.simulation.loop import VirtualLoop
+from tests.simulation.loop import PROCESS, VirtualLoop
 from tests.simulation.mishaps import Mishaps
 from tests.simulation.network import ENDPOINT
 from tests.simulation.plan import Plan
@@ -54,6 +54,11 @@ class World:
         self._mishaps = Mishaps(plan, self.loop, self.services, self.fleet, self.story)
         self._senders = Senders(self.services, self._settings, self.story, self.loop.time)
         self._be_watched()
+
+    def bucket(self) -> Any:
+        """The client of the bucket of whoever asks: a worker, or the senders."""
+        found = self.fleet.life_of(PROCESS.get())
+        return found[1].bucket if found else self._senders.bucket()
 
     def run(self) -> None:
         """Let it all happen.
@@ -124,7 +129,7 @@ class World:
         return f"leases {leases}, messages {messages}"
 
     def _check(self) -> None:
-        ending = Ending(self.services.table, self.auditor.results)
+        ending = Ending(self.services.table, self.auditor.results, self.services.bucket)
         owners = {(one.kind, one.owner_id) for one in self.plan.requests if one.owner_id is not None}
         for kind, owner_id in sorted(owners):
             ending.check_job(kind, owner_id)
