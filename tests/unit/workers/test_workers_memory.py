@@ -27,7 +27,16 @@ def test_the_kernels_kills_are_counted_for_our_own_group(groups: Path) -> None:
     assert count_memory_kills(groups, groups / "own") == 3
 
 
-@pytest.mark.parametrize("own", ["4:memory:/old\n", "0::/gone\n", ""])
+@pytest.mark.parametrize("own", ["4:memory:/train.service\n", "4:memory:/train.service\n0::/unlimited\n"])
+def test_control_groups_of_the_older_kind_count_as_well(groups: Path, own: str) -> None:
+    (groups / "own").write_text(own)
+    group = groups / "memory" / "train.service"
+    group.mkdir(parents=True)
+    (group / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n")
+    assert count_memory_kills(groups, groups / "own") == 2
+
+
+@pytest.mark.parametrize("own", ["4:memory:/gone\n", "5:devices:/old\n", "0::/gone\n", ""])
 def test_where_nobody_counts_it_is_unknown(groups: Path, own: str) -> None:
     (groups / "own").write_text(own)
     assert count_memory_kills(groups, groups / "own") is None
