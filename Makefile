@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?=
 
-.PHONY: demo test slow chaos soak lint bench clean schemas reference install
+.PHONY: demo test slow chaos boot soak lint bench clean schemas reference install
 .DEFAULT_GOAL := test
 
 install: $(STAMP)
@@ -33,6 +33,10 @@ slow: $(STAMP)
 
 chaos: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m chaos tests/chaos $(ARGS)
+
+# As root, on Linux with systemd-container and debootstrap; says what it sees as it goes.
+boot: $(STAMP)
+	$(BIN)/python -m pytest -m boot -p no:randomly --capture=no tests/boot $(ARGS)
 
 soak: $(STAMP)
 	$(BIN)/python -m tests.simulation --soak 100000
