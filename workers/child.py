@@ -53,7 +53,7 @@ class Child:
         self._process = process
         self._on_report = on_report
         self.last_lines: list[str] = []
-        self._readers = asyncio.gather(self._read_reports(), self._read_log())
+        self._readers = asyncio.create_task(self._read_pipes())
 
     @classmethod
     async def start(cls, spec: ChildSpec, on_report: Callable[[Report], None]) -> Child:
@@ -109,7 +109,8 @@ class Child:
 
     async def stop(self, grace_seconds: float, *unless: asyncio.Event) -> int:
         """Ask it to leave, wait so long (`unless` one is set), end it by force; returns the exit code."""
-        self._signal(signal.SIGTERM, group=False)
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
         ended = asyncio.create_task(self.wait())
         skips = [asyncio.create_task(event.wait()) for event in unless]
         await asyncio.wait({ended, *skips}, timeout=grace_seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -120,14 +121,14 @@ class Child:
 
     def kill(self) -> None:
         """End it and its helpers by force; nothing happens when they are gone."""
-        self._signal(signal.SIGKILL, group=True)
+        kill_group(self._process.pid)
 
-    def _signal(self, number: signal.Signals, *, group: bool) -> None:
-        with suppress(ProcessLookupError):
-            if group:
-                os.killpg(self._process.pid, number)
-            elif self._process.returncode is None:
-                self._process.send_signal(number)
+    async def _read_pipes(self) -> None:
+        try:
+            await asyncio.gather(self._read_reports(), self._read_log())
+        except Exception:
+            self.kill()  # nobody empties its pipes any more: once they are full, it would stand still
+            raise
 
     async def _read_reports(self) -> None:
         async for line in _lines(self._process.stdout):
@@ -140,6 +141,24 @@ class Child:
             text = line.decode(errors="replace").rstrip()
             self.last_lines = [*self.last_lines[1 - _LAST_LINES :], text]
             log.debug("child", line=text)
+
+
+def kill_group(leader: int) -> None:
+    """End by force all processes of the group that a child of ours leads, as far as any are left.
+
+    Raises:
+        PermissionError: the leader runs as another user, so its end cannot be waited for.
+    """
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    except PermissionError as refused:
+        # macOS answers EPERM, not ESRCH, for a group in which only zombies are left. A zombie takes a signal
+        # that is sent to it alone; a running process of another user refuses that one, too.
+        with suppress(ProcessLookupError):
+            os.kill(leader, 0)
+        log.debug("nothing is left of the group that takes a signal", leader=leader, error=str(refused))
 
 
 async def _lines(stream: asyncio.StreamReader | None) -> AsyncIterator[bytes]:
