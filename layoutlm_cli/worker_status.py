@@ -56,6 +56,7 @@ def _facts(report: Any) -> list[tuple[str, Any]]:
         ("child's last word", _ago(signs["child"])),
         ("lease renewed", _ago(signs["beat"])),
         ("last poll", _ago(signs["poll"])),
+        ("host answered", _ago(signs.get("host"))),
         ("failed receives", report.failed_receives or None),
         ("loop lag", _seconds(signs["loop"].age_seconds)),
         ("handled", ", ".join(f"{count} {ending}" for ending, count in report.handled.items()) or None),
@@ -63,8 +64,8 @@ def _facts(report: Any) -> list[tuple[str, Any]]:
 
 
 def _ago(sign: Any) -> str | None:
-    """An age with its limit; nothing where no sign is expected."""
-    if sign.limit_seconds is None:
+    """An age with its limit; nothing where no sign is expected, or a worker of an older version has none."""
+    if sign is None or sign.limit_seconds is None:
         return None
     return f"{_seconds(sign.age_seconds)} ago (at most {sign.limit_seconds:.0f} s)"
 

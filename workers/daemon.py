@@ -21,6 +21,7 @@ from workers.notify import Systemd
 from workers.probe import probe
 from workers.queue import JobQueue
 from workers.settings import Settings
+from workers.side_tasks import side_tasks
 from workers.status import status_served
 from workers.stop import Stop
 from workers.sweep import Sweep
@@ -96,6 +97,8 @@ async def run_daemon(name: KindName, settings: Settings, *, once: bool = False) 
                 )
             if host is not None and not once:
                 await host.wait_for_end()
+        if stop.failure is not None:
+            raise stop.failure
     except WorkerError as error:
         log.error("worker ends", error_class=type(error).__name__, error=str(error))  # noqa: TRY400 - the sentence says it
         return error.exit_code
@@ -125,18 +128,17 @@ async def _watched(name: KindName, settings: Settings, stop: Stop, health: Healt
     All on the loop that does the work, so that a loop which is stuck says nothing good of itself.
     """
     systemd = Systemd.from_environ()
-    tasks = [asyncio.create_task(watch(health)), asyncio.create_task(_note_stop(stop, health))]
-    if systemd is not None:
-        tasks.append(asyncio.create_task(systemd.keep_telling(health, stop, settings)))
-    try:
-        async with status_served(health, name, settings.run_dir):
-            yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        for ended in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(ended, Exception):
-                log.error("watching failed", error=repr(ended), exc_info=ended)
+    async with (
+        status_served(health, name, settings.run_dir) as served,
+        side_tasks(stop, health.report_fault) as tasks,
+    ):
+        tasks.start("loop monitor", lambda: watch(health))
+        tasks.start("stop note", lambda: _note_stop(stop, health))
+        # Without it nobody here can ask how we are; for that no training is interrupted.
+        tasks.start("status socket", served.keep, vital=False)
+        if systemd is not None:
+            systemd.start_telling(tasks, health, stop, settings)
+        yield
 
 
 async def _note_stop(stop: Stop, health: Health) -> None:

@@ -57,6 +57,12 @@ class NotNow(WorkerError):  # noqa: N818 - reads as what it is
     exit_code = 75
 
 
+class SideTaskFailed(WorkerError):  # noqa: N818 - reads as what it is
+    """A task beside the work failed five times in a row; a new start may help (EX_SOFTWARE)."""
+
+    exit_code = 70
+
+
 class QueueError(Exception):
     """One call to SQS, or to the worker's own bucket, failed; the loop counts these."""
 

@@ -22,15 +22,19 @@ TICK_SECONDS = 1.0
 LOOP_LAG_SECONDS = 2.0
 POLL_MARGIN_SECONDS = 15.0
 """A receive takes its wait and the network; a few that fail and are tried again fit in as well."""
+HOST_SECONDS = 45.0
+"""A few tries of the instance metadata service, the longest pauses between them included."""
 
 State = Literal["starting", "idle", "working", "stopping"]
-SignName = Literal["loop", "poll", "beat", "child"]
+SignName = Literal["loop", "poll", "beat", "child", "host"]
 
 _REASONS: dict[SignName, str] = {
     "loop": "the event loop wakes up {age:.1f} s late (limit {limit:.1f} s)",
     "poll": "no receive was answered for {age:.1f} s (limit {limit:.1f} s)",
     "beat": "the lease was not renewed for {age:.1f} s (limit {limit:.1f} s)",
     "child": "the child has said nothing for {age:.1f} s (limit {limit:.1f} s)",
+    "host": "the instance metadata service has not answered for {age:.1f} s (limit {limit:.1f} s), "
+    "so no Spot notice is heard",
 }
 
 
@@ -42,6 +46,7 @@ class Limits:
     poll: float = 20 + POLL_MARGIN_SECONDS
     beat: float = 45
     child: float = 900
+    host: float = HOST_SECONDS
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
@@ -86,7 +91,8 @@ class HealthReport(BaseModel):
         signs: the age of each sign of life; the loop's is how late it last woke up.
         failed_receives: so many in a row, up to now.
         handled: messages by ending.
-        fresh: whether every sign that is expected now is within its limit.
+        faults: the tasks beside the work that have failed lately, with what happened.
+        fresh: whether every sign that is expected now is within its limit, and no such task has failed.
         reasons: why not, one sentence each.
     """
 
@@ -100,6 +106,7 @@ class HealthReport(BaseModel):
     signs: dict[SignName, Sign]
     failed_receives: int
     handled: dict[str, int]
+    faults: dict[str, str] = {}
     fresh: bool
     reasons: tuple[str, ...]
 
@@ -127,6 +134,7 @@ class Health:
     _beaten_at: float | None = field(default=None, init=False)
     _spoke_at: float | None = field(default=None, init=False)
     _ticked_at: float | None = field(default=None, init=False)
+    _host_answered_at: float | None = field(default=None, init=False)
     _lag: float = field(default=0.0, init=False)
     _stopping: bool = field(default=False, init=False)
     _notice: str | None = field(default=None, init=False)
@@ -134,6 +142,7 @@ class Health:
     _job: Work | None = field(default=None, init=False)
     _child_pid: int | None = field(default=None, init=False)
     _handled: Counter[str] = field(default_factory=Counter, init=False)
+    _faults: dict[str, str] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self._since = self._polled_at = self.steady()
@@ -194,6 +203,17 @@ class Health:
         self._ticked_at = self.steady()
         self._lag = lag_seconds
 
+    def host_answered(self) -> None:
+        """The instance metadata service answered; from here on it is expected to."""
+        self._host_answered_at = self.steady()
+
+    def report_fault(self, name: str, fault: str | None) -> None:
+        """A task beside the work has failed with this, or (None) is well again."""
+        if fault is None:
+            self._faults.pop(name, None)
+        else:
+            self._faults[name] = fault
+
     def report(self) -> HealthReport:
         """How the worker is right now."""
         signs = dict(self._signs(self.steady()))
@@ -206,8 +226,9 @@ class Health:
             signs=signs,
             failed_receives=self._failed_receives,
             handled=dict(self._handled),
-            fresh=all(sign.fresh for sign in signs.values()),
-            reasons=tuple(self._reasons(signs)),
+            faults=dict(self._faults),
+            fresh=not self._faults and all(sign.fresh for sign in signs.values()),
+            reasons=(*self._reasons(signs), *self._faults.values()),
         )
 
     @property
@@ -226,6 +247,7 @@ class Health:
             "poll": (now - self._polled_at, self.limits.poll, not working and self._notice is None),
             "beat": (_age(now, self._beaten_at), self.limits.beat, working),
             "child": (_age(now, self._spoke_at), self.limits.child, self._child_pid is not None),
+            "host": (_age(now, self._host_answered_at), self.limits.host, self._host_answered_at is not None),
         }
         for name, (age, limit, expected) in ages.items():
             fresh = age is None or not expected or age <= limit

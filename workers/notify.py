@@ -13,6 +13,7 @@ import structlog
 
 from workers.health import TICK_SECONDS, Health, HealthReport
 from workers.settings import Settings
+from workers.side_tasks import SideTasks
 from workers.stop import Stop
 
 FINISH_SECONDS = 30
@@ -57,15 +58,13 @@ class Systemd:
             return False
         return True
 
-    async def keep_telling(self, health: Health, stop: Stop, settings: Settings) -> None:
-        """Tell it everything that it wants to know, for as long as the daemon runs."""
+    def start_telling(self, tasks: SideTasks, health: Health, stop: Stop, settings: Settings) -> None:
+        """Tell it everything that it wants to know, for as long as the tasks run."""
         stop_seconds = settings.poll_seconds + settings.drain_seconds + FINISH_SECONDS
-        await asyncio.gather(
-            self._tell_ready(health),
-            self._tell_stopping(stop, stop_seconds),
-            self._tell_status(health),
-            self._keep_alive(health),
-        )
+        tasks.start("systemd readiness", lambda: self._tell_ready(health))
+        tasks.start("systemd stop", lambda: self._tell_stopping(stop, stop_seconds))
+        tasks.start("systemd status", lambda: self._tell_status(health))
+        tasks.start("systemd watchdog", lambda: self._keep_alive(health))
 
     async def _tell_ready(self, health: Health) -> None:
         await health.ready.wait()
@@ -97,15 +96,17 @@ def may_live(report: HealthReport) -> bool:
     """Whether the watchdog should let this process live.
 
     A silent child does not count: stall detection ends that child and counts the attempt, and the daemon has
-    to live to do it. A late loop, a queue that does not answer and a lease that cannot be renewed (the table
-    or the way to it fails) count: they are the daemon's own, and new connections in a new process may help.
+    to live to do it. Nor does a host that does not answer: a running job can do without. A late loop, a queue
+    that does not answer and a lease that cannot be renewed (the table or the way to it fails) count: they are
+    the daemon's own, and new connections in a new process may help.
     """
-    return not set(report.stale) - {"child"}
+    return not set(report.stale) - {"child", "host"}
 
 
 def describe(report: HealthReport) -> str:
     """One line for `systemctl status`; without ages, which would change it every second."""
     job = report.job
     doing = f"{report.state}: {job.kind} {job.job_id}, attempt {job.attempt}" if job else report.state
-    stale = f"; not fresh: {', '.join(report.stale)}" if report.stale else ""
+    wrong = [*report.stale, *report.faults]
+    stale = f"; not fresh: {', '.join(wrong)}" if wrong else ""
     return f"{doing}; {sum(report.handled.values())} handled{stale}"

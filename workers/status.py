@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 
+import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workers.errors import SettingsError
@@ -19,7 +20,11 @@ ANSWER_SECONDS = 2.0
 """How long a reader waits for an answer; a loop that takes longer is not healthy anyway."""
 MAX_PATH_BYTES = 100
 """The name of a socket has room for 108 bytes on Linux and 104 on macOS."""
+LOOK_SECONDS = 10.0
+"""How often a worker looks whether its socket is still there: temporary folders are cleared by age."""
 _VARIABLE = "LAYOUTLM_RUN_DIR"
+
+log = structlog.get_logger(__name__)
 
 
 class WorkerStatus(BaseModel):
@@ -42,28 +47,58 @@ class WorkerStatus(BaseModel):
     report: HealthReport | None
 
 
-@asynccontextmanager
-async def status_served(health: Health, kind: str, folder: Path) -> AsyncIterator[Path]:
-    """Answer each connection with the report as one JSON line while the block runs; yields the socket.
+class StatusSocket:
+    """The socket on which a worker answers each connection with its report, as one JSON line."""
 
-    Raises:
-        SettingsError: the folder cannot hold a socket of ours.
-    """
-    path = folder / f"{kind}-{os.getpid()}.sock"
+    def __init__(self, health: Health, kind: str, folder: Path) -> None:
+        self.path = folder / f"{kind}-{os.getpid()}.sock"
+        self._health = health
+        self._server: asyncio.Server | None = None
 
-    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def open(self) -> None:
+        """Make the socket.
+
+        Raises:
+            SettingsError: the folder cannot hold a socket of ours.
+        """
+        self._server = await asyncio.start_unix_server(self._answer, sock=_bind(self.path))
+
+    def close(self) -> None:
+        """Remove the socket."""
+        if self._server is not None:
+            self._server.close()
+        self.path.unlink(missing_ok=True)
+
+    async def keep(self) -> None:
+        """Make the socket again whenever something has removed it, for as long as the daemon runs."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if not self.path.is_socket():
+                log.warning("status socket was removed; it is made again", path=str(self.path))
+                self.close()
+                await self.open()
+
+    async def _answer(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # The line fits into the socket's own buffer, so nobody waits for a reader that does not read.
-        writer.write(health.report().model_dump_json().encode() + b"\n")
+        writer.write(self._health.report().model_dump_json().encode() + b"\n")
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
 
-    server = await asyncio.start_unix_server(answer, sock=_bind(path))
+
+@asynccontextmanager
+async def status_served(health: Health, kind: str, folder: Path) -> AsyncIterator[StatusSocket]:
+    """Answer whoever asks while the block runs.
+
+    Raises:
+        SettingsError: the folder cannot hold a socket of ours.
+    """
+    served = StatusSocket(health, kind, folder)
+    await served.open()
     try:
-        yield path
+        yield served
     finally:
-        server.close()
-        path.unlink(missing_ok=True)
+        served.close()
 
 
 def _bind(path: Path) -> socket.socket:

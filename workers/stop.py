@@ -1,9 +1,14 @@
-"""Being asked to stop: the first signal drains, the second one skips the waiting; the host gives a time."""
+"""Being asked to stop: the first signal drains, the second one skips the waiting; the host gives a time.
+
+A part of the daemon that has failed for good asks as well, and names the error that ends the process.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import signal
+
+from workers.errors import WorkerError
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -15,16 +20,20 @@ class Stop:
         requested: the running child shall reach a checkpoint, and no more messages are taken.
         now: the waiting for that is over.
         retired: no more messages are taken, but a running child may end its work.
-        signalled: a person or a service manager asked, not only the host.
-        why: what the host said; None when only signals asked.
+        leave: the process shall end, too: a person or a service manager asked, or a part of it has failed. A
+            host that goes away asks for the work alone.
+        why: what the host said, or which part has failed; None when only signals asked.
+        failure: what a part of the daemon has failed with for good.
     """
 
     def __init__(self) -> None:
         self.requested = asyncio.Event()
         self.now = asyncio.Event()
         self.retired = asyncio.Event()
-        self.signalled = asyncio.Event()
+        self.leave = asyncio.Event()
         self.why: str | None = None
+        self.failure: WorkerError | None = None
+        self._signalled = False
         self._deadline: float | None = None
 
     @property
@@ -34,9 +43,20 @@ class Stop:
 
     def request(self) -> None:
         """Once: stop after a checkpoint. Twice: at once."""
-        if self.signalled.is_set():
+        if self._signalled:
             self.now.set()
-        self.signalled.set()
+        self._signalled = True
+        self.leave.set()
+        self.requested.set()
+
+    def fail(self, failure: WorkerError) -> None:
+        """End with this error, after a checkpoint; the first failure counts.
+
+        It is no first signal: the one that a service manager may send meanwhile must not skip the waiting.
+        """
+        self.failure = self.failure or failure
+        self.why = self.why or str(failure)
+        self.leave.set()
         self.requested.set()
 
     def request_within(self, seconds: float, why: str) -> None:

@@ -1,10 +1,13 @@
 """The real daemon, with a child that takes seconds to reach a checkpoint when it has to stop, and uploads it.
 
 `python -m tests.support.checkpointing train-worker` is the daemon, with a job file it is the child.
+TEST_BROKEN names what the daemon has a defect in, for example `workers.watch.compare`; TEST_PAUSE_SECONDS
+bounds the pauses after it.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -19,6 +22,7 @@ from messages.child import ChildExit, Progress
 from receipt_dynamo.session import new_session
 from receipt_layoutlm.guard import watch_lease
 from tests.support.scripted_child import play, say
+from workers import side_tasks
 from workers.train import Training
 
 CHECKPOINT = "checkpoints/checkpoint-7/manifest.json"
@@ -46,10 +50,28 @@ def reach_checkpoint(task: dict[str, Any]) -> int:
     return ChildExit.STOPPED
 
 
+def spoil(name: str) -> None:
+    """Put a defect where the name says, a function of a module or a method of its class."""
+    module, _, attribute = name.rpartition(".")
+    if module.rpartition(".")[2].istitle():
+        module, _, owner = module.rpartition(".")
+        place = getattr(importlib.import_module(module), owner)
+    else:
+        place = importlib.import_module(module)
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("broken by the test")
+
+    setattr(place, attribute, broken)
+    side_tasks.MAX_PAUSE_SECONDS = float(os.environ.get("TEST_PAUSE_SECONDS", "0.2"))
+
+
 if __name__ == "__main__":
     job_file = Path(sys.argv[1])
     if job_file.suffix == ".json":
         watch_lease()
         sys.exit(train(json.loads(job_file.read_text())))
+    if name := os.environ.get("TEST_BROKEN"):
+        spoil(name)
     Training.module = "tests.support.checkpointing"
     main()

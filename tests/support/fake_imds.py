@@ -29,8 +29,11 @@ class FakeImds:
 
     Attributes:
         url: where it is.
-        values: what it holds, by path below `/latest/meta-data/`.
-        broken: answers every request with status 500.
+        values: what it holds, by path below `/latest/meta-data/`; bytes are sent as they are.
+        headers: sent with each answer.
+        statuses: of answers at these paths, instead of 200 or 404.
+        token: what every token is; None makes a new one each time.
+        broken: answers every request with status 503, as in the first seconds of a boot.
         silent: takes requests and answers none.
         asked: the paths of values that were asked for with a good token.
         tokens: how many it gave out.
@@ -39,7 +42,10 @@ class FakeImds:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.values = {"instance-id": INSTANCE_ID}
+        self.values: dict[str, str | bytes] = {"instance-id": INSTANCE_ID}
+        self.headers: dict[str, str] = {}
+        self.statuses: dict[str, int] = {}
+        self.token: str | None = None
         self.broken = self.silent = False
         self.asked: list[str] = []
         self.tokens = self.refused = 0
@@ -62,36 +68,39 @@ class FakeImds:
         """As after a restart of the service: no token is good any more."""
         self._good.clear()
 
-    def answer(self, method: str, path: str, headers: Any) -> tuple[int, str]:
+    def answer(self, method: str, path: str, headers: Any) -> tuple[int, str | bytes]:
         """Status and body."""
         if self.silent:
             self.over.wait(SILENCE_SECONDS)
         if self.broken:
-            return 500, "broken"
+            return 503, "broken"
         if (method, path) == ("PUT", "/latest/api/token"):
             assert 1 <= int(headers[f"{TOKEN_HEADER}-ttl-seconds"]) <= 21_600
             self.tokens += 1
-            self._good.add(token := uuid.uuid4().hex)
+            self._good.add(token := self.token or uuid.uuid4().hex)
             return 200, token
         if headers[TOKEN_HEADER] not in self._good:
             self.refused += 1
             return 401, "no token"
         value = path.removeprefix("/latest/meta-data/")
         self.asked.append(value)
-        return (200, self.values[value]) if value in self.values else (404, "not there")
+        status = self.statuses.get(value, 200 if value in self.values else 404)
+        return status, self.values.get(value, "not there")
 
 
 @contextmanager
-def fake_imds() -> Iterator[FakeImds]:
-    """Serve on a free port."""
+def fake_imds(port: int = 0) -> Iterator[FakeImds]:
+    """Serve on this port; 0 takes a free one."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def serve(self) -> None:
             status, text = imds.answer(self.command, self.path, self.headers)
-            body = text.encode()
+            body = text.encode() if isinstance(text, str) else text
             self.send_response(status)
+            for name, value in imds.headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -107,7 +116,7 @@ def fake_imds() -> Iterator[FakeImds]:
         def handle_error(self, *_: object) -> None:
             """Askers that a test has killed, or that waited no longer, are no news."""
 
-    server = Server(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", port), Handler)
     imds = FakeImds(f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

@@ -18,6 +18,7 @@ from workers.host.imds import metadata_opened
 from workers.host.listen import Listener
 from workers.host.membership import Membership
 from workers.settings import Settings
+from workers.side_tasks import side_tasks
 from workers.stop import Stop
 
 LAST_WORD_SECONDS = 5
@@ -45,16 +46,16 @@ class Host:
         await self.membership.leave_if_idle(sqs, queue_url)
 
     async def wait_for_end(self) -> None:
-        """Wait to be ended with the host that goes away; at once after a signal.
+        """Wait to be ended with the host that goes away; not at all after a signal or a failure of our own.
 
         A service manager would start a worker that ended by itself again, and it would take the next job
         onto a host with seconds to live.
         """
         self.membership.work_ended = True
-        if not self.stop.signalled.is_set():
+        if not self.stop.leave.is_set():
             log.info("no more messages are taken; waiting for the host to end")
             self.health.ready.set()  # a worker that began on such a host will never poll
-            await self.stop.signalled.wait()
+            await self.stop.leave.wait()
 
 
 @asynccontextmanager
@@ -68,27 +69,17 @@ async def host_heard(settings: Settings, stop: Stop, health: Health) -> AsyncIte
         if metadata is None:
             yield None
             return
+        if metadata.expected:
+            health.host_answered()  # from now on it is expected to
         listener = Listener(metadata, settings, stop, health)
-        await listener.listen()
         client = await stack.enter_async_context(auto_scaling_opened(settings))
         membership = Membership(client, metadata, settings, stop, health, listener)
-        tasks = [
-            asyncio.create_task(listener.keep_listening()),
-            asyncio.create_task(membership.keep_told()),
-        ]
-        try:
-            yield Host(membership, stop, health)
-        finally:
-            await _end(tasks)
-            await _say_last_word(membership)
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    for ended in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(ended, Exception):
-            log.error("the host was not heard any more", error=repr(ended), exc_info=ended)
+        stack.push_async_callback(_say_last_word, membership)
+        tasks = await stack.enter_async_context(side_tasks(stop, health.report_fault))
+        tasks.start("host listener", listener.keep_listening)
+        tasks.start("Auto Scaling keeper", membership.keep_told)
+        await listener.asked.wait()
+        yield Host(membership, stop, health)
 
 
 async def _say_last_word(membership: Membership) -> None:
@@ -101,3 +92,6 @@ async def _say_last_word(membership: Membership) -> None:
             await membership.tell()
     except (GroupError, MetadataError, WorkerError, TimeoutError) as error:
         log.warning("Auto Scaling not told", error=str(error) or "no answer in time")
+    except Exception:
+        # A defect here must not hide what ends the daemon.
+        log.exception("Auto Scaling not told: a defect")

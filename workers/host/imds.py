@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 
 import aiohttp
-import structlog
 
 from receipt_dynamo.clock import steady_seconds
 from workers.host.errors import MetadataError
@@ -23,8 +24,10 @@ RENEW_SECONDS = 300
 """So long before its end a token is exchanged."""
 _VENDOR_FILES = ("sys_vendor", "bios_version")
 """Who made the machine; EC2's say Amazon, on Nitro the first one and on Xen the second."""
-
-log = structlog.get_logger(__name__)
+MAX_BYTES = 65_536
+"""Of an answer; what we ask for has a few hundred at most."""
+_TOKEN = re.compile(r"[!-~]{1,4096}")
+"""What may stand in a header: a token goes into each request."""
 
 
 class Metadata:
@@ -33,31 +36,43 @@ class Metadata:
     Args:
         url: where it is.
         session: sends the requests.
+        expected: whether it surely is there: this is an instance of EC2, or the address was set.
         steady: seconds that only go forward.
     """
 
     def __init__(
-        self, url: str, session: aiohttp.ClientSession, steady: Callable[[], float] = steady_seconds
+        self,
+        url: str,
+        session: aiohttp.ClientSession,
+        *,
+        expected: bool = True,
+        steady: Callable[[], float] = steady_seconds,
     ) -> None:
+        self.expected = expected
         self._url = url.rstrip("/")
         self._session = session
         self._steady = steady
         self._token: str | None = None
         self._renew_at = 0.0
 
+    @property
+    def has_token(self) -> bool:
+        """Whether it has given a token that it took when it was last asked."""
+        return self._token is not None
+
     async def get(self, path: str) -> str | None:
         """The value at a path below `/latest/meta-data/`; None where there is none.
 
         Raises:
-            MetadataError: no answer, or not one that says either.
+            MetadataError: no answer, or not one of a metadata service.
         """
         status, text = await self._ask(path)
-        if status == 401:  # noqa: PLR2004 - unauthorized: the token was lost, for instance with a restart there
+        if status == HTTPStatus.UNAUTHORIZED:  # the token was lost, for instance with a restart there
             self._token = None
             status, text = await self._ask(path)
-        if status == 404:  # noqa: PLR2004 - not found is how it says no
+        if status == HTTPStatus.NOT_FOUND:  # how it says no
             return None
-        if status != 200:  # noqa: PLR2004 - ok
+        if status != HTTPStatus.OK:
             raise MetadataError(f"{path}: status {status}")
         return text.strip()
 
@@ -68,48 +83,62 @@ class Metadata:
     async def _valid_token(self) -> str:
         if self._token is None or self._steady() >= self._renew_at:
             asked_at = self._steady()
+            self._token = None
             ttl = {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_SECONDS)}
             status, token = await self._send("PUT", "api/token", ttl)
-            if status != 200:  # noqa: PLR2004 - ok
+            if status != HTTPStatus.OK:
                 raise MetadataError(f"token: status {status}")
+            if not _TOKEN.fullmatch(token):
+                raise MetadataError(f"token: an answer that is none, of {len(token)} characters")
             self._token, self._renew_at = token, asked_at + TOKEN_SECONDS - RENEW_SECONDS
         return self._token
 
     async def _send(self, method: str, path: str, headers: dict[str, str]) -> tuple[int, str]:
+        """Send a request; returns status and text, and holds the answer to what this service can say."""
+        url = f"{self._url}/latest/{path}"
         try:
-            async with self._session.request(method, f"{self._url}/latest/{path}", headers=headers) as answer:
-                return answer.status, await answer.text()
+            # Not to where somebody sends us: the token goes along.
+            async with self._session.request(method, url, headers=headers, allow_redirects=False) as answer:
+                if answer.content_type == "text/html":
+                    raise MetadataError(f"{path}: a page in HTML, so this is not the metadata service")
+                body = b""
+                async for part in answer.content.iter_any():
+                    body += part
+                    if len(body) > MAX_BYTES:
+                        raise MetadataError(f"{path}: an answer of more than {MAX_BYTES} bytes")
+                return answer.status, body.decode("utf-8", errors="replace")
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise MetadataError(f"{path}: {error or type(error).__name__}") from error
 
 
 @asynccontextmanager
 async def metadata_opened(settings: Settings) -> AsyncIterator[Metadata | None]:
-    """Open the metadata service; None off EC2, where nobody is asked or nobody answers within a second."""
-    if settings.metadata_disabled or not (settings.metadata_url or may_be_ec2()):
+    """Open the metadata service; None where it is switched off, or this is surely no instance of EC2.
+
+    Nothing is asked yet: a service that does not answer in the first seconds of a boot does so later.
+    """
+    expected = True if settings.metadata_url else is_ec2()
+    if settings.metadata_disabled or expected is False:
         yield None
         return
-    timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        metadata = Metadata(settings.metadata_url or METADATA_URL, session)
-        try:
-            await metadata.get("instance-id")
-        except MetadataError as error:
-            log.info("no instance metadata: nothing is heard from the host", error=str(error))
-            yield None
-            return
-        yield metadata
+    async with aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS),
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+    ) as session:
+        yield Metadata(settings.metadata_url or METADATA_URL, session, expected=bool(expected))
 
 
-def may_be_ec2(folder: Path = Path("/sys/class/dmi/id"), platform: str = sys.platform) -> bool:
-    """Whether this machine may be one of EC2's: a laptop shall not be asked, nor wait for an answer.
+def is_ec2(folder: Path = Path("/sys/class/dmi/id"), platform: str = sys.platform) -> bool | None:
+    """Whether this machine is one of EC2's, by its maker's name; None for a Linux that has none.
 
-    A Linux that does not say who made it may be. A Mac is one only where the address was set.
+    No request is needed for it: a laptop is not to send one into whatever network it is in. A Mac is an
+    instance of EC2 only where the service's address was set.
     """
-    said = [_read(folder / name) for name in _VENDOR_FILES]
-    if not any(said):
-        return platform == "linux"
-    return any("amazon" in text.lower() for text in said)
+    makers = [_read(folder / name) for name in _VENDOR_FILES]
+    if not any(makers):
+        return None if platform == "linux" else False
+    return any("amazon" in text.lower() for text in makers)
 
 
 def _read(path: Path) -> str:

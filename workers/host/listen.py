@@ -16,6 +16,8 @@ from workers.stop import Stop
 
 LISTEN_SECONDS = 1.0
 """EC2 asks for every five seconds at least; of two minutes, each second is a step of training."""
+MAX_PAUSE_SECONDS = 15.0
+"""Between two tries of a service that does not answer: a notice of two minutes is still heard in time."""
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +32,8 @@ class Listener:
         stop: what a notice asks.
         health: shows the latest one.
         terminating: whether Auto Scaling is about to end this instance.
+        asked: set once all notices were asked for, whatever came of it.
+        answered: set once the service has answered.
     """
 
     metadata: Metadata
@@ -37,14 +41,19 @@ class Listener:
     stop: Stop
     health: Health
     terminating: bool = field(default=False, init=False)
+    asked: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    answered: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _heard: set[str] = field(default_factory=set, init=False)
-    _deaf: bool = field(default=False, init=False)
+    _failures: int = field(default=0, init=False)
 
     async def keep_listening(self) -> None:
         """Listen for as long as the daemon runs."""
         while True:
-            await self.listen()
-            await asyncio.sleep(LISTEN_SECONDS)
+            try:
+                await self.listen()
+            finally:
+                self.asked.set()
+            await asyncio.sleep(self._pause_seconds)
 
     async def listen(self) -> None:
         """Ask for each notice once; an outage is logged when it begins and when it is over."""
@@ -54,15 +63,33 @@ class Listener:
                 body = await self.metadata.get(path)
             except MetadataError as error:
                 failure = error
+                if not self.metadata.has_token:
+                    break  # it gives none for the other paths, either
                 continue
             notice = None if body is None else read_notice(path, body, self.settings)
             if notice is not None and notice.text not in self._heard:
                 self._heed(notice)
-        if failure is not None and not self._deaf:
-            log.warning("instance metadata does not answer; asked again each second", error=str(failure))
-        if failure is None and self._deaf:
+        if failure is None:
+            self._note_answer()
+        else:
+            self._note_failure(failure)
+
+    @property
+    def _pause_seconds(self) -> float:
+        """A second, and twice as long after each failure: the service limits how often it is asked."""
+        return min(MAX_PAUSE_SECONDS, LISTEN_SECONDS * 2.0 ** min(self._failures, 10))
+
+    def _note_answer(self) -> None:
+        if self._failures:
             log.info("instance metadata answers again")
-        self._deaf = failure is not None
+        self._failures = 0
+        self.answered.set()
+        self.health.host_answered()
+
+    def _note_failure(self, failure: MetadataError) -> None:
+        if not self._failures:
+            log.warning("instance metadata does not answer; asked again and again", error=str(failure))
+        self._failures += 1
 
     def _heed(self, notice: Notice) -> None:
         self._heard.add(notice.text)

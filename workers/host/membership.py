@@ -25,6 +25,8 @@ from workers.stop import Stop
 LOOK_SECONDS = 1.0
 """How often what Auto Scaling was told is compared with what is so."""
 RETRY_SECONDS = 10.0
+MAX_RETRY_SECONDS = 300.0
+"""Between two looks for the group of an instance that is in none."""
 IDLE_LOOK_SECONDS = 60.0
 """So long after an idle worker had to stay it asks again."""
 BEATS_PER_HEARTBEAT = 3
@@ -59,6 +61,7 @@ class Membership:
     steady: Callable[[], float] = steady_seconds
     work_ended: bool = field(default=False, init=False)
     _group: Group | None = field(default=None, init=False)
+    _looks_in_vain: int = field(default=0, init=False)
     _protected: bool | None = field(default=None, init=False)
     _hook: Hook | None = field(default=None, init=False)
     _beat_due: float = field(default=0.0, init=False)
@@ -66,12 +69,16 @@ class Membership:
     _look_due: float = field(default=0.0, init=False)
 
     async def keep_told(self) -> None:
-        """Keep the group told for as long as the daemon runs; returns where there is no group."""
+        """Keep the group told for as long as the daemon runs.
+
+        An instance in no group may be put into one later, and a new one's group is not known at once.
+        """
+        if not self.metadata.expected:
+            await self.listener.answered.wait()  # this may be no instance of EC2 at all
         failing = False
         while True:
             try:
-                if not await self.tell():
-                    return
+                known = await self.tell()
             except (GroupError, MetadataError, WorkerError) as error:
                 if not failing:
                     log.warning("Auto Scaling not told; tried again and again", error=str(error))
@@ -81,7 +88,7 @@ class Membership:
                 if failing:
                     log.info("Auto Scaling told again")
                 failing = False
-            await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(LOOK_SECONDS if known else self._pause_alone)
 
     async def tell(self) -> bool:
         """Tell what has changed; False where this instance is in no group.
@@ -91,13 +98,19 @@ class Membership:
         """
         self._group = self._group or await Group.find(self.client, self.metadata, self.settings)
         if self._group is None:
-            log.info("this instance is in no Auto Scaling group")
+            if not self._looks_in_vain:
+                log.info("this instance is in no Auto Scaling group")
+            self._looks_in_vain += 1
             return False
         if not self.listener.terminating:
             await self._tell_protection(self._group)
         elif not self._let_go:
             await self._tell_hook(self._group)
         return True
+
+    @property
+    def _pause_alone(self) -> float:
+        return min(MAX_RETRY_SECONDS, RETRY_SECONDS * 2.0 ** min(self._looks_in_vain - 1, 10))
 
     @property
     def is_known(self) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from pydantic_core import from_json
 
 from receipt_dynamo.times import read_time
 from workers.settings import Settings
@@ -32,9 +33,8 @@ class Notice:
 def _read_interruption(body: str, settings: Settings, now: datetime) -> Notice:
     """`{"action": "terminate", "time": "2026-11-21T08:22:00Z"}`; an unreadable one still is a notice."""
     margin = settings.spot_margin_seconds
-    try:
-        at = read_time(json.loads(body)["time"])
-    except (ValueError, KeyError, TypeError):
+    at = _read_moment(body, "time")
+    if at is None:
         return Notice("Spot interruption notice without a time", max(1.0, NOTICE_SECONDS - margin))
     # A host whose clock is wrong would see no time left, or hours.
     left = min(max(0.0, (at - now).total_seconds()), NOTICE_SECONDS)
@@ -50,11 +50,17 @@ def _read_target_state(body: str, settings: Settings, _now: datetime) -> Notice 
 
 def _read_rebalance(body: str, _settings: Settings, _now: datetime) -> Notice:
     """`{"noticeTime": "2026-11-21T08:22:00Z"}`: the risk of an interruption is high, nothing more."""
+    at = _read_moment(body, "noticeTime")
+    return Notice(f"Rebalance recommendation {f'of {at:%Y-%m-%dT%H:%M:%SZ}' if at else 'without a time'}")
+
+
+def _read_moment(body: str, name: str) -> datetime | None:
+    """The moment that a JSON object names; None where it names none, or is no such object."""
     try:
-        at = f"of {read_time(json.loads(body)['noticeTime']):%Y-%m-%dT%H:%M:%SZ}"
-    except (ValueError, KeyError, TypeError):
-        at = "without a time"
-    return Notice(f"Rebalance recommendation {at}")
+        # Not the json module, which ends in a RecursionError where brackets are nested deeply.
+        return read_time(from_json(body)[name])
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
 
 
 NOTICES: dict[str, Callable[[str, Settings, datetime], Notice | None]] = {

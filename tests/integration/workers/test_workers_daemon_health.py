@@ -214,7 +214,7 @@ async def test_a_watch_that_fails_is_logged(
     settings = stack.settings.model_copy(update={"run_dir": run_dir, "poll_seconds": 0})
     with capture_logs() as logs:
         assert await daemon.run_daemon("train", settings, once=True) == 0
-    assert "ValueError('broken')" in [line.get("error") for line in logs]
+    assert "ValueError: broken" in [line.get("error") for line in logs]
 
 
 def wait_until(condition: Any) -> None:

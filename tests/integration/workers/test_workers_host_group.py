@@ -6,23 +6,19 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from tests.support.fake_hooks import Fleet, HookedAws, hooked_aws
-from tests.support.fake_imds import GROUP_TAG, TARGET_STATE, FakeImds, fake_imds
+from tests.support.fake_imds import TARGET_STATE, FakeImds, fake_imds
+from tests.support.group_member import joined
 from tests.support.work import Bench, training_bench
 from workers.health import Health
-from workers.host.autoscaling import auto_scaling_opened
 from workers.host.errors import GroupError
-from workers.host.imds import metadata_opened
-from workers.host.listen import Listener
 from workers.host.membership import Membership
 from workers.local import LocalStack
 from workers.status import status_served
-from workers.stop import Stop
 
 NO_TIME = 1e-9
 """Minutes that are over at once."""
@@ -53,20 +49,6 @@ async def member(
 ) -> AsyncIterator[Membership]:
     async with AsyncExitStack() as stacked:
         yield await joined(stacked, stack, imds, aws, run_dir, idle_minutes=NO_TIME)
-
-
-async def joined(
-    stacked: AsyncExitStack, stack: LocalStack, imds: FakeImds, aws: HookedAws, run_dir: Path, **changes: Any
-) -> Membership:
-    where = {"endpoint_url": aws.url, "metadata_url": imds.url, "run_dir": run_dir, **changes}
-    settings = stack.settings.model_copy(update=where)
-    metadata = await stacked.enter_async_context(metadata_opened(settings))
-    client = await stacked.enter_async_context(auto_scaling_opened(settings))
-    assert metadata is not None
-    stop, health = Stop(), Health()
-    health.polled()
-    listener = Listener(metadata, settings, stop, health)
-    return Membership(client, metadata, settings, stop, health, listener)
 
 
 @pytest.fixture
@@ -110,35 +92,13 @@ async def test_the_protection_stays_while_another_worker_of_this_host_has_a_job(
     member.health.ended("DONE")
     other = Health()
     other.began("export", "another job", 1)
-    async with status_served(other, "export", run_dir) as path:
-        as_of_another_process(path)
+    async with status_served(other, "export", run_dir) as served:
+        as_of_another_process(served.path)
         await member.tell()
         assert fleet.protected == {fleet.instance_ids[0]}
         other.ended("DONE")
         await member.tell()
         assert fleet.protected == set()
-
-
-async def test_the_group_may_be_named_by_a_tag_or_by_a_setting(
-    stack: LocalStack, imds: FakeImds, aws: HookedAws, run_dir: Path, fleet: Fleet
-) -> None:
-    async with AsyncExitStack() as stacked:
-        imds.values[GROUP_TAG] = fleet.name
-        by_tag = await joined(stacked, stack, imds, aws, run_dir)
-        assert await by_tag.tell()
-        del imds.values[GROUP_TAG], imds.values["instance-id"]
-        imds.values["instance-id"] = "i-unknown"
-        names = {"instance_id": fleet.instance_ids[1], "auto_scaling_group": fleet.name}
-        by_settings = await joined(stacked, stack, imds, aws, run_dir, **names)
-        by_settings.health.began("train", "a job", 1)
-        assert await by_settings.tell()
-    assert fleet.protected == {fleet.instance_ids[1]}
-    assert "DescribeAutoScalingInstances" not in aws.actions
-
-
-async def test_an_instance_in_no_group_asks_once_and_never_again(member: Membership, aws: HookedAws) -> None:
-    await member.keep_told()
-    assert aws.actions == ["DescribeAutoScalingInstances"]
 
 
 async def test_a_protection_that_is_not_allowed_is_an_error_that_says_so(
@@ -231,8 +191,8 @@ async def test_an_idle_instance_stays_while_another_worker_of_it_has_a_job_or_do
     await member.tell()
     other = Health()
     other.began("export", "another job", 1)
-    async with status_served(other, "export", run_dir) as path:
-        as_of_another_process(path)
+    async with status_served(other, "export", run_dir) as served:
+        as_of_another_process(served.path)
         await stays(member, bench, "another worker on this host has a job, or does not answer")
     assert fleet.desired == 2
 

@@ -23,7 +23,7 @@ def test_only_what_lies_with_the_host_is_said_to(error_class: ErrorClass) -> Non
     assert error_class.of_host == (error_class in OF_HOST)
 
 
-@pytest.mark.parametrize("error_class", sorted(OF_HOST))
+@pytest.mark.parametrize("error_class", OF_HOST)
 def test_what_lies_with_the_host_may_succeed_later(error_class: ErrorClass) -> None:
     assert error_class.retryable
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
+import gzip
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from tests.support.fake_imds import INSTANCE_ID, SILENCE_SECONDS, SPOT, FakeImds, fake_imds
+from tests.support.fake_imds import INSTANCE_ID, SPOT, FakeImds, fake_imds
 from workers.host.errors import MetadataError
-from workers.host.imds import RENEW_SECONDS, TOKEN_SECONDS, Metadata, may_be_ec2, metadata_opened
+from workers.host.imds import RENEW_SECONDS, TOKEN_SECONDS, Metadata, is_ec2, metadata_opened
 from workers.settings import Settings
 
 
@@ -37,8 +37,8 @@ def clock() -> Clock:
 @pytest.fixture
 async def metadata(imds: FakeImds, clock: Clock) -> AsyncIterator[Metadata]:
     timeout = aiohttp.ClientTimeout(total=0.2)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        yield Metadata(imds.url, session, clock)
+    async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session:
+        yield Metadata(imds.url, session, steady=clock)
 
 
 def settings(imds: FakeImds, **more: str) -> Settings:
@@ -93,28 +93,99 @@ async def test_switched_off_it_is_not_asked(imds: FakeImds) -> None:
     assert (imds.tokens, imds.asked) == (0, [])
 
 
-async def test_a_service_that_does_not_answer_at_the_start_is_left_alone(imds: FakeImds) -> None:
-    imds.silent = True
-    async with asyncio.timeout(SILENCE_SECONDS / 2), metadata_opened(settings(imds)) as found:
-        assert found is None
+async def test_a_service_that_does_not_answer_at_the_start_is_kept_and_asked_again(imds: FakeImds) -> None:
+    imds.broken = True
+    async with metadata_opened(settings(imds)) as found:
+        assert found is not None
+        with pytest.raises(MetadataError, match="token: status 503"):
+            await found.get("instance-id")
+        imds.broken = False
+        assert await found.get("instance-id") == INSTANCE_ID
 
 
 @pytest.mark.parametrize(
-    ("files", "platform", "maybe"),
+    ("files", "platform", "ec2"),
     [
         ({"sys_vendor": "Amazon EC2\n", "bios_version": "1.0\n"}, "linux", True),
         ({"sys_vendor": "Xen\n", "bios_version": "4.11.amazon\n"}, "linux", True),
         ({"sys_vendor": "LENOVO\n", "bios_version": "N2IET98W\n"}, "linux", False),
-        ({}, "linux", True),
+        ({}, "linux", None),
         ({}, "darwin", False),
     ],
 )
-def test_only_a_machine_that_may_be_ec2s_is_asked(
-    tmp_path: Path, files: dict[str, str], platform: str, maybe: bool
+def test_a_machine_is_known_by_its_maker_without_a_request(
+    tmp_path: Path, files: dict[str, str], platform: str, ec2: bool | None
 ) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    assert may_be_ec2(tmp_path, platform) is maybe
+    assert is_ec2(tmp_path, platform) is ec2
+
+
+@pytest.mark.parametrize(("ec2", "expected"), [(True, True), (None, False)])
+async def test_where_no_address_is_set_the_maker_decides_whether_an_answer_is_expected(
+    monkeypatch: pytest.MonkeyPatch, ec2: bool | None, expected: bool
+) -> None:
+    monkeypatch.setattr("workers.host.imds.is_ec2", lambda: ec2)
+    async with metadata_opened(Settings.from_environ({})) as found:
+        assert found is not None
+        assert found.expected is expected
+
+
+async def test_a_machine_that_is_surely_not_ec2s_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.host.imds.is_ec2", lambda: False)
+    async with metadata_opened(Settings.from_environ({})) as found:
+        assert found is None
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "error"),
+    [
+        ("<html>sign in</html>", {"Content-Type": "text/html"}, "a page in HTML"),
+        ("x" * 100_000, {}, "an answer of more than 65536 bytes"),
+        (gzip.compress(b"x" * 10_000_000)[:-8] * 10, {"Content-Encoding": "gzip"}, "more than 65536 bytes"),
+    ],
+)
+async def test_what_no_metadata_service_says_is_an_error_that_says_so(
+    metadata: Metadata, imds: FakeImds, body: str | bytes, headers: dict[str, str], error: str
+) -> None:
+    await metadata.get("instance-id")  # the token
+    imds.values[SPOT], imds.headers = body, headers
+    with pytest.raises(MetadataError, match=error):
+        await metadata.get(SPOT)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"\xff\xfe\x00", {}),
+        (b"\xff", {"Content-Type": "text/plain; charset=base64"}),
+        (b"+", {"Content-Type": "text/plain; charset=utf-7"}),
+        (b"\x1f\x8b broken", {"Content-Encoding": "gzip"}),
+    ],
+)
+async def test_a_value_in_another_encoding_is_read_as_far_as_it_is_text(
+    metadata: Metadata, imds: FakeImds, body: bytes, headers: dict[str, str]
+) -> None:
+    imds.values[SPOT], imds.headers = body, headers
+    assert await metadata.get(SPOT) == body.decode(errors="replace").strip()
+
+
+async def test_a_redirect_is_not_followed_because_the_token_would_go_along(
+    metadata: Metadata, imds: FakeImds
+) -> None:
+    with fake_imds() as elsewhere:
+        imds.headers = {"Location": f"{elsewhere.url}/latest/meta-data/{SPOT}"}
+        imds.statuses[SPOT] = 302
+        with pytest.raises(MetadataError, match="status 302"):
+            await metadata.get(SPOT)
+        assert (elsewhere.tokens, elsewhere.refused) == (0, 0)
+
+
+async def test_a_token_that_is_none_is_sent_nowhere(metadata: Metadata, imds: FakeImds) -> None:
+    imds.token = "a token\r\nHost: elsewhere"
+    with pytest.raises(MetadataError, match="token: an answer that is none"):
+        await metadata.get(SPOT)
+    assert (imds.asked, imds.refused) == ([], 0)
 
 
 @pytest.mark.parametrize(

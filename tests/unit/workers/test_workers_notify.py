@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from workers.health import Health
 from workers.notify import Systemd
 from workers.settings import Settings
+from workers.side_tasks import side_tasks
 from workers.stop import Stop
 
 
@@ -64,12 +65,9 @@ def test_a_socket_that_takes_nothing_holds_nobody_up(run_dir: Path) -> None:
 async def telling(address: Path, health: Health, stop: Stop) -> AsyncIterator[None]:
     """A worker that tells this address how it is."""
     systemd = Systemd(str(address))
-    task = asyncio.create_task(systemd.keep_telling(health, stop, Settings.from_environ({})))
-    try:
+    async with side_tasks(stop, health.report_fault) as tasks:
+        systemd.start_telling(tasks, health, stop, Settings.from_environ({}))
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
 
 
 @pytest.fixture

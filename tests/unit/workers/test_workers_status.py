@@ -16,7 +16,9 @@ import pytest
 
 from workers.errors import SettingsError
 from workers.health import Health
+from workers.side_tasks import side_tasks
 from workers.status import read_statuses, status_served
+from workers.stop import Stop
 
 A_DEAD_PID = 2**22 + 1
 """Above what Linux gives out."""
@@ -48,7 +50,8 @@ async def ask(run_dir: Path) -> list[dict[str, object]]:
 async def test_a_served_report_is_read_by_kind_and_process(run_dir: Path) -> None:
     health = Health()
     health.polled()
-    async with status_served(health, "train", run_dir / "run") as path:
+    async with status_served(health, "train", run_dir / "run") as served:
+        path = served.path
         (one,) = await ask(run_dir / "run")
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
@@ -57,12 +60,32 @@ async def test_a_served_report_is_read_by_kind_and_process(run_dir: Path) -> Non
     assert await ask(run_dir / "run") == []
 
 
+@pytest.mark.parametrize("what", ["socket", "folder"])
+async def test_a_socket_that_something_has_removed_is_made_again(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr("workers.status.LOOK_SECONDS", 0.01)
+    health = Health()
+    async with (
+        status_served(health, "train", run_dir / "run") as served,
+        side_tasks(Stop(), health.report_fault) as tasks,
+    ):
+        tasks.start("status socket", served.keep)
+        served.path.unlink()
+        if what == "folder":
+            served.path.parent.rmdir()
+        async with asyncio.timeout(10):
+            while not await ask(run_dir / "run"):  # noqa: ASYNC110 - nobody tells a test
+                await asyncio.sleep(0.01)
+    assert not served.path.exists()
+
+
 async def test_readers_that_do_not_read_hold_nobody_up(run_dir: Path) -> None:
-    async with status_served(Health(), "train", run_dir) as path:
+    async with status_served(Health(), "train", run_dir) as served:
         silent = []
         for _ in range(20):
             reader = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            reader.connect(str(path))
+            reader.connect(str(served.path))
             silent.append(reader)
         assert len(await ask(run_dir)) == 1
         for reader in silent:
