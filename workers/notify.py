@@ -68,14 +68,18 @@ class Systemd:
 
     async def _tell_ready(self, health: Health) -> None:
         await health.ready.wait()
-        while not self.send("READY=1"):  # noqa: ASYNC110 - nothing tells us when the socket takes more
-            await asyncio.sleep(TICK_SECONDS)
+        await self._insist("READY=1")
 
     async def _tell_stopping(self, stop: Stop, seconds: float) -> None:
         await stop.requested.wait()
         # The unit's own timeout may be shorter than the drain; being ended by force in the midst of an
         # upload would cost the work since the checkpoint before.
-        self.send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
+        await self._insist("STOPPING=1", f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
+
+    async def _insist(self, *lines: str) -> None:
+        """Send until it is taken: a manager that is busy leaves its socket full for a while."""
+        while not self.send(*lines):  # noqa: ASYNC110 - nothing tells us when the socket takes more
+            await asyncio.sleep(TICK_SECONDS)
 
     async def _tell_status(self, health: Health) -> None:
         told = None

@@ -95,21 +95,27 @@ async def test_status_stop_and_readiness_are_told_when_they_come_and_not_before(
         assert await hears(manager) == "READY=1"
 
 
-async def test_readiness_is_told_again_until_it_is_taken(
+async def test_readiness_and_stop_are_told_again_until_they_are_taken(
     run_dir: Path, manager: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.notify.TICK_SECONDS", 0.01)
-    health, told = Health(), asyncio.Event()
+    health, stop, told = Health(), Stop(), asyncio.Event()
     send = Systemd.send
 
     def noted(systemd: Systemd, *lines: str) -> bool:
-        told.set()
+        if lines[0] == "STOPPING=1":
+            told.set()
         return send(systemd, *lines)
 
     monkeypatch.setattr(Systemd, "send", noted)
     health.polled()
     with capture_logs():
-        async with telling(run_dir / "notify", health, Stop()):
+        stop.request()
+        async with telling(run_dir / "notify", health, stop):
             await told.wait()
             manager.bind(str(run_dir / "notify"))
-            assert {await hears(manager), await hears(manager)} == {"READY=1", "STATUS=idle; 0 handled"}
+            assert {await hears(manager) for _ in range(3)} == {
+                "READY=1",
+                "STATUS=idle; 0 handled",
+                "STOPPING=1\nEXTEND_TIMEOUT_USEC=150000000",
+            }
