@@ -103,6 +103,23 @@ def _parse_updates_once() -> None:
     validators.ActionCountValidator.traverse = validators.ActionCountValidator.verify_action_counts
 
 
+def one_after_the_other(write: Any, lock: threading.Lock) -> Any:
+    """Let one write end before the next begins: between moto's look at a condition and its write is room."""
+
+    def write_alone(handler: DynamoHandler) -> Any:
+        with lock:
+            return write(handler)
+
+    return write_alone
+
+
+def make_writes_atomic() -> None:
+    """Decide conditional writes as DynamoDB does: of two at the same moment one is refused."""
+    lock = threading.Lock()
+    for name in ("put_item", "update_item", "delete_item", "batch_write_item", "transact_write_items"):
+        setattr(DynamoHandler, name, one_after_the_other(getattr(DynamoHandler, name), lock))
+
+
 def speed_up_moto() -> None:
     """Make moto fit for a table of 100,000 items; what it answers stays the same."""
     dynamo_type.LimitedSizeDict = RunningSizeDict
@@ -122,6 +139,7 @@ def main() -> None:
     """Serve until standard input ends."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     speed_up_moto()
+    make_writes_atomic()
     app = DomainDispatcherApplication(create_backend_app)
     server = make_server("127.0.0.1", int(sys.argv[1]), app, threaded=True)
     print(server.server_port, flush=True)  # noqa: T201 - the answer to whoever started this process

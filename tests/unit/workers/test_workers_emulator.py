@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
 
 import pytest
+from moto.dynamodb.responses import DynamoHandler
 
+from workers.emulator import one_after_the_other
 from workers.local import LocalStack
 
 
@@ -115,3 +120,19 @@ def test_an_update_with_the_same_clause_twice_is_refused_each_time(dynamodb: Any
                 UpdateExpression="SET a = :v SET b = :v",
                 ExpressionAttributeValues={":v": {"N": "1"}},
             )
+
+
+def test_of_conditional_writes_at_the_same_moment_one_is_taken() -> None:
+    taken: list[threading.Thread] = []
+
+    def write(_: DynamoHandler) -> bool:
+        if taken:
+            return False
+        time.sleep(0.01)  # another thread's turn, between the condition and the write
+        taken.append(threading.current_thread())
+        return True
+
+    alone = one_after_the_other(write, threading.Lock())
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = list(pool.map(lambda _: alone(cast("DynamoHandler", None)), range(4)))
+    assert sum(outcomes) == 1
