@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -31,6 +32,15 @@ def printable(text: str) -> str:
         char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode()
         for char in text
     )
+
+
+def warn_of_unknown_settings() -> None:
+    """Say which variables look like settings and are none; a daemon logs the same."""
+    from workers.setting_checks import find_unknown_names  # noqa: PLC0415
+    from workers.settings import Settings  # noqa: PLC0415
+
+    for warning in find_unknown_names(os.environ, Settings.variables()):
+        errors.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
 
 
 def size(count: float) -> str:

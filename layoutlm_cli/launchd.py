@@ -13,9 +13,11 @@ app = typer.Typer(help="The export worker as an agent of launchd on a Mac.", no_
 @app.command("install")
 def install() -> None:
     """Have launchd run the export worker, now and after each login, with the settings that are set here."""
+    from layoutlm_cli.console import warn_of_unknown_settings  # noqa: PLC0415
     from workers import launchctl  # noqa: PLC0415
     from workers.launchd import Agent, log_path, plist_path  # noqa: PLC0415
 
+    warn_of_unknown_settings()
     launchctl.install(Agent.from_environ())
     typer.echo(f"installed: {plist_path()}\nlog: {log_path()}")
 
@@ -50,8 +52,10 @@ def status() -> None:
 @app.command("print")
 def print_plist() -> None:
     """Print the property list that `install` would write."""
+    from layoutlm_cli.console import warn_of_unknown_settings  # noqa: PLC0415
     from workers.launchd import Agent  # noqa: PLC0415
 
+    warn_of_unknown_settings()
     typer.echo(Agent.from_environ().render(), nl=False)
 
 

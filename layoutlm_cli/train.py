@@ -26,12 +26,14 @@ def _train(job_name: str, options: dict[str, str]) -> None:
 
     from pydantic_core import to_json  # noqa: PLC0415
 
+    from layoutlm_cli.console import warn_of_unknown_settings  # noqa: PLC0415
     from messages.codec import decode_train_job  # noqa: PLC0415
     from workers.byhand import train_or_go_on  # noqa: PLC0415
     from workers.logs import configure_logging  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
     configure_logging()
+    warn_of_unknown_settings()
     job = decode_train_job(to_json(request(job_name, options)), message_id=str(uuid.uuid4()))
     run = asyncio.run(
         train_or_go_on(Settings.from_environ(), job, as_before=not options, goes_on=_say_what_goes_on)

@@ -41,6 +41,7 @@ def _print(worker: Any) -> None:
 
     rows = [("healthy", "yes" if worker.fresh else "no"), *(("why not", reason) for reason in worker.reasons)]
     if worker.report is not None:
+        rows += [("warning", warning) for warning in worker.report.warnings]
         rows += _facts(worker.report)
     table(f"{worker.kind} worker {worker.pid}", ("", ""), [row for row in rows if row[1] is not None])
 

@@ -20,6 +20,7 @@ from workers.loop import pause_or_give_up, run_until_stopped
 from workers.notify import Systemd
 from workers.probe import probe
 from workers.queue import JobQueue
+from workers.setting_checks import find_unknown_names
 from workers.settings import Settings
 from workers.side_tasks import side_tasks
 from workers.status import status_served
@@ -70,7 +71,9 @@ async def run_daemon(name: KindName, settings: Settings, *, once: bool = False) 
     worker = worker_name()
     stop = Stop()
     stop.install()
-    health = Health(Limits.of(settings))
+    health = Health(Limits.of(settings), warnings=tuple(find_unknown_names(os.environ, Settings.variables())))
+    for warning in health.warnings:
+        log.warning(warning)
     try:
         settings.require(*NEEDS[name])
         orphans = Orphans(settings.work_dir)
@@ -128,6 +131,8 @@ async def _watched(name: KindName, settings: Settings, stop: Stop, health: Healt
     All on the loop that does the work, so that a loop which is stuck says nothing good of itself.
     """
     systemd = Systemd.from_environ()
+    if systemd is not None:
+        systemd.check(settings)
     async with (
         status_served(health, name, settings.run_dir) as served,
         side_tasks(stop, health.report_fault) as tasks,

@@ -92,6 +92,7 @@ class HealthReport(BaseModel):
         failed_receives: so many in a row, up to now.
         handled: messages by ending.
         faults: the tasks beside the work that have failed lately, with what happened.
+        warnings: what was odd at the start and stops nothing.
         fresh: whether every sign that is expected now is within its limit, and no such task has failed.
         reasons: why not, one sentence each.
     """
@@ -107,6 +108,7 @@ class HealthReport(BaseModel):
     failed_receives: int
     handled: dict[str, int]
     faults: dict[str, str] = {}
+    warnings: tuple[str, ...] = ()
     fresh: bool
     reasons: tuple[str, ...]
 
@@ -123,11 +125,13 @@ class Health:
     Attributes:
         limits: how old each sign of life may be.
         steady: seconds that go on while the host sleeps.
+        warnings: what was odd at the start and stops nothing.
         ready: set by the first receive that was answered.
     """
 
     limits: Limits = field(default_factory=Limits)
     steady: Callable[[], float] = steady_seconds
+    warnings: tuple[str, ...] = ()
     ready: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _since: float = field(init=False)
     _polled_at: float = field(init=False)
@@ -227,6 +231,7 @@ class Health:
             failed_receives=self._failed_receives,
             handled=dict(self._handled),
             faults=dict(self._faults),
+            warnings=self.warnings,
             fresh=not self._faults and all(sign.fresh for sign in signs.values()),
             reasons=(*self._reasons(signs), *self._faults.values()),
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from workers.errors import SettingsError
 from workers.health import TICK_SECONDS, Health, HealthReport
 from workers.settings import Settings
 from workers.side_tasks import SideTasks
@@ -46,6 +47,19 @@ class Systemd:
         microseconds = source.get("WATCHDOG_USEC", "")
         seconds = int(microseconds) / 1e6 if ours and microseconds.isdecimal() else None
         return cls("\0" + address[1:] if address.startswith("@") else address, seconds or None)
+
+    def check(self, settings: Settings) -> None:
+        """Make sure that the watchdog lets a worker live that loses its lease and polls again.
+
+        Raises:
+            SettingsError: it does not.
+        """
+        if self.watchdog_seconds is not None and self.watchdog_seconds <= settings.lease_seconds:
+            raise SettingsError(
+                f"WatchdogSec of the unit ({self.watchdog_seconds:g} s) is not longer than "
+                f"LAYOUTLM_LEASE_SECONDS ({settings.lease_seconds:g}): systemd would kill a worker "
+                "that waits for a lost lease to end. Set WatchdogSec longer, or the lease shorter."
+            )
 
     def send(self, *lines: str) -> bool:
         """Send one datagram; False when it could not be taken now. Never waits."""

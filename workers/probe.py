@@ -20,6 +20,7 @@ from receipt_dynamo.errors import (
     Throttled,
 )
 from workers.bucket import open_bucket
+from workers.distinct_queues import check_distinct
 from workers.errors import CredentialsRefused, QueueError, SettingsError
 from workers.queue import JobQueue, check_queue, check_sending
 from workers.settings import Settings
@@ -48,6 +49,8 @@ async def probe(
     for url in others:
         await check_queue(aws.sqs, url)
         await check_sending(aws.sqs, url)
+    used = {queue.url, *others}
+    await check_distinct(aws.sqs, {name: url for name, url in settings.queue_urls.items() if url in used})
     await _probe_bucket(settings, kind)
     await _probe_table(aws.table, kind)
 

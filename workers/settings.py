@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,32 +13,27 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from messages.child import CanonicalRule
 from messages.fields import S3Place, split_commas
 from workers.errors import SettingsError
+from workers.setting_checks import bare_bucket, find_contradictions, find_shared_queues, read_flag
 from workers.user_folders import cache_folder, run_folders
-
-
-def _is_bare(bucket: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", bucket):
-        raise ValueError(f"{bucket!r} is not a bucket's name; give the bare name, without s3:// and slashes")
-    return bucket
 
 
 class Settings(BaseModel):
     """Every setting of daemons and commands; the alias is the environment variable."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True, allow_inf_nan=False)
 
     table_name: str | None = Field(None, alias="DYNAMO_TABLE_NAME", description="The DynamoDB table.")
     region: str | None = Field(None, alias="AWS_REGION", description="The AWS region, for example us-east-1.")
     endpoint_url: str | None = Field(
         None, alias="AWS_ENDPOINT_URL", description="Where AWS is, for a local stack; unset is AWS itself."
     )
-    bucket: Annotated[str, AfterValidator(_is_bare)] | None = Field(
+    bucket: Annotated[str, AfterValidator(bare_bucket)] | None = Field(
         None,
         alias="LAYOUTLM_TRAINING_BUCKET",
         description="The bucket of runs, bundles and the canonical zip.",
     )
     extra_buckets: Annotated[
-        tuple[Annotated[str, AfterValidator(_is_bare)], ...], BeforeValidator(split_commas)
+        tuple[Annotated[str, AfterValidator(bare_bucket)], ...], BeforeValidator(split_commas)
     ] = Field(
         (),
         alias="LAYOUTLM_ALLOWED_BUCKETS",
@@ -160,7 +154,7 @@ class Settings(BaseModel):
         description="NAME=VALUE, put on the objects of checkpoints so that a lifecycle rule of the bucket "
         "can expire them; needs s3:PutObjectTagging. Unset puts none.",
     )
-    metadata_disabled: Annotated[bool, BeforeValidator(lambda text: str(text).lower() == "true")] = Field(
+    metadata_disabled: Annotated[bool, BeforeValidator(read_flag)] = Field(
         False,
         alias="AWS_EC2_METADATA_DISABLED",
         description="`true` asks no instance metadata service, so that nothing is heard from an EC2 host.",
@@ -223,10 +217,15 @@ class Settings(BaseModel):
         if "AWS_REGION" not in given and source.get("AWS_DEFAULT_REGION"):
             given["AWS_REGION"] = source["AWS_DEFAULT_REGION"]
         try:
-            return cls.model_validate(given)
+            settings = cls.model_validate(given)
         except pydantic.ValidationError as error:
             faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
             raise SettingsError(f"Wrong settings: {faults}.") from error
+        values = settings.model_dump(by_alias=True)
+        together = [*find_contradictions(values), *find_shared_queues(settings.queue_urls)]
+        if together:
+            raise SettingsError(f"Settings that do not go together: {'; '.join(together)}.")
+        return settings
 
     @classmethod
     def variables(cls) -> dict[str, str]:
@@ -245,6 +244,12 @@ class Settings(BaseModel):
                 f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set. "
                 "`layoutlm-cli local up` prints them for a local stack; docs/reference.md lists them all."
             )
+
+    @property
+    def queue_urls(self) -> dict[str, str]:
+        """The URL of each queue that is set, by its variable."""
+        urls = {variable: getattr(self, name) for variable, name in self.variables().items()}
+        return {variable: url for variable, url in urls.items() if url and variable.endswith("_QUEUE_URL")}
 
     @property
     def allowed_buckets(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ SETTINGS = {
     "LAYOUTLM_DRAIN_SECONDS": "20",
     "LAYOUTLM_RETRY_BASE_SECONDS": "0",
     "LAYOUTLM_MAX_ATTEMPTS": "100",  # a killed child counts
+    "LAYOUTLM_MAX_CLAIMS": "100",
 }
 
 

@@ -36,7 +36,8 @@ class Hand:
 
     def __init__(self, stack: LocalStack, work_dir: Path, client: DynamoClient) -> None:
         self.client = client
-        more = {"LAYOUTLM_WORK_DIR": str(work_dir), "LAYOUTLM_LEASE_SECONDS": "6", "OMP_NUM_THREADS": "1"}
+        more = {"LAYOUTLM_WORK_DIR": str(work_dir), "LAYOUTLM_LEASE_SECONDS": "6"}
+        more |= {"LAYOUTLM_POLL_SECONDS": "1", "OMP_NUM_THREADS": "1"}
         self._environ = stack.child_environ(**more, **dict.fromkeys(QUEUES, ""))
         write_records(client, synthetic.generate(12, 0))
 

@@ -115,7 +115,7 @@ def log_lines(folder: Path) -> list[dict[str, Any]]:
 def test_an_idle_worker_is_ready_with_its_first_poll_keeps_its_watchdog_and_says_that_it_stops(
     stack: LocalStack, run_dir: Path, manager: Manager
 ) -> None:
-    with worker(stack, manager) as process:
+    with worker(stack, manager, LAYOUTLM_LEASE_SECOND="30") as process:
         manager.wait_for("READY=1")
         assert "STATUS=starting; 0 handled" in manager.heard
         [opened] = [line for line in log_lines(run_dir) if line["event"] == "worker ready"]
@@ -123,9 +123,11 @@ def test_an_idle_worker_is_ready_with_its_first_poll_keeps_its_watchdog_and_says
         for _ in range(5):
             manager.wait_for("WATCHDOG=1")
         answer = worker_status(run_dir)
+        assert "LAYOUTLM_LEASE_SECOND is no setting" in answer.stdout.replace("\n", " ")
         assert answer.returncode == 0, answer.stdout
         assert f"train worker {process.pid}" in answer.stdout
         assert "idle for" in answer.stdout
+        manager.arrived()  # what nobody takes fills the socket
         process.send_signal(signal.SIGTERM)
         manager.wait_for("STOPPING=1", "EXTEND_TIMEOUT_USEC=131000000")
         assert process.wait(PATIENCE_SECONDS) == 0

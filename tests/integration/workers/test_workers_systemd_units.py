@@ -83,6 +83,10 @@ def test_a_unit_starts_its_worker_hears_that_it_is_ready_and_stops_it_within_its
     [
         ({"DYNAMO_TABLE_NAME": ""}, "DYNAMO_TABLE_NAME is not set"),
         ({"DYNAMO_TABLE_NAME": "NoSuchTable"}, "NoSuchTable"),
+        (
+            {"LAYOUTLM_LEASE_SECONDS": "120"},
+            "WatchdogSec of the unit (120 s) is not longer than LAYOUTLM_LEASE",
+        ),
         ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "HOME": "/nowhere"}, "No AWS credentials"),
     ],
 )

@@ -1,0 +1,122 @@
+"""Faults of settings: values without meaning, settings that contradict each other, names that none has."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Iterator, Mapping
+from itertools import combinations
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+_PREFIX = "LAYOUTLM_"
+_NOT_OURS_TO_READ = frozenset({"LAYOUTLM_RENDEZVOUS"})
+"""Of this project, but no setting: by it the processes of a training with several GPUs meet."""
+_LIKE = 0.9
+"""Likeness from which a name without the prefix counts as a mistyped one: LAYOTLM_, LAYOUT_LM_."""
+_MAY_BE_ONE = {"TRAIN_RESULTS_QUEUE_URL", "COREML_EXPORT_RESULTS_QUEUE_URL"}
+"""Each result says of what kind it is, so both kinds may share a queue."""
+
+
+class AtMost(NamedTuple):
+    """The sum of `parts` must not exceed `bound`, the variable's value or a number; `why` says what would."""
+
+    parts: tuple[str, ...]
+    bound: str | float
+    why: str
+
+
+LIMITS = (
+    AtMost(
+        ("LAYOUTLM_RETRY_BASE_SECONDS",),
+        "LAYOUTLM_RETRY_MAX_SECONDS",
+        "the first wait for a retry would be longer than the longest",
+    ),
+    AtMost(
+        ("LAYOUTLM_POLL_SECONDS",),
+        "LAYOUTLM_LEASE_SECONDS",
+        "a lease could run out within one poll, and idle workers look for such leases between polls",
+    ),
+    AtMost(
+        ("LAYOUTLM_MAX_ATTEMPTS",),
+        "LAYOUTLM_MAX_CLAIMS",
+        "a job would be failed for its claims before it had all its attempts",
+    ),
+    AtMost(
+        ("LAYOUTLM_MESSAGE_SECONDS", "LAYOUTLM_LEASE_SECONDS"),
+        43_200,
+        "SQS could show the message of a running job again, 12 hours after it was received",
+    ),
+)
+
+
+def bare_bucket(bucket: str) -> str:
+    """The name of a bucket, if it is one.
+
+    Raises:
+        ValueError: it is an address, or no name.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", bucket):
+        raise ValueError(f"{bucket!r} is not a bucket's name; give the bare name, without s3:// and slashes")
+    return bucket
+
+
+def read_flag(text: object) -> bool:
+    """Read a flag as the AWS libraries do, to which only `true` means true.
+
+    Raises:
+        ValueError: they would take it for false, and whoever wrote it may have meant true.
+    """
+    flags = {"true": True, "false": False}
+    if (flag := flags.get(str(text).lower())) is None:
+        raise ValueError(f"{text!r} is neither true nor false")
+    return flag
+
+
+def find_contradictions(values: Mapping[str, float]) -> Iterator[str]:
+    """A sentence for each limit that the values exceed."""
+    for parts, bound, why in LIMITS:
+        limit = values[bound] if isinstance(bound, str) else bound
+        if sum(values[part] for part in parts) > limit:
+            said = " plus ".join(f"{part} ({values[part]:g})" for part in parts)
+            most = f"{bound} ({limit:g})" if isinstance(bound, str) else f"{bound:g}"
+            yield f"{said} is more than {most}: {why}"
+
+
+def find_shared_queues(urls: Mapping[str, str]) -> Iterator[str]:
+    """A sentence for each two variables whose URLs name one queue, whatever host they name before it."""
+    yield from find_equal_queues({variable: _account_and_name(url) for variable, url in urls.items()})
+
+
+def find_equal_queues(identities: Mapping[str, str]) -> Iterator[str]:
+    """A sentence for each two variables of one identity that must not share a queue."""
+    for (one, identity), (other, its_identity) in combinations(identities.items(), 2):
+        if identity == its_identity and {one, other} != _MAY_BE_ONE:
+            yield f"{one} and {other} name the same queue ({identity}); give each one of its own"
+
+
+def _account_and_name(url: str) -> str:
+    """The end of a URL's path. Its host is one of many that lead to the one endpoint in use."""
+    parts = [part for part in urlsplit(url).path.split("/") if part]
+    return unquote("/".join(parts[-2:])) or url
+
+
+def find_unknown_names(environ: Mapping[str, str], known: Collection[str]) -> Iterator[str]:
+    """A sentence for each variable that looks like one of this project's settings and is none."""
+    for name, value in sorted(environ.items()):
+        if not value or name in known or name in _NOT_OURS_TO_READ:
+            continue
+        nearest = _find_nearest(name.upper(), known)
+        if nearest is not None:
+            yield f"{name} is no setting and has no effect; the nearest one is {nearest}."
+        elif name.upper().startswith(_PREFIX):
+            yield f"{name} is no setting and has no effect; docs/reference.md lists them all."
+
+
+def _find_nearest(name: str, known: Collection[str]) -> str | None:
+    rest = {one.removeprefix(_PREFIX): one for one in known if one.startswith(_PREFIX)}
+    if name.startswith(_PREFIX):  # which would make all of them alike
+        near = difflib.get_close_matches(name.removeprefix(_PREFIX), rest, n=1)
+        return rest[near[0]] if near else None
+    near = difflib.get_close_matches(name, rest.values(), n=1, cutoff=_LIKE)
+    return near[0] if near else None
