@@ -10,7 +10,9 @@ import typer
 
 def results(
     kind: Annotated[Literal["train", "export"], typer.Argument(help="Which results queue.")],
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the messages in the queue.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave them in the queue, which gives each 5 receives in all.")
+    ] = False,
     wait: Annotated[int, typer.Option(min=0, max=20, help="Seconds to wait for the first one.")] = 2,
 ) -> None:
     """Read a results queue, one JSON line a result; what was printed is taken off unless told to keep it."""

@@ -15,11 +15,17 @@ _HIDDEN_SECONDS = 10
 async def read_results(
     settings: Settings, kind: Literal["train", "export"], *, keep: bool, wait_seconds: int
 ) -> AsyncIterator[str]:
-    """Yield the bodies that wait in a results queue; each is deleted once the consumer asks for the next."""
+    """Yield the bodies that wait in a results queue; each is deleted once the consumer asks for the next.
+
+    Raises:
+        QueueUnusable: there is no such queue.
+        QueueError: SQS cannot be asked now.
+    """
     field = f"{kind}_results_queue_url"
     settings.require(field)
     async with open_aws(settings) as aws:
-        queue = await JobQueue.open(aws.sqs, getattr(settings, field))
+        # Nothing is buried here, so the queue needs no dead-letter queue.
+        queue = JobQueue(aws.sqs, getattr(settings, field), "")
         kept: list[Received] = []
         while message := await queue.receive(wait_seconds=wait_seconds, visibility_seconds=_HIDDEN_SECONDS):
             if message.message_id in {seen.message_id for seen in kept}:

@@ -138,6 +138,36 @@ def test_results_prints_one_line_a_result_and_takes_it_off(stack: LocalStack) ->
     assert (empty.stdout, empty.returncode) == ("", 0)
 
 
+def test_results_reads_a_queue_without_a_dead_letter_queue(stack: LocalStack) -> None:
+    sqs = stack.client("sqs")
+    bare = sqs.create_queue(QueueName=f"bare-{uuid.uuid4().hex}")["QueueUrl"]
+    sqs.send_message(QueueUrl=bare, MessageBody='{"a": 1}')
+    for options in (["--keep"], []):
+        answer = cli(
+            stack, "results", "export", "--wait", "1", *options, COREML_EXPORT_RESULTS_QUEUE_URL=bare
+        )
+        assert (answer.returncode, answer.stdout) == (0, '{"a": 1}\n'), answer.stderr
+
+
+def test_results_of_a_queue_that_is_not_there_names_it(stack: LocalStack) -> None:
+    url = stack.environ["TRAIN_RESULTS_QUEUE_URL"] + "-gone"
+    answer = cli(stack, "results", "train", TRAIN_RESULTS_QUEUE_URL=url)
+    assert (answer.returncode, answer.stdout) == (78, "")
+    assert answer.stderr.startswith("error: ")
+    assert "-gone" in answer.stderr
+
+
+def test_a_result_that_its_reader_fails_on_is_put_away_after_five_receives(stack: LocalStack) -> None:
+    sqs, url = stack.client("sqs"), stack.environ["TRAIN_RESULTS_QUEUE_URL"]
+    sqs.send_message(QueueUrl=url, MessageBody="unreadable")
+    seen = 0
+    while sqs.receive_message(QueueUrl=url, VisibilityTimeout=0, WaitTimeSeconds=0).get("Messages"):
+        seen += 1
+    assert seen == 5
+    answer = cli(stack, "dlq", "list", "--queue", "train-results", "--json")
+    assert json.loads(answer.stdout)["body"] == "unreadable"
+
+
 def test_generate_fills_the_table_and_again_changes_nothing(stack: LocalStack) -> None:
     for _ in range(2):
         answer = cli(stack, "generate", "--receipts", "3", "--seed", "4")

@@ -80,6 +80,14 @@ async def test_dead_letters_show_their_reasons_and_stay(
     assert dashboard.get("/queues/nothing/letters").status == 404
 
 
+def test_no_look_is_offered_at_results_which_few_receives_put_away(stack: LocalStack, start: Start) -> None:
+    for variable in ("TRAIN_JOB_QUEUE_URL", "TRAIN_RESULTS_QUEUE_URL"):
+        stack.client("sqs").send_message(QueueUrl=stack.environ[variable], MessageBody="{}")
+    page = start().get("/queues").text
+    assert 'href="/queues/train/oldest"' in page
+    assert "/queues/train-results/oldest" not in page
+
+
 def test_a_look_tells_when_the_oldest_was_sent(stack: LocalStack, start: Start) -> None:
     dashboard = start()
     assert "found no visible message" in texts(dashboard.get("/queues/train/oldest").text)
