@@ -69,7 +69,9 @@ def _compare_runs(names: Sequence[str], html: Path | None, *, across_splits: boo
     from receipt_layoutlm.analysis.run import read_run  # noqa: PLC0415
 
     client, storage = open_records()
-    runs = [read_run(client, storage, name) for name in names]
+    # A run may be named by its name and by its id.
+    read = (read_run(client, storage, name) for name in names)
+    runs = list({run.run.job_id: run for run in read}.values())
     found = compare_runs(runs, across_splits=across_splits)
     if html:
         from receipt_layoutlm.analysis.report.comparison import build_comparison  # noqa: PLC0415

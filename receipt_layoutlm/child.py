@@ -22,7 +22,7 @@ from messages.fields import Message
 from receipt_dynamo import errors as dynamo
 from receipt_dynamo.session import check_before_requests
 from receipt_layoutlm.causes import causes_of, find_full_disk
-from receipt_layoutlm.errors import LayoutLMError
+from receipt_layoutlm.errors import DiskError, LayoutLMError
 from receipt_layoutlm.guard import watch_lease
 
 _T = TypeVar("_T", bound=Message)
@@ -154,9 +154,20 @@ def _read_task(task_type: type[_T], argv: list[str]) -> _T:
     if len(argv) != 1:
         raise SystemExit("usage: python -m <package> JOBFILE")
     try:
-        return task_type.model_validate_json(Path(argv[0]).read_bytes())
-    except (OSError, pydantic.ValidationError) as error:
-        raise SystemExit(f"{argv[0]} is not a job file: {error}") from error
+        body = Path(argv[0]).read_bytes()
+    except OSError as error:
+        raise DiskError(
+            f"The job file {argv[0]} cannot be read ({error.strerror}): something has removed or changed the "
+            "work folder. Keep LAYOUTLM_WORK_DIR away from what cleans up old files."
+        ) from error
+    try:
+        return task_type.model_validate_json(body)
+    except pydantic.ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        raise LayoutLMError(
+            f"{argv[0]} is no job file of this version ({'.'.join(map(str, fault['loc']))}: {fault['msg']}). "
+            "Start the worker again, so that it and its children are of one installation."
+        ) from error
 
 
 def _fail(reporter: Reporter, error: BaseException) -> int:

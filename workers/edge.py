@@ -32,9 +32,13 @@ BY_FAULT: Final[dict[AwsFault, tuple[type[QueueError | QueueUnusable | Credentia
         CredentialsMissing,
         "No AWS credentials for {url}: {message}. Set a profile that exists, both keys, or a role.",
     ),
-    **dict.fromkeys(
-        (AwsFault.CREDENTIALS, AwsFault.FORBIDDEN),
-        (CredentialsRefused, "{url}: AWS refuses our credentials ({code}): {message}."),
+    AwsFault.CREDENTIALS: (
+        CredentialsRefused,
+        "{url}: AWS refuses our credentials ({code}): {message}. Renew them.",
+    ),
+    AwsFault.FORBIDDEN: (
+        CredentialsRefused,
+        "{url}: AWS refuses our credentials ({code}): {message}. Allow the role this action on the queue.",
     ),
     AwsFault.CLOCK: (
         QueueError,
@@ -54,7 +58,10 @@ BY_FAULT: Final[dict[AwsFault, tuple[type[QueueError | QueueUnusable | Credentia
             AwsFault.REQUEST,
             AwsFault.SETTINGS,
         ),
-        (QueueError, "{url} could not be asked ({code}): {message}."),
+        (
+            QueueError,
+            "{url} could not be asked ({code}): {message}. Check network and AWS_ENDPOINT_URL; try again.",
+        ),
     ),
 }
 """Each fault of a call with its error; `{url}` is the queue's."""

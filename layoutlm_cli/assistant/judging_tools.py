@@ -47,7 +47,8 @@ class JudgingTools:
 
         Read `notes` before drawing a conclusion: they say what can be ranked and what may be chance.
         """
-        runs = [read_run(self.client, self.storage, job) for job in jobs]
+        read = (read_run(self.client, self.storage, job) for job in jobs)
+        runs = list({one.run.job_id: one for one in read}.values())  # by name and by id it is one run
         return RunsAnswer(comparison=compare_runs(runs, across_splits=across_splits))
 
     def compare_groups(

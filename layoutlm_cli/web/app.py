@@ -16,7 +16,7 @@ from layoutlm_cli.web.rendering import HERE
 from layoutlm_cli.web.site import Site, Sources
 from layoutlm_cli.web.skipping import SkippedNoted
 
-_READING = (
+READING = (
     Route("/jobs", jobs.show_jobs),
     Route("/runs/{job}", run.show_run),
     Route("/runs/{job}/events", run.send_events),
@@ -33,7 +33,7 @@ _READING = (
     Mount("/static", StaticFiles(directory=HERE / "static")),
 )
 # Not there at all unless allowed: what cannot be reached needs no further guard.
-_ACTING = (
+ACTING = (
     Route("/runs/{job}/cancel", actions.confirm_cancel, methods=["GET"]),
     Route("/runs/{job}/cancel", actions.cancel, methods=["POST"]),
     Route("/queues/{name}/letters/{letter_id}/{deed}", actions.confirm_deed, methods=["GET"]),
@@ -53,7 +53,7 @@ def make_app(sources: Sources, port: int, *, allow_actions: bool = False) -> Gua
         allow_actions: whether it may cancel, redrive, delete and submit.
     """
     app = Starlette(
-        routes=[Route("/", _to_jobs), *_READING, *(_ACTING if allow_actions else ())],
+        routes=[Route("/", _to_jobs), *READING, *(ACTING if allow_actions else ())],
         exception_handlers=HANDLERS,
     )
     app.state.site = Site.make(sources, allow_actions=allow_actions)

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from layoutlm_cli.web.site import site_of
 from messages.errors import InvalidMessage
 from receipt_dynamo.errors import DynamoError, InvalidItem, LeaseRefused, NotFound
-from receipt_layoutlm.errors import LayoutLMError
+from receipt_layoutlm.errors import ConfigurationError, LayoutLMError
 from workers.dead_letter import LetterMissing
 from workers.errors import QueueError, WorkerError
 
@@ -28,6 +28,7 @@ _STATUSES: dict[type[Exception], int] = {
     LeaseRefused: 409,
     InvalidMessage: 422,
     InvalidItem: 422,
+    ConfigurationError: 400,
     **dict.fromkeys(EXPECTED, 502),
 }
 

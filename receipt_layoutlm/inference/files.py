@@ -46,7 +46,7 @@ class ReceiptFile(Message):
         size: left out where boxes are shares of the page, 0..1.
     """
 
-    words: Annotated[tuple[FileWord, ...], Field(min_length=1, max_length=MAX_WORDS)]
+    words: Annotated[tuple[FileWord, ...], Field(max_length=MAX_WORDS)]
     origin: Literal["bottom-left", "top-left"] = "bottom-left"
     size: PageSize | None = None
     image_id: str = "file"

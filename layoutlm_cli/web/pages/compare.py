@@ -53,7 +53,8 @@ async def show_comparison(request: Request) -> Response:
             400, f"Choose {LEAST} to {MOST} runs by the boxes on the jobs page; {len(chosen)} are chosen."
         )
     sources = site.sources
-    details = await together(*(partial(read_run, sources.client, sources.storage, run) for run in chosen))
+    read = await together(*(partial(read_run, sources.client, sources.storage, run) for run in chosen))
+    details = list({one.run.job_id: one for one in read}.values())  # by name and by id it is one run
     comparison = await in_thread(compare_runs, details)
     charts = await in_thread(overlaid, details)
     parts = site.renderer.fragments([PART], {"charts": charts})

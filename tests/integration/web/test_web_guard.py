@@ -107,7 +107,7 @@ def test_without_actions_nothing_that_changes_anything_can_be_reached_or_seen(
 
 def test_a_defect_has_a_page_with_all_headers_and_the_next_page_comes(start: Start) -> None:
     dashboard = start()
-    object.__setattr__(dashboard.sources, "sqs", None)
+    object.__setattr__(dashboard.sources, "settings", None)
     answer = dashboard.get("/queues")
     assert answer.status == 500
     assert "please report it" in answer.text

@@ -107,13 +107,31 @@ def test_a_person_at_a_terminal_needs_no_lease(job_file: Path) -> None:
     assert answer.returncode == ChildExit.STOPPED
 
 
-def test_a_job_file_that_is_none_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "job.json"
-    path.write_text("{}", encoding="utf-8")
+@pytest.mark.parametrize(
+    ("body", "error_class", "says"),
+    [
+        (None, ErrorClass.DISK, "something has removed or changed the work folder"),
+        (
+            "{}",
+            ErrorClass.CRASHED,
+            "is no job file of this version (job: Field required). Start the worker again",
+        ),
+        ("{", ErrorClass.CRASHED, "is no job file of this version (: Invalid JSON"),
+    ],
+)
+def test_a_job_file_that_cannot_be_read_is_named_with_what_to_do(
+    tmp_path: Path, body: str | None, error_class: ErrorClass, says: str
+) -> None:
+    path = tmp_path / "work" / "job.json"
+    if body is not None:
+        path.parent.mkdir()
+        path.write_text(body, encoding="utf-8")
     answer = run("Stopped()", path)
     last = parse_report(answer.stdout.splitlines()[-1])
     assert isinstance(last, Failure)
-    assert "job.json" in last.message
+    assert (last.error_class, answer.returncode) == (error_class, ChildExit.RETRY)
+    assert str(path) in last.message
+    assert says in last.message
 
 
 @pytest.mark.parametrize(
