@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from workers.daemon import NEEDS
 from workers.errors import SettingsError
@@ -25,9 +26,38 @@ The other side of it is that the worker comes back by itself after `aws sso logi
 """
 
 _SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-_FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
-_PATHS = ("LAYOUTLM_WORK_DIR", "LAYOUTLM_RUN_DIR", *_FILES)
-_SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
+_PLACES = (
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CA_BUNDLE",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "XDG_CACHE_HOME",
+)
+_OTHERS = (
+    "AWS_DEFAULT_REGION",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_ROLE_ARN",
+    "AWS_ENDPOINT_URL_DYNAMODB",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL_SQS",
+    "AWS_USE_DUALSTACK_ENDPOINT",
+    "AWS_USE_FIPS_ENDPOINT",
+    "HF_ENDPOINT",
+    "HF_HUB_OFFLINE",
+    *_PROXIES,
+    *(name.lower() for name in _PROXIES),
+)
+"""What the libraries take from a login's environment; of it launchd gives an agent nothing."""
+_PATHS = ("LAYOUTLM_WORK_DIR", "LAYOUTLM_RUN_DIR", *_PLACES)
+_SYSTEM_PATH = "/opt/homebrew/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+"""A `credential_process` of ~/.aws/config is looked up here: helpers are Homebrew's, as a rule."""
 
 
 def plist_path() -> Path:
@@ -108,10 +138,24 @@ def _environment(source: Mapping[str, str]) -> dict[str, str]:
             f"{', '.join(secrets)} must not lie in a file. Unset {'it' if len(secrets) == 1 else 'them'} "
             "and set AWS_PROFILE to a profile of ~/.aws/config, for example one made by `aws configure sso`."
         )
-    wanted = (*Settings.variables(), "AWS_DEFAULT_REGION", "AWS_PROFILE", *_FILES)
+    wanted = (*Settings.variables(), *_PLACES, *_OTHERS)
     given = {name: source[name] for name in wanted if source.get(name)}
+    with_password = [name for name, value in given.items() if _has_password(value)]
+    if with_password:
+        raise SettingsError(
+            f"{', '.join(with_password)}: an address with a password must not lie in a file. Set it without "
+            "one, for example to a proxy on this Mac that signs in."
+        )
     # launchd starts the worker in /, from where a relative path leads elsewhere.
     return given | {name: str(Path(given[name]).absolute()) for name in _PATHS if name in given}
+
+
+def _has_password(value: str) -> bool:
+    """Whether this is an address with a password; some leave the scheme of a proxy out."""
+    try:
+        return bool(urlsplit(value if "://" in value else f"//{value}").password)
+    except ValueError:  # no address
+        return False
 
 
 def _program() -> Path:

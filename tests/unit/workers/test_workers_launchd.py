@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import plistlib
 import stat
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ def test_it_starts_this_installations_worker_by_an_absolute_path() -> None:
     assert said["Label"] == LABEL
     assert said["EnvironmentVariables"]["PATH"].split(":") == [
         str(Path(program).parent),
+        "/opt/homebrew/bin",
+        "/usr/local/bin",
         "/usr/bin",
         "/bin",
         "/usr/sbin",
@@ -88,10 +91,62 @@ def test_it_takes_the_settings_that_are_set_and_the_profile_along_and_nothing_el
     assert {name: environ[name] for name in environ if name != "PATH"} == {**NEEDED, **given}
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "HTTPS_PROXY",
+        "https_proxy",
+        "HTTP_PROXY",
+        "http_proxy",
+        "NO_PROXY",
+        "no_proxy",
+        "AWS_CA_BUNDLE",
+        "REQUESTS_CA_BUNDLE",
+        "SSL_CERT_FILE",
+        "HF_HOME",
+        "HF_HUB_OFFLINE",
+        "AWS_USE_FIPS_ENDPOINT",
+        "XDG_CACHE_HOME",
+    ],
+)
+def test_what_the_libraries_need_of_a_login_goes_along(name: str) -> None:
+    assert read(**{name: "/x"})["EnvironmentVariables"][name] == "/x"
+
+
+def test_an_agent_behind_a_proxy_reaches_it_with_what_the_property_list_says() -> None:
+    """By the libraries' own reading of the environment, not by names."""
+    given = {"HTTPS_PROXY": "http://proxy.example:3128", "NO_PROXY": "169.254.169.254,.internal"}
+    environ = read(**given)["EnvironmentVariables"]
+    code = (
+        "from botocore.utils import get_environ_proxies as proxies\n"
+        "print(proxies('https://sqs.us-east-1.amazonaws.com').get('https'), proxies('https://x.internal'))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.split() == ["http://proxy.example:3128", "{}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTPS_PROXY", "http://me:hidden@proxy.example:3128"),
+        ("http_proxy", "me:hidden@proxy.example:3128"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://me:hidden@collector.example"),
+    ],
+)
+def test_an_address_with_a_password_is_refused_without_its_value(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^{name}: an address with a password") as refused:
+        read(**{name: value})
+    assert "hidden" not in str(refused.value)
+
+
 def test_paths_hold_wherever_launchd_starts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    environ = read(LAYOUTLM_WORK_DIR="work", AWS_CONFIG_FILE="/etc/aws")["EnvironmentVariables"]
+    given = {"LAYOUTLM_WORK_DIR": "work", "AWS_CONFIG_FILE": "/etc/aws", "AWS_CA_BUNDLE": "ca.pem"}
+    environ = read(**given)["EnvironmentVariables"]
     assert (environ["LAYOUTLM_WORK_DIR"], environ["AWS_CONFIG_FILE"]) == (str(tmp_path / "work"), "/etc/aws")
+    assert environ["AWS_CA_BUNDLE"] == str(tmp_path / "ca.pem")
 
 
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])
