@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -69,7 +68,7 @@ def _commands(command: Any, path: str) -> Iterator[str]:
         yield _table(("Argument or option", "Meaning"), rows)
 
 
-def _flag(parameter: click.Parameter) -> str:
+def _flag(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return str(parameter.name).upper()
     return " / ".join([*parameter.opts, *parameter.secondary_opts])
