@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -53,7 +54,8 @@ LAST = (
 _SUMMARY = Limits(text=160, entries=12)
 """Of what a summary shows of values that others gave."""
 _LINE = 200
-"""Characters of a log line or a message of a run that is under way."""
+"""Characters of a log line or a message of a run that is under way, of which the last ones are shown."""
+_LINES = 3
 
 
 class Answer(Fact):
@@ -214,10 +216,15 @@ class Summary(NamedTuple):
 def sum_up(run: RunSummary, config: Mapping[str, Any]) -> Summary:
     """What tells one run from another, with this configuration; long values are shortened."""
     lean = Lean(_SUMMARY)
-    given = {name: getattr(run, name) for name in _SUMMED_UP} | {"config": config}
+    plain = {name: value if _is_plain(value) else json.dumps(value) for name, value in config.items()}
+    given = {name: getattr(run, name) for name in _SUMMED_UP} | {"config": plain}
     return Summary(
         RunSummary(**{name: lean.of(value, name) for name, value in given.items()}), bool(lean.cuts)
     )
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def sum_up_live(live: LiveRun, config: Mapping[str, Any]) -> LiveRun:
@@ -228,7 +235,7 @@ def sum_up_live(live: LiveRun, config: Mapping[str, Any]) -> LiveRun:
             "run": sum_up(live.run, config).run,
             "where": where and type(where)(**Lean(line).of(where)),
             "epochs": tuple(pick(one, LAST) for one in live.epochs[-1:]),
-            "logs": tuple(type(one)(**Lean(line).of(one)) for one in live.logs),
+            "logs": tuple(type(one)(**Lean(line).of(one)) for one in live.logs[-_LINES:]),
         }
     )
 

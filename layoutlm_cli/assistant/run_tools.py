@@ -29,7 +29,7 @@ from receipt_layoutlm.analysis.epochs import EpochFacts
 from receipt_layoutlm.analysis.live import list_live
 from receipt_layoutlm.analysis.predictions import ReceiptPrediction, read_predictions
 from receipt_layoutlm.analysis.run import RunDetail, read_run
-from receipt_layoutlm.analysis.runs import ALL_STATES, find_run, first_page, list_runs
+from receipt_layoutlm.analysis.runs import ALL_STATES, RunSummary, find_run, first_page, list_runs
 from receipt_layoutlm.storage import Storage
 
 Scalar = Literal[
@@ -106,12 +106,17 @@ class RunTools:
         page = list_runs(self.client, statuses=statuses, limit=limit, cursor=before)
         summaries = [sum_up(run, changed_options(run.config)) for run in page.runs]
         fitting = count_fitting([one.run for one in summaries])
+        same_moment: tuple[RunSummary, ...] = ()
         if fitting < len(summaries):
-            page = first_page(page.runs, fitting)
+            every, page = page.runs, first_page(page.runs, fitting)
+            same_moment = tuple(one for one in every[len(page.runs) :] if one.created_at == page.cursor)
         shown = summaries[: len(page.runs)]
         said = []
         if page.cursor:
             said.append(f"There are runs after these {len(shown)}: pass `cursor` as `before`.")
+        if same_moment:
+            ids = ", ".join(one.job_id for one in same_moment)
+            said.append(f"Not shown, of the same moment as the last: ask run_detail for {ids}.")
         if any(one.is_shortened for one in shown):
             said.append("Long values are shortened: run_detail shows a run whole.")
         runs = tuple(one.run for one in shown)

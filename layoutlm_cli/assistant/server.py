@@ -13,7 +13,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 
 from layoutlm_cli.assistant.answers import Answer
-from layoutlm_cli.assistant.bounds import ANSWER_CHARS
+from layoutlm_cli.assistant.bounds import ROOM
 from layoutlm_cli.assistant.dataset_tools import DatasetTools
 from layoutlm_cli.assistant.judging_tools import JudgingTools
 from layoutlm_cli.assistant.run_tools import RunTools
@@ -85,7 +85,7 @@ def _explained(tool: Tool) -> Tool:
             try:
                 answer = tool(**arguments)
             except EXPECTED as error:
-                raise ToolError(str(error)[:ANSWER_CHARS]) from error
+                raise ToolError(str(error)[:ROOM]) from error
         return answer.model_copy(update={"records_left_out": str(skipped)}) if skipped else answer
 
     return call

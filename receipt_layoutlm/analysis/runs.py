@@ -162,20 +162,28 @@ def list_runs(
     Args:
         client: the table.
         statuses: only runs of these.
-        limit: so many at most; None reads all. Fewer come where the next has the last one's moment.
+        limit: so many at most; None reads all. Fewer come where the next has the last one's moment, and more
+            where more than that were created at one moment, as by an import.
         cursor: that of the page before.
     """
     # One more shows whether there is anything after this page.
     jobs = client.list_newest_jobs(statuses, None if limit is None else limit + 1, before=cursor)
-    return first_page(tuple(map(RunSummary.of, jobs)), limit)
+    runs = tuple(map(RunSummary.of, jobs))
+    if limit is not None and len(runs) > limit and runs[0].created_at == runs[-1].created_at:
+        wider = list_runs(client, statuses=statuses, limit=2 * limit, cursor=cursor)
+        same = sum(run.created_at == runs[0].created_at for run in wider.runs)
+        return first_page(wider.runs, same) if same < len(wider.runs) else wider
+    return first_page(runs, limit)
 
 
 def first_page(runs: Sequence[RunSummary], limit: int | None) -> RunPage:
-    """The first of some runs, the newest first, and where to go on if there are more."""
+    """The first of some runs, the newest first, and where to go on if there are more.
+
+    The next page goes on before a moment, so runs of one moment stay together where the limit allows it.
+    """
     page = tuple(runs[:limit])
     rest = runs[len(page) :]
     if rest:
-        # The next page goes on before a moment: jobs of one moment must not be torn apart.
         page = tuple(run for run in page if run.created_at > rest[0].created_at) or page
     return RunPage(runs=page, cursor=page[-1].created_at if rest else None)
 

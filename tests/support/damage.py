@@ -50,6 +50,14 @@ def contract_items() -> list[Item]:
     return [json.loads(line) for line in CONTRACT.read_text(encoding="utf-8").splitlines()]
 
 
+def stored_items(stack: LocalStack) -> list[Item]:
+    """Every item of the table, by key: what is drawn from them must not depend on the table's own order."""
+    dynamodb: Any = stack.client("dynamodb")
+    pages = dynamodb.get_paginator("scan").paginate(TableName=stack.environ["DYNAMO_TABLE_NAME"])
+    found = [item for page in pages for item in page["Items"]]
+    return sorted(found, key=lambda item: (item["PK"]["S"], item["SK"]["S"]))
+
+
 def put_items(stack: LocalStack, *items: Item) -> None:
     """Write items as they are."""
     dynamodb: Any = stack.client("dynamodb")

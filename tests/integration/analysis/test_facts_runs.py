@@ -38,6 +38,17 @@ def test_pages_hold_every_run_once_newest_first(client: DynamoClient, make_job: 
     assert seen == list(list_runs(client, limit=None).runs)
 
 
+def test_runs_that_were_imported_at_one_moment_are_one_page_and_none_is_lost(
+    client: DynamoClient, make_job: MakeJob
+) -> None:
+    for number in range(11):
+        make_job(f"run-{number}", STATUSES[number % 6], at=0 if number == 10 else 1)
+    first = list_runs(client, limit=3)
+    rest = list_runs(client, limit=3, cursor=first.cursor)
+    assert {run.name for run in first.runs} == {f"run-{number}" for number in range(10)}
+    assert ([run.name for run in rest.runs], rest.cursor) == (["run-10"], None)
+
+
 def test_a_page_costs_one_query_a_status_however_many_runs_there_are(
     client: DynamoClient, make_job: MakeJob
 ) -> None:

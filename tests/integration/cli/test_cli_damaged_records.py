@@ -17,11 +17,10 @@ from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import JobLease
 from receipt_dynamo.requests.leases import lease_key
 from receipt_dynamo.requests.records import job_key
-from receipt_dynamo.values import Item
 from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.store import write_records
 from receipt_layoutlm.storage import Storage
-from tests.support.damage import damage, damaged, put_items
+from tests.support.damage import damage, damaged, put_items, stored_items
 from tests.support.records import MakeJob, job_maker, metrics
 from tests.support.runs import make_detail
 from tests.support.stored_runs import store_run
@@ -89,12 +88,6 @@ def fill(stack: LocalStack) -> MakeJob:
     return make
 
 
-def scan(stack: LocalStack) -> list[Item]:
-    dynamodb: Any = stack.client("dynamodb")
-    pages = dynamodb.get_paginator("scan").paginate(TableName=stack.environ["DYNAMO_TABLE_NAME"])
-    return [item for page in pages for item in page["Items"]]
-
-
 @pytest.mark.parametrize("changes", REPORTED.values(), ids=REPORTED)
 def test_a_damaged_job_is_named_once_and_all_others_are_shown(
     stack: LocalStack, changes: dict[str, Any]
@@ -143,7 +136,7 @@ def test_every_command_does_its_work_among_damaged_items(
 ) -> None:
     stack = LocalStack.make(emulator, suffix=f"-{uuid.uuid4().hex[:8]}")
     fill(stack)
-    put_items(stack, *draw.draw(damaged(scan(stack), least=60, most=120)))
+    put_items(stack, *draw.draw(damaged(stored_items(stack), least=60, most=120)))
     folder: Path = tmp_path_factory.mktemp("commands")
     for command in COMMANDS:
         answer = invoke(stack, *(part.format(folder=folder) for part in command))

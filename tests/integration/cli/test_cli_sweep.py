@@ -11,11 +11,13 @@ from typer.testing import CliRunner
 
 from layoutlm_cli.main import app
 from receipt_dynamo.client import DynamoClient
+from receipt_dynamo.requests.records import job_key
 from receipt_layoutlm.analysis.sweep.plan import Method, make_plan
 from receipt_layoutlm.analysis.sweep.space import parse_space
 from receipt_layoutlm.analysis.sweep.standing import SweepStanding, look_at_sweep
 from receipt_layoutlm.analysis.sweep.study import load_sweep, open_sweep
 from receipt_layoutlm.errors import ConfigurationError
+from tests.support.damage import damage
 from workers.local import LocalStack
 from workers.train import job_record
 
@@ -234,3 +236,16 @@ def test_a_sweep_that_is_not_there_and_a_wrong_base_are_refused(
     assert answer.exit_code == 2
     assert "OPTION=VALUE" in answer.output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_whose_record_is_damaged_is_told_as_such_and_neither_sent_again_nor_told_to_the_study(
+    fleet: Fleet, stack: LocalStack
+) -> None:
+    fleet.begin(GRID, 2)
+    fleet.end("s-001", 0.5)
+    damage(stack, job_key(fleet.client.find_job("s-002").job_id), job_config={"S": "{}"})
+    shown = fleet.sweep("status", "s")
+    assert "1 succeeded, 1 unreadable" in shown
+    assert "'job_config'" in shown
+    assert fleet.told() == [0.5, None]
+    assert fleet.look().unsent == []
