@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import typer
@@ -90,6 +91,9 @@ app.add_typer(local.app, name="local")
 
 def main() -> None:
     """Run the command line; every failure is one sentence and a non-zero exit."""
+    # What botocore logs of failures, stacks among them, is raised, too. A daemon's log has it as JSON.
+    for client in ("aiobotocore", "botocore"):
+        logging.getLogger(client).addHandler(logging.NullHandler())
     with failures_explained():
         app()
     sys.exit(0)

@@ -27,10 +27,15 @@ def export_worker(once: Once = False, verbose: Verbose = False) -> None:
 
 
 def _run(kind: Literal["train", "export"], *, once: bool, verbose: bool) -> None:
-    from workers.daemon import run_daemon  # noqa: PLC0415
+    from workers.daemon import report_end, run_daemon  # noqa: PLC0415
+    from workers.errors import SettingsError  # noqa: PLC0415
     from workers.logs import configure_logging  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
-    settings = Settings.from_environ()
+    configure_logging(verbose=verbose)
+    try:
+        settings = Settings.from_environ()
+    except SettingsError as error:
+        raise typer.Exit(report_end(error)) from error
     configure_logging(verbose=verbose, metrics_of=kind if settings.metrics == "emf" else None)
     raise typer.Exit(asyncio.run(run_daemon(kind, settings, once=once)))

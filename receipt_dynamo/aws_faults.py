@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import botocore.exceptions as aws
@@ -209,10 +210,19 @@ def refuse_foreign_answers(session: Any) -> None:
     session.register("before-parse", _refuse_foreign)
 
 
-def _refuse_foreign(response_dict: dict[str, Any], **_: Any) -> None:
+def _refuse_foreign(operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
     status = response_dict["status_code"]
-    if status < 400 and is_foreign(response_dict["headers"]):  # noqa: PLR2004 - HTTP's errors begin there
+    if status >= 400:  # noqa: PLR2004 - HTTP's errors begin there
+        return
+    is_json = operation_model.service_model.resolved_protocol == "json"
+    if is_foreign(response_dict["headers"]) or (is_json and not _may_be_object(response_dict["body"])):
         raise ForeignAnswer(status=status)
+
+
+def _may_be_object(body: bytes) -> bool:
+    """Whether a body looks like a whole JSON object; botocore reads what is no JSON as an empty one."""
+    text = body.strip()
+    return not text or (text[:1] == b"{" and text[-1:] == b"}")
 
 
 def _fault_by_message(code: str, message: str) -> AwsFault | None:
@@ -239,7 +249,7 @@ def credentials_sought() -> Iterator[None]:
 
 @contextmanager
 def client_made() -> Iterator[None]:
-    """Judge what making a client raises: wrong settings, whatever botocore's name for them.
+    """Judge what making a client raises: wrong settings, whatever the name that botocore has for them.
 
     Raises:
         ClientNotMade: of a fault of settings or credentials.
@@ -252,8 +262,25 @@ def client_made() -> Iterator[None]:
 def _client_made(otherwise: AwsFault) -> Iterator[None]:
     try:
         yield
+    except ClientNotMade:
+        raise
     except call_errors() as error:
         found = judge(error)
         known = {AwsFault.SETTINGS, AwsFault.CREDENTIALS, AwsFault.NO_CREDENTIALS}
         fault = found.fault if found.fault in known else otherwise
-        raise ClientNotMade(Judgement(fault, found.code, " ".join(str(error).split()))) from error
+        message = " ".join(str(error).split()).rstrip(".: ")
+        if otherwise is AwsFault.CREDENTIALS and found.fault is not fault:
+            message = f"what hands them out (credential_process, SSO) failed by {found.code}: {message}"
+        raise ClientNotMade(Judgement(fault, found.code, message)) from error
+
+
+def check_files(session: Any) -> None:
+    """Make sure that the certificates which a session shall trust are there: each call would look for them.
+
+    Raises:
+        ClientNotMade: they are not.
+    """
+    bundle = session.get_config_variable("ca_bundle")
+    if bundle and not Path(bundle).exists():
+        message = f"AWS_CA_BUNDLE (ca_bundle) names {bundle}, which is not there"
+        raise ClientNotMade(Judgement(AwsFault.SETTINGS, "NoCertificates", message))

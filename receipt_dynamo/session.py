@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 import botocore.session
 
-from receipt_dynamo.aws_faults import client_made, credentials_sought, refuse_foreign_answers
+from receipt_dynamo.aws_faults import check_files, client_made, credentials_sought, refuse_foreign_answers
 from receipt_dynamo.descriptions import share_descriptions
 
 _checks: list[Callable[[], None]] = []
@@ -36,6 +36,7 @@ def new_session() -> boto3.session.Session:
         core = botocore.session.get_session()
         share_descriptions(core)
         refuse_foreign_answers(core)
+        check_files(core)
         session = boto3.session.Session(botocore_session=core)
     session.events.register("before-send", _check)
     return session

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -118,9 +119,12 @@ def _own_logging() -> Iterator[None]:
     """Undo what a test configures: its logger would write to a closed stream and hide lines from the next."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    hooks = sys.excepthook, threading.excepthook
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    sys.excepthook, threading.excepthook = hooks
+    logging.captureWarnings(capture=False)
     structlog.reset_defaults()
 
 

@@ -11,7 +11,13 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
 from receipt_dynamo.aio import AsyncDynamoClient
-from receipt_dynamo.aws_faults import ClientNotMade, client_made, credentials_sought, refuse_foreign_answers
+from receipt_dynamo.aws_faults import (
+    ClientNotMade,
+    check_files,
+    client_made,
+    credentials_sought,
+    refuse_foreign_answers,
+)
 from receipt_dynamo.descriptions import share_descriptions
 from workers.edge import client_error
 from workers.settings import Settings
@@ -76,6 +82,7 @@ async def _make_session() -> Any:
             session = get_session()
             share_descriptions(session)
             refuse_foreign_answers(session)
+            check_files(session)
         with credentials_sought():
             await session.get_credentials()
     except ClientNotMade as error:

@@ -103,10 +103,15 @@ async def run_daemon(name: KindName, settings: Settings, *, once: bool = False) 
         if stop.failure is not None:
             raise stop.failure
     except WorkerError as error:
-        log.error("worker ends", error_class=type(error).__name__, error=str(error))  # noqa: TRY400 - the sentence says it
-        return error.exit_code
+        return report_end(error)
     log.info("worker stopped", worker=worker)
     return 0
+
+
+def report_end(error: WorkerError) -> int:
+    """Log in one line what ends a worker; returns the exit code."""
+    log.error("worker ends", error_class=type(error).__name__, error=str(error))
+    return error.exit_code
 
 
 def _when_idle(

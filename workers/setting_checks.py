@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import combinations
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from urllib.parse import unquote, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator
 
 _PREFIX = "LAYOUTLM_"
 _NOT_OURS_TO_READ = frozenset({"LAYOUTLM_RENDEZVOUS"})
@@ -61,6 +63,28 @@ def bare_bucket(bucket: str) -> str:
     return bucket
 
 
+def region_code(region: str) -> str:
+    """The code of a region, known or new, if it is one.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)+", region):
+        raise ValueError(f"{region!r} is not a region; give its code, for example us-east-1")
+    return region
+
+
+def endpoint(url: str) -> str:
+    """A URL that a client of AWS can be made with, if it is one.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not re.fullmatch(r"https?://[A-Za-z0-9.:_\[\]-]+(/[^\s\"'<>]*)?", url):
+        raise ValueError("is not an endpoint; give http:// or https://, a host and perhaps a port")
+    return url
+
+
 def read_flag(text: object) -> bool:
     """Read a flag as the AWS libraries do, to which only `true` means true.
 
@@ -71,6 +95,28 @@ def read_flag(text: object) -> bool:
     if (flag := flags.get(str(text).lower())) is None:
         raise ValueError(f"{text!r} is neither true nor false")
     return flag
+
+
+BucketName = Annotated[str, AfterValidator(bare_bucket)]
+Region = Annotated[str, AfterValidator(region_code)]
+Endpoint = Annotated[str, AfterValidator(endpoint)]
+Flag = Annotated[bool, BeforeValidator(read_flag)]
+
+
+def find_disguises(environ: Mapping[str, str], names: Iterable[str]) -> Iterator[str]:
+    """Tell which variables have something around their values that is not part of them.
+
+    Nothing is taken off without a word: other programs of the host read the same variable with it. The values
+    stay out of the sentences, since one may be a secret.
+    """
+    for name in names:
+        text = environ[name]
+        if text.endswith("\r"):
+            yield f"{name} ends with a carriage return: convert the file, which has Windows line ends"
+        elif text != text.strip():
+            yield f"{name} has blanks around its value: take them away"
+        elif text[0] in "\"'" or text[-1] in "\"'":
+            yield f"{name} has quotes around its value, which nothing has taken away: take them away"
 
 
 def find_contradictions(values: Mapping[str, float]) -> Iterator[str]:

@@ -8,12 +8,20 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pydantic
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from messages.child import CanonicalRule
 from messages.fields import S3Place, split_commas
 from workers.errors import SettingsError
-from workers.setting_checks import bare_bucket, find_contradictions, find_shared_queues, read_flag
+from workers.setting_checks import (
+    BucketName,
+    Endpoint,
+    Flag,
+    Region,
+    find_contradictions,
+    find_disguises,
+    find_shared_queues,
+)
 from workers.user_folders import cache_folder, run_folders
 
 
@@ -23,18 +31,14 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True, allow_inf_nan=False)
 
     table_name: str | None = Field(None, alias="DYNAMO_TABLE_NAME", description="The DynamoDB table.")
-    region: str | None = Field(None, alias="AWS_REGION", description="The AWS region, for example us-east-1.")
-    endpoint_url: str | None = Field(
+    region: Region | None = Field(None, alias="AWS_REGION", description="The AWS region, such as us-east-1.")
+    endpoint_url: Endpoint | None = Field(
         None, alias="AWS_ENDPOINT_URL", description="Where AWS is, for a local stack; unset is AWS itself."
     )
-    bucket: Annotated[str, AfterValidator(bare_bucket)] | None = Field(
-        None,
-        alias="LAYOUTLM_TRAINING_BUCKET",
-        description="The bucket of runs, bundles and the canonical zip.",
+    bucket: BucketName | None = Field(
+        None, alias="LAYOUTLM_TRAINING_BUCKET", description="Bucket of runs, bundles and the canonical zip."
     )
-    extra_buckets: Annotated[
-        tuple[Annotated[str, AfterValidator(bare_bucket)], ...], BeforeValidator(split_commas)
-    ] = Field(
+    extra_buckets: Annotated[tuple[BucketName, ...], BeforeValidator(split_commas)] = Field(
         (),
         alias="LAYOUTLM_ALLOWED_BUCKETS",
         description="Further buckets that a message may name, separated by commas.",
@@ -154,7 +158,7 @@ class Settings(BaseModel):
         description="NAME=VALUE, put on the objects of checkpoints so that a lifecycle rule of the bucket "
         "can expire them; needs s3:PutObjectTagging. Unset puts none.",
     )
-    metadata_disabled: Annotated[bool, BeforeValidator(read_flag)] = Field(
+    metadata_disabled: Flag = Field(
         False,
         alias="AWS_EC2_METADATA_DISABLED",
         description="`true` asks no instance metadata service, so that nothing is heard from an EC2 host.",
@@ -213,17 +217,18 @@ class Settings(BaseModel):
             SettingsError: naming each variable that has a wrong value.
         """
         source = os.environ if environ is None else environ
-        given = {name: source[name] for name in cls.variables() if source.get(name)}
-        if "AWS_REGION" not in given and source.get("AWS_DEFAULT_REGION"):
-            given["AWS_REGION"] = source["AWS_DEFAULT_REGION"]
+        set_by = {name: name for name in cls.variables() if source.get(name)}
+        if "AWS_REGION" not in set_by and source.get("AWS_DEFAULT_REGION"):
+            set_by["AWS_REGION"] = "AWS_DEFAULT_REGION"
+        if faults := list(find_disguises(source, set_by.values())):
+            raise SettingsError(f"Wrong settings: {'; '.join(faults)}.")
         try:
-            settings = cls.model_validate(given)
+            settings = cls.model_validate({name: source[variable] for name, variable in set_by.items()})
         except pydantic.ValidationError as error:
-            faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
-            raise SettingsError(f"Wrong settings: {faults}.") from error
+            faults = [f"{set_by[str(fault['loc'][0])]}: {fault['msg']}" for fault in error.errors()]
+            raise SettingsError(f"Wrong settings: {'; '.join(faults)}.") from error
         values = settings.model_dump(by_alias=True)
-        together = [*find_contradictions(values), *find_shared_queues(settings.queue_urls)]
-        if together:
+        if together := [*find_contradictions(values), *find_shared_queues(settings.queue_urls)]:
             raise SettingsError(f"Settings that do not go together: {'; '.join(together)}.")
         return settings
 

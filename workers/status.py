@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
@@ -18,6 +19,8 @@ from workers.user_folders import make_own_folder
 
 ANSWER_SECONDS = 2.0
 """How long a reader waits for an answer; a loop that takes longer is not healthy anyway."""
+_SOCKET_NAME = re.compile(r".*-[1-9][0-9]{0,8}\.sock", re.DOTALL)
+"""With a process id that the kernel can have given; other programs' files are left alone."""
 MAX_PATH_BYTES = 100
 """The name of a socket has room for 108 bytes on Linux and 104 on macOS."""
 LOOK_SECONDS = 10.0
@@ -197,8 +200,7 @@ def _read(path: Path) -> bytes:
 
 def _sockets(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
-        pid = path.stem.rpartition("-")[2]
-        if path.suffix == ".sock" and pid.isascii() and pid.isdecimal():
+        if _SOCKET_NAME.fullmatch(path.name):
             yield path
 
 

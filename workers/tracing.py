@@ -87,11 +87,13 @@ async def open_tracing(settings: Settings, kind: str, worker: str) -> AsyncItera
     complaints = _Complaints(logging.WARNING)
     logger = logging.getLogger("opentelemetry")
     logger.addHandler(complaints)
+    logger.propagate = False  # else the log says each of them twice
     try:
         yield Tracing(provider.get_tracer("workers"), worker)
     finally:
         await asyncio.to_thread(provider.shutdown)
         logger.removeHandler(complaints)
+        logger.propagate = True
 
 
 def _exporting(endpoint: str, kind: str) -> TracerProvider | None:

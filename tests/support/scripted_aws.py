@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 PORTAL = b"<html><head><title>Sign in</title></head><body>Welcome to our network</body></html>"
 
@@ -58,7 +60,20 @@ def json_answer(content: Any, status: int = 200) -> Answer:
 
 def portal(status: int = 200) -> Answer:
     """The page of a captive portal or of a proxy."""
-    return Answer(status, PORTAL, {"Content-Type": "text/html", "Location": "http://127.0.0.1:9/sign-in"})
+    return Answer(status, PORTAL, {"Content-Type": "text/html"})
+
+
+def pass_on(asked: Asked, endpoint_url: str) -> Answer:
+    """What the emulator says to a request."""
+    connection = http.client.HTTPConnection(urlsplit(endpoint_url).netloc, timeout=60)
+    try:
+        connection.request(asked.method, asked.path, asked.body, dict(asked.headers))
+        response = connection.getresponse()
+        left_out = {"connection", "content-length", "date", "server", "transfer-encoding"}
+        headers = {name: value for name, value in response.getheaders() if name.lower() not in left_out}
+        return Answer(response.status, response.read(), headers)
+    finally:
+        connection.close()
 
 
 @dataclass

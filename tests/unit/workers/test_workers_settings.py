@@ -58,7 +58,7 @@ def test_a_queues_visibility_outlives_a_lease_so_that_a_late_worker_sees_its_mes
     assert all(spec.visibility_seconds > Settings.from_environ({}).lease_seconds for spec in jobs)
 
 
-@pytest.mark.parametrize("text", ["1", "yes", "ture", " true"])
+@pytest.mark.parametrize("text", ["1", "yes", "ture"])
 def test_a_flag_that_the_aws_libraries_would_take_for_false_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match=r"AWS_EC2_METADATA_DISABLED: .* is neither true nor false"):
         Settings.from_environ({"AWS_EC2_METADATA_DISABLED": text})
@@ -178,3 +178,47 @@ def test_queues_of_other_names_or_accounts_are_others_and_both_kinds_of_results_
             "COREML_EXPORT_JOB_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/999999999999/jobs",
         }
     )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "fault"),
+    [
+        ("AWS_REGION", '"us-east-1"', "quotes"),
+        ("AWS_REGION", "us-east-1 ", "blanks"),
+        ("AWS_REGION", "us-east-1\r", "carriage return"),
+        ("AWS_REGION", "us east 1", "not a region"),
+        ("AWS_REGION", "us-east-1\nx", "not a region"),
+        ("AWS_DEFAULT_REGION", "'eu-west-1'", "quotes"),
+        ("AWS_DEFAULT_REGION", "eu west 1", "not a region"),
+        ("AWS_ENDPOINT_URL", '"http://127.0.0.1:5000"', "quotes"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:5000\r", "carriage return"),
+        ("AWS_ENDPOINT_URL", "127.0.0.1:5000", "not an endpoint"),
+        ("AWS_ENDPOINT_URL", "http://local host:5000", "not an endpoint"),
+        ("AWS_ENDPOINT_URL", "ftp://host", "not an endpoint"),
+        ("TRAIN_JOB_QUEUE_URL", " http://q", "blanks"),
+        ("LAYOUTLM_LEASE_SECONDS", "90\r", "carriage return"),
+        ("DYNAMO_TABLE_NAME", "'table'", "quotes"),
+        ("AWS_EC2_METADATA_DISABLED", " true", "blanks"),
+    ],
+)
+def test_what_stands_around_a_value_is_refused_by_the_variables_name(
+    variable: str, value: str, fault: str
+) -> None:
+    with pytest.raises(SettingsError, match=rf"{variable}\b.*{fault}"):
+        Settings.from_environ({variable: value})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("AWS_REGION", "us-gov-west-1"),
+        ("AWS_REGION", "eusc-de-east-1"),
+        ("AWS_ENDPOINT_URL", "http://[::1]:4566"),
+        ("AWS_ENDPOINT_URL", "https://vpce-1a.sqs.us-east-1.vpce.amazonaws.com/"),
+        ("AWS_ENDPOINT_URL", "http://my_stack:4566/path"),
+        ("LAYOUTLM_WORK_DIR", "/var/lib/a folder"),
+    ],
+)
+def test_a_right_value_is_taken_as_it_is(variable: str, value: str) -> None:
+    settings = Settings.from_environ({variable: value})
+    assert str(getattr(settings, Settings.variables()[variable])) == value
