@@ -68,7 +68,7 @@ def _check_drawing(path: Path) -> None:
     from receipt_layoutlm.errors import ConfigurationError  # noqa: PLC0415
 
     if path.suffix.lower() != ".png":
-        raise typer.BadParameter(f"{path} must end in .png", param_hint="--draw")
+        raise typer.BadParameter(f"{path} must be a .png", param_hint="--draw")
     refuse_unwritable(path)
     try:
         import PIL  # noqa: F401, PLC0415 - only whether it is there

@@ -190,7 +190,7 @@ def test_a_receipts_picture_is_drawn_upon_where_its_bucket_may_be_read(
         ((), 2, "one of --checkpoint, --bundle"),
         (("--checkpoint", "a", "--bundle", "b"), 2, "one of --checkpoint, --bundle"),
         (("--checkpoint", "a", "--draw", "out.jpg"), 2, "must be a .png"),
-        (("--checkpoint", "a", "--draw", "gone/out.png"), 2, "in a folder that exists"),
+        (("--checkpoint", "a", "--draw", "gone/out.png"), 78, "in a folder that exists"),
         (("--checkpoint", "gone"), 65, "There is no folder gone"),
         (("--bundle", "gone"), 65, "There is no bundle gone"),
         (("--bundle", "s3://elsewhere/x/"), 65, "s3://elsewhere/x/ is not allowed"),
