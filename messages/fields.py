@@ -6,6 +6,7 @@ import json
 import re
 import uuid
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -124,3 +125,23 @@ class S3Place(Message):
         """The place below this one: `prefix / "best/"`."""
         joined = f"{self.key}{'' if not self.key or self.key.endswith('/') else '/'}{name}"
         return S3Place(bucket=self.bucket, key=joined)
+
+    def holds(self, other: S3Place) -> bool:
+        """Whether the other is this folder, or lies somewhere below it."""
+        ours = self._parts
+        return self.bucket == other.bucket and other._parts[: len(ours)] == ours
+
+    def overlaps(self, other: S3Place) -> bool:
+        """Whether what is written to one may overwrite something of the other."""
+        return self.holds(other) or other.holds(self)
+
+    @property
+    def _parts(self) -> tuple[str, ...]:
+        """The folders of the key, as tools may take them that undo percent-encoding or know no case."""
+        return tuple(part for part in unquote(self.key).casefold().split("/") if part)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every reader takes the key the same way: no empty part, none that is encoded, no dots."""
+        parts = self.key.removesuffix("/").split("/")
+        return all(part not in {"", ".", ".."} and unquote(part) == part for part in parts)

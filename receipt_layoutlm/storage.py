@@ -22,6 +22,8 @@ from receipt_layoutlm.errors import CheckpointError, ConfigurationError, Forbidd
 
 SHA256 = "sha256"
 """Metadata of an object: what its content hashes to. An ETag says that of small objects only."""
+OWNER = "job-id"
+"""Metadata of an object: the training that wrote it, or that it was made of."""
 _THREADS = 8
 _CHUNK_BYTES = 1_048_576
 
@@ -148,7 +150,9 @@ class Storage:
                 Callback=self.on_bytes,
             )
 
-    def upload_folder(self, folder: Path, uri: str, *, last: str | None = None) -> int:
+    def upload_folder(
+        self, folder: Path, uri: str, *, last: str | None = None, metadata: Mapping[str, str] | None = None
+    ) -> int:
         """Upload a folder's files below a prefix, `last` after all others; returns their bytes.
 
         The last one is the file that makes the others count: while it is missing, nobody reads them. What
@@ -165,7 +169,7 @@ class Storage:
                 there = self.head(uri + name)
                 if there and there.metadata.get(SHA256) == digest:
                     return
-            self.upload_file(path, uri + name, {SHA256: digest})
+            self.upload_file(path, uri + name, {**(metadata or {}), SHA256: digest})
 
         with ThreadPoolExecutor(_THREADS) as pool:
             list(pool.map(send, first))

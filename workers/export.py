@@ -18,6 +18,7 @@ from receipt_dynamo.aio import AsyncDynamoClient
 from receipt_dynamo.entities import CoreMLExport, Job, JobLease
 from receipt_dynamo.errors import AlreadyExists, InvalidItem, NotFound
 from receipt_dynamo.times import now
+from workers.destinations import check_bundle_place
 from workers.exporting import export_record
 from workers.holdable import UNHOLDABLE
 from workers.outcome import Ending
@@ -64,6 +65,7 @@ class Exporting:
         """Find the training that the export belongs to and show the record as RUNNING."""
         _ = message_id  # an export's record has no history to note it in
         training = await self._training_of(job)
+        await check_bundle_place(self._table, self._settings, job, training)
         await self._show(export_record(job, training.job_id), attempt, status="RUNNING")
         return ExportTask(
             job=job,

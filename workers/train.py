@@ -17,6 +17,7 @@ from receipt_dynamo.aio import AsyncDynamoClient
 from receipt_dynamo.entities import Job, JobLease, JobStatus, RunName
 from receipt_dynamo.errors import InvalidItem, NotFound
 from receipt_dynamo.times import now
+from workers.destinations import check_run_place
 from workers.exporting import queue_export
 from workers.outcome import outcome_of
 from workers.queue import Received, send
@@ -68,6 +69,7 @@ class Training:
         """Make or update the Job record: running, with where things will lie."""
         await self._take_name(job)
         run = self.run_place(job)
+        await check_run_place(self._table, self._settings, job, run)
         record = job_record(job, run, status="running")
         await show_job(self._table, record, attempt)
         await self._note(job.job_id, "running", attempt, f"attempt {attempt}", message_id)

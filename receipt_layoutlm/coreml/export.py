@@ -41,7 +41,7 @@ def export(task: ExportTask, reporter: Reporter, stop: StopRequested) -> Exporte
     storage = Storage(task.allowed_buckets, on_bytes=stages.pulse.moved)
     with workspace(Path(task.work_dir)) as work:
         with stages.stage("downloading"):
-            check_destination(storage, job.bundle_s3_uri, task.canonical_bundle_s3_uri)
+            check_destination(storage, task)
             cache = CheckpointCache(Path(task.cache_dir), task.cache_bytes) if task.cache_dir else None
             source = fetch_checkpoint(storage, job.model_s3_uri, work / "checkpoint", cache)
             validation = find_validation(storage, job.model_s3_uri, task.table_name)
@@ -56,7 +56,7 @@ def export(task: ExportTask, reporter: Reporter, stop: StopRequested) -> Exporte
         with stages.stage("packing"):
             archive = zip_bundle(bundle, work / "bundle.zip")
         with stages.stage("uploading"):
-            upload_bundle(storage, bundle, job.bundle_s3_uri)
+            upload_bundle(storage, bundle, job.bundle_s3_uri, task.training_job_id)
         with stages.stage("publishing"):
             canonical = _publish(storage, archive, task, identity)
         return Exported(

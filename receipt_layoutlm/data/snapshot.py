@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from receipt_layoutlm.data.arrow import SCHEMA, ReceiptTable, as_table, store_batches, to_batches
 from receipt_layoutlm.data.fingerprint import count_labels, hash_receipts
 from receipt_layoutlm.data.receipts import Receipt
-from receipt_layoutlm.errors import DataError
-from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.errors import ConfigurationError, DataError
+from receipt_layoutlm.storage import OWNER, SHA256, Storage, hash_file
 from receipt_layoutlm.transfers import resume_download
 
 SCHEMA_VERSION = 2
@@ -50,8 +50,14 @@ class SnapshotHeader(BaseModel):
     file_sha256: str
 
 
-def save_snapshot(
-    storage: Storage, place: str, receipts: Sequence[Receipt], created_from: str, folder: Path | None = None
+def save_snapshot(  # noqa: PLR0913 - what to freeze, where, and whose it is
+    storage: Storage,
+    place: str,
+    receipts: Sequence[Receipt],
+    created_from: str,
+    folder: Path | None = None,
+    *,
+    job_id: str | None = None,
 ) -> str:
     """Write receipts; returns their content hash. The same receipts give the same bytes.
 
@@ -61,6 +67,10 @@ def save_snapshot(
         receipts: what to freeze.
         created_from: what the receipts were read from, for people.
         folder: where the file lies until it is in S3; by default the system's.
+        job_id: whose snapshot it is: what another one has written to the same place stays.
+
+    Raises:
+        ConfigurationError: something else lies at the S3 URI.
     """
     header = SnapshotHeader(
         schema_version=SCHEMA_VERSION,
@@ -74,7 +84,7 @@ def save_snapshot(
         with tempfile.TemporaryDirectory(dir=folder, prefix="snapshot-") as name:
             path = Path(name) / "snapshot.parquet"
             _write(path, receipts, header)
-            storage.upload_file(path, place)
+            _upload(storage, path, place, job_id)
     else:
         Path(place).parent.mkdir(parents=True, exist_ok=True)
         _write(Path(place), receipts, header)
@@ -149,6 +159,18 @@ def _hash_around(content: mmap.mmap, at: int) -> str:
 def _read_batches(file: Any) -> Iterator[Any]:
     for number in range(file.num_row_groups):
         yield from file.read_row_group(number).cast(SCHEMA).combine_chunks().to_batches()
+
+
+def _upload(storage: Storage, path: Path, place: str, job_id: str | None) -> None:
+    digest, standing = hash_file(path), storage.head(place)
+    if standing is not None and standing.metadata.get(SHA256) == digest:
+        return
+    if standing is not None and standing.metadata.get(OWNER) != job_id:
+        raise ConfigurationError(
+            f"{place} holds something that this job has not written, and a snapshot is never written over. "
+            "Choose another name for dataset_snapshot_save."
+        )
+    storage.upload_file(path, place, {SHA256: digest, **({OWNER: job_id} if job_id else {})})
 
 
 @contextmanager

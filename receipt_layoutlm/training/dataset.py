@@ -10,6 +10,7 @@ from receipt_layoutlm.data.load import LoadedReceipts, keep_listed, load_receipt
 from receipt_layoutlm.data.parts import Parts
 from receipt_layoutlm.data.snapshot import load_snapshot, save_snapshot
 from receipt_layoutlm.errors import ConfigurationError
+from receipt_layoutlm.ownership import RUN_JSON, refuse_enclosed, refuse_marked
 from receipt_layoutlm.progress import Pulse
 from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.config import RunConfig
@@ -22,18 +23,32 @@ def load_dataset(
     """The receipts of a run, and what to record about them; writes the snapshot that was asked for.
 
     Raises:
-        ConfigurationError: two sources are named.
+        ConfigurationError: two sources are named, or another job's snapshot lies where this one is to.
+        Forbidden: the run or its snapshot would lie in a place of another job.
         DataError: there are no labelled receipts where the request says.
     """
     options = config.hyperparameters
+    _check_destinations(config, storage)
     uri = options.receipt_keys_s3
     keys = None if uri is None else read_receipt_keys(storage, uri)
     source, loaded = _read(config, client, storage, pulse, keys)
     content_hash = hash_receipts(loaded.receipts)
     if options.dataset_snapshot_save is not None:
         query = f"{source}; labels of status VALID" + ("" if uri is None else f"; receipts listed in {uri}")
-        save_snapshot(storage, options.dataset_snapshot_save, loaded.receipts, query, config.work_dir)
+        place = options.dataset_snapshot_save
+        save_snapshot(storage, place, loaded.receipts, query, config.work_dir, job_id=config.job_id)
     return loaded, Dataset(source, content_hash, loaded.statistics)
+
+
+def _check_destinations(config: RunConfig, storage: Storage) -> None:
+    options = config.hyperparameters
+    if options.output_s3_path is not None:
+        advice = "Leave output_s3_path out, or name a folder of its own."
+        refuse_marked(storage, config.root, config.root, advice, but=RUN_JSON)
+        refuse_enclosed(storage, config.root, advice)
+    snapshot = options.dataset_snapshot_save
+    if snapshot is not None and snapshot.startswith("s3://"):
+        refuse_enclosed(storage, snapshot, "Name a file outside of it as dataset_snapshot_save.")
 
 
 def _read(

@@ -70,7 +70,7 @@ class Scenario:
             "export_id": owner_id,
             "job_id": TRAINING_ID,
             "model_s3_uri": f"s3://bucket/{self.script}/",
-            "output_s3_prefix": "s3://bucket/coreml/",
+            "output_s3_prefix": "s3://bucket/coreml/trained/",
         }
         return encode(decode_export_job(json.dumps(export), message_id=""))
 
@@ -92,7 +92,7 @@ class Scenario:
 def _parent(stage: Stage) -> Job:
     body = {"job_id": TRAINING_ID, "job_name": "trained"}
     job = decode_train_job(json.dumps(body), message_id="")
-    return job_record(job, stage.settings.runs, status="succeeded")
+    return job_record(job, stage.settings.runs / "trained/", status="succeeded")
 
 
 async def _cancelled_before(scenario: Scenario, stage: Stage, owner_id: str) -> None:

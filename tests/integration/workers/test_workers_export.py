@@ -120,6 +120,23 @@ async def test_a_later_job_that_was_refused_for_its_name_is_not_the_one_that_is_
         assert (await export_of(bench)).job_id == JOB_ID
 
 
+@pytest.mark.parametrize("place", ["runs/other/best/", "coreml/", "runs/demo/best/x/", ""])
+async def test_an_export_over_something_else_is_refused_before_any_child_is_started(
+    stack: LocalStack, tmp_path: Path, place: str
+) -> None:
+    async with export_bench(stack, tmp_path) as bench:
+        await add_training(bench)
+        await bench.send(body(output_s3_prefix=f"s3://{bench.settings.bucket}/{place}"))
+        await bench.work_once()
+        [result] = await bench.results()
+        assert (result["status"], result["attempt"]) == ("FAILED", 1)
+        assert result["error_class"] in {"forbidden", "configuration"}
+        right = f"with output_s3_prefix s3://{bench.settings.bucket}/coreml/demo/, which belongs to demo."
+        assert result["error_message"].endswith(right)
+        assert (await export_of(bench)).status == "FAILED"
+        assert await bench.depth() == (0, 0)
+
+
 async def test_a_failed_export_says_why_and_leaves_the_training_alone(
     stack: LocalStack, tmp_path: Path
 ) -> None:

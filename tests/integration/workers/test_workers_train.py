@@ -313,6 +313,18 @@ async def test_a_name_that_another_job_uses_is_refused(stack: LocalStack, tmp_pa
         assert JOB_ID in results[1]["error_message"]
 
 
+async def test_a_run_or_a_snapshot_over_something_else_is_refused_before_any_child_is_started(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    async with training_bench(stack, tmp_path) as bench:
+        checkpoint = f"s3://{bench.settings.bucket}/runs/other/best/model.safetensors"
+        await bench.send(body(hyperparameters={"dataset_snapshot_save": checkpoint}))
+        await bench.work_once()
+        [result] = await bench.results()
+        assert (result["status"], result["error_class"], result["attempt"]) == ("failed", "forbidden", 1)
+        assert f"dataset_snapshot_save leads to {checkpoint}, which overlaps" in result["error_message"]
+
+
 async def test_a_job_that_was_claimed_too_often_is_failed(stack: LocalStack, tmp_path: Path) -> None:
     async with training_bench(stack, tmp_path, max_claims=2, max_attempts=100) as bench:
         await bench.send(body("fail:network"))

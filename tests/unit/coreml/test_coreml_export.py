@@ -194,18 +194,20 @@ def test_a_bucket_that_is_not_allowed_is_refused_before_any_work(
     assert keys(s3, root) == set()
 
 
-def test_a_canonical_place_that_is_not_allowed_or_no_zip_is_refused(root: str) -> None:
+def test_a_canonical_place_that_is_not_allowed_or_no_zip_is_refused(task: ExportTask, root: str) -> None:
     storage = Storage({BUCKET})
     with pytest.raises(Forbidden):
-        check_destination(storage, root, "s3://elsewhere/bundle.zip")
+        check_destination(
+            storage, task.model_copy(update={"canonical_bundle_s3_uri": "s3://elsewhere/bundle.zip"})
+        )
     with pytest.raises(ConfigurationError, match=r"must be named \.zip"):
-        check_destination(storage, root, root + "bundle")
+        check_destination(storage, task.model_copy(update={"canonical_bundle_s3_uri": root + "bundle"}))
 
 
-def test_a_tokenizer_json_that_lies_in_the_output_prefix_is_refused(root: str, s3: Any) -> None:
-    s3.put_object(Bucket=BUCKET, Key=key(root) + "tokenizer.json", Body=b"{}")
+def test_a_tokenizer_json_that_lies_in_the_output_prefix_is_refused(task: ExportTask, s3: Any) -> None:
+    s3.put_object(Bucket=BUCKET, Key=key(task.job.bundle_s3_uri) + "tokenizer.json", Body=b"{}")
     with pytest.raises(ConfigurationError, match=r"There is a tokenizer\.json under"):
-        check_destination(Storage({BUCKET}), root, root + "bundle.zip")
+        check_destination(Storage({BUCKET}), task)
 
 
 def test_the_identity_is_uploaded_after_all_other_files(bundle: Path, root: str) -> None:
@@ -218,20 +220,20 @@ def test_the_identity_is_uploaded_after_all_other_files(bundle: Path, root: str)
             super().upload_file(path, uri, metadata, tag)
             order.append(path.name)
 
-    upload_bundle(Recording({BUCKET}), bundle, root)
+    upload_bundle(Recording({BUCKET}), bundle, root, "a-job")
     assert order[-1] == "model_identity.json"
     assert sorted(order) == sorted(path.name for path in bundle.rglob("*") if path.is_file())
 
 
 def test_a_prefix_that_someone_else_writes_to_is_refused(bundle: Path, root: str, s3: Any) -> None:
     class Raced(Storage):
-        def upload_folder(self, folder: Path, uri: str, *, last: str | None = None) -> int:
-            size = super().upload_folder(folder, uri, last=last)
+        def upload_folder(self, folder: Path, uri: str, **options: Any) -> int:
+            size = super().upload_folder(folder, uri, **options)
             s3.put_object(Bucket=BUCKET, Key=key(uri) + "vocab.txt", Body=b"another vocabulary")
             return size
 
     with pytest.raises(BundleError, match=r"vocab\.txt under .* is not what was uploaded"):
-        upload_bundle(Raced({BUCKET}), bundle, root)
+        upload_bundle(Raced({BUCKET}), bundle, root, "a-job")
 
 
 def test_a_stage_does_not_begin_once_a_stop_was_asked(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import uuid
@@ -18,7 +19,7 @@ from receipt_layoutlm.data.merchants import seen_merchants
 from receipt_layoutlm.data.pages import lay_out_all
 from receipt_layoutlm.data.store import write_records
 from receipt_layoutlm.data.synthetic import generate
-from receipt_layoutlm.errors import ConfigurationError, DataError
+from receipt_layoutlm.errors import ConfigurationError, DataError, Forbidden
 from receipt_layoutlm.progress import Pulse
 from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.config import RunConfig
@@ -161,6 +162,51 @@ def test_receipts_lie_in_the_runs_work_folder_and_leave_nothing_there(
     loaded, _ = load_dataset(config, table, storage, pulse)
     assert not list(config.work_dir.iterdir())
     assert len(loaded.receipts[19].words) > 5
+
+
+def test_a_snapshot_is_written_over_nothing_that_another_job_has_written(
+    configure: Any, table: DynamoClient, storage: Storage, bucket: str, pulse: Pulse
+) -> None:
+    snapshot, keys = f"s3://{bucket}/frozen/mine.parquet", f"s3://{bucket}/use.json"
+    wanted = sorted(f"{key.image_id}#{key.receipt_id:05d}" for key in table.list_receipt_keys().items)[:3]
+    storage.write(keys, json.dumps(wanted).encode())
+
+    def save(name: str, **options: Any) -> None:
+        load_dataset(configure(name=name, dataset_snapshot_save=snapshot, **options), table, storage, pulse)
+
+    save("first")
+    body = storage.read(snapshot)
+    save("second")  # the same receipts make the same file
+    with pytest.raises(ConfigurationError, match="a snapshot is never written over"):
+        save("second", receipt_keys_s3=keys)
+    assert storage.read(snapshot) == body
+    save("first", receipt_keys_s3=keys)  # another attempt of the job that wrote it
+    assert storage.read(snapshot) != body
+    storage.write(snapshot, b"a letter")
+    with pytest.raises(ConfigurationError, match="holds something that this job has not written"):
+        save("first")
+    assert storage.read(snapshot) == b"a letter"
+
+
+@pytest.mark.parametrize(
+    ("mark", "what"),
+    [("run.json", "a run"), ("model.safetensors", "a checkpoint"), ("model_identity.json", "a bundle")],
+)
+def test_neither_a_run_nor_its_snapshot_lies_in_the_middle_of_something_else(
+    configure: Any, table: DynamoClient, storage: Storage, bucket: str, pulse: Pulse, mark: str, what: str
+) -> None:
+    theirs = f"s3://{bucket}/theirs/"
+    storage.write(theirs + mark, b"{}")
+    for options in (
+        {"output_s3_path": f"{theirs}deep/"},
+        {"dataset_snapshot_save": f"{theirs}deep/a.parquet"},
+    ):
+        config = configure(**options)
+        config = dataclasses.replace(config, root=f"{theirs}deep/{config.job_name}/")
+        with pytest.raises(Forbidden, match=f"{theirs} is the folder of {what}") as caught:
+            load_dataset(config, table, storage, pulse)
+        assert not caught.value.error_class.retryable
+    assert list(storage.list_keys(theirs)) == [mark]
 
 
 def test_a_run_resumed_from_a_snapshot_equals_a_run_from_the_table(
