@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,7 +17,7 @@ from receipt_layoutlm.data.pages import Page, lay_out_all
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.split import DRAWS, Split, pin_split
 from receipt_layoutlm.data.training_set import TrainingSet
-from receipt_layoutlm.errors import ConfigurationError
+from receipt_layoutlm.errors import ConfigurationError, DataError
 from receipt_layoutlm.evaluation.evaluate import HeldOut
 from receipt_layoutlm.evaluation.transitions import learn_transitions
 from receipt_layoutlm.storage import Storage
@@ -24,6 +25,8 @@ from receipt_layoutlm.training.config import RunConfig
 from receipt_layoutlm.training.metric import check_measurable
 from receipt_layoutlm.training.model import ModelSource, Start
 from receipt_layoutlm.training.resume import Resumed
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +60,11 @@ def prepare(
     """Split, lay out and encode receipts, and find the model to start from.
 
     Raises:
-        DataError: the receipts cannot be split as asked.
+        DataError: the receipts cannot be split as asked, or nothing could be scored on what was drawn.
         ConfigurationError: no word carries a label of the run, or none that checkpoint_metric asks for.
     """
     split = choose_split(config, receipts, resumed, storage)
+    _check_validation(config, split, drawn=resumed is None or not resumed.own)
     pages = lay_out_all(split.train, config.labels)
     _check_entities(config, receipts, pages)
     start = _source(config, resumed).load({text for page in pages for text in page.texts}, storage)
@@ -97,6 +101,23 @@ def _source(config: RunConfig, resumed: Resumed | None) -> ModelSource:
     # The checkpoint's own vocabulary: one built anew from today's words would give its ids other meanings.
     name = str(resumed.folder) if resumed else options.resume_from_s3 or options.pretrained_model
     return ModelSource(name, config.labels, options.seed, options.max_seq_length, config.work_dir)
+
+
+def _check_validation(config: RunConfig, split: Split, *, drawn: bool) -> None:
+    """Refuse a split drawn now on which every score would be 0; one that was pinned is a choice."""
+    learned = config.labels.learned
+    if any(learned(word.label) for receipt in split.validation for word in receipt.words):
+        return
+    said = (
+        f"None of the {len(split.validation)} validation receipts has a word with a label of the run "
+        f"({', '.join(config.labels.names)}), so every score would be 0"
+    )
+    if drawn and split.source == "seeded":
+        raise DataError(
+            f"{said}. Validate the labels of more receipts, draw others by another seed, or pin receipts "
+            "that have some by val_keys_s3."
+        )
+    log.warning("%s. They are pinned, so the training goes on; `findings` says so, too.", said)
 
 
 def _check_entities(config: RunConfig, receipts: Sequence[Receipt], pages: Sequence[Page]) -> None:

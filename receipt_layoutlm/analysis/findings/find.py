@@ -16,12 +16,14 @@ from receipt_layoutlm.analysis.findings.trust import (
     find_incomparable,
     find_over_prediction,
     find_under_prediction,
+    find_unscorable,
     find_unseen_merchants,
 )
 from receipt_layoutlm.analysis.run import RunDetail
 from receipt_layoutlm.analysis.runs import RunSummary
 
 _DETECTORS: tuple[Callable[[Case], Finding | Iterable[Finding] | None], ...] = (
+    find_unscorable,
     find_divergence,
     find_too_high,
     find_too_low,
@@ -48,8 +50,12 @@ _WRONG_RATE = frozenset[Kind](
         "unseen_merchants",
     }
 )
+_BY_SCORES = _WRONG_RATE | frozenset[Kind](
+    {"learning_rate_too_high", "learning_rate_too_low", "overfitting", "schedule", "early_stopping_missed"}
+)
 EXPLAINS: Mapping[Kind, frozenset[Kind]] = MappingProxyType(
     {
+        "nothing_to_score": _BY_SCORES,
         "divergence": _WRONG_RATE | {"overfitting", "learning_rate_too_low", "early_stopping_missed"},
         "learning_rate_too_high": _WRONG_RATE | {"learning_rate_too_low"},
         "learning_rate_too_low": _WRONG_RATE | {"early_stopping_missed"},

@@ -22,6 +22,7 @@ Kind = Literal[
     "over_prediction",
     "under_prediction",
     "unseen_merchants",
+    "nothing_to_score",
     "not_comparable",
 ]
 Severity = Literal["info", "warning", "serious"]

@@ -19,6 +19,30 @@ _WORSE = 0.05
 _NAMED = 5
 
 
+def find_unscorable(case: Case) -> Finding | None:
+    """No validation receipt has an entity: every score is 0, whatever the model has learned."""
+    if not case.run.epochs:
+        return None
+    last = case.run.epochs[-1]
+    supports = [scores.support for scores in last.per_label_metrics.values()]
+    if any(supports) or last.gold_entity_rate or (last.gold_entity_rate is None and not supports):
+        return None
+    return Finding(
+        kind="nothing_to_score",
+        severity="serious",
+        says="No validation receipt has a word with a label of the run, so F1, precision and recall are 0 "
+        "whatever the model has learned, and the best checkpoint is a matter of chance.",
+        evidence=(
+            Evidence(name="support of all labels", value=float(sum(supports))),
+            Evidence(name="best_f1", value=case.best_f1),
+            Evidence(name="val_keys_s3", value=case.options.val_keys_s3 or "not set"),
+        ),
+        remedy="Name receipts with VALID labels of the run in the list of val_keys_s3, or validate labels on "
+        "those that it names.",
+        since_epoch=case.run.epochs[0].epoch,
+    )
+
+
 def find_over_prediction(case: Case) -> Finding | None:
     """The model finds more than there is."""
     ratios = _ratios(case)
