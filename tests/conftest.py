@@ -48,6 +48,7 @@ _SLOW = (
     "tests/unit/training/test_training_distributed.py",
     "tests/unit/training/test_training_hub_child.py",
     "tests/unit/training/test_training_ladder.py",
+    "tests/unit/training/test_training_loader_workers.py",
     "tests/unit/training/test_training_speed_runs.py",
 )
 

@@ -11,6 +11,7 @@ from transformers import Trainer
 
 from receipt_layoutlm.training.distributed import save_random_state
 from receipt_layoutlm.training.speed.batches import LengthBatches
+from receipt_layoutlm.training.speed.loader_workers import PipedCollator, startable_workers
 from receipt_layoutlm.training.speed.vocabulary import SubsetEmbedding, keep_moments_whole
 
 
@@ -33,8 +34,8 @@ class GroupedTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped 
         loader = DataLoader(
             self.train_dataset,
             batch_sampler=self._batches,
-            collate_fn=self.data_collator,
-            num_workers=self.args.dataloader_num_workers,
+            collate_fn=PipedCollator(self.data_collator),
+            num_workers=startable_workers(self.args.dataloader_num_workers),
             pin_memory=self.args.dataloader_pin_memory,
         )
         prepared = cast(DataLoader[Any], self.accelerator.prepare(loader))
