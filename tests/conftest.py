@@ -104,11 +104,13 @@ def _trace_where_it_counts(request: pytest.FixtureRequest, monkeypatch: pytest.M
 
 
 @pytest.fixture(autouse=True)
-def _own_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the AWS settings of whoever runs it, or asks anything outside this machine for any."""
+def _own_surroundings(monkeypatch: pytest.MonkeyPatch, host_folder: Path) -> None:
+    """No test sees settings, work or workers of whoever runs it, or asks outside this machine for any."""
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN", "DYNAMO_TABLE_NAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("LAYOUTLM_WORK_DIR", str(host_folder / "work"))
+    monkeypatch.setenv("LAYOUTLM_RUN_DIR", str(host_folder / "run"))
     monkeypatch.setenv("AWS_REGION", REGION)
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     for name, value in CREDENTIALS.items():
@@ -127,6 +129,13 @@ def _own_logging() -> Iterator[None]:
     sys.excepthook, threading.excepthook = hooks
     logging.captureWarnings(capture=False)
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session")
+def host_folder() -> Iterator[Path]:
+    """Where workers of tests that name no folders work and answer; not in the user's own cache."""
+    with tempfile.TemporaryDirectory(prefix="host-") as name:
+        yield Path(name)
 
 
 @pytest.fixture

@@ -151,6 +151,10 @@ class Health:
     def __post_init__(self) -> None:
         self._since = self._polled_at = self.steady()
 
+    def warned(self, warning: str) -> None:
+        """Something is odd and stops nothing."""
+        self.warnings = (*self.warnings, warning)
+
     def polled(self) -> None:
         """A receive was answered, with a message or without."""
         self._polled_at = self.steady()

@@ -17,6 +17,7 @@ from workers.host.errors import GroupError, MetadataError
 from workers.host.imds import metadata_opened
 from workers.host.listen import Listener
 from workers.host.membership import Membership
+from workers.host.notices import find_doubt
 from workers.settings import Settings
 from workers.side_tasks import side_tasks
 from workers.stop import Stop
@@ -71,6 +72,9 @@ async def host_heard(settings: Settings, stop: Stop, health: Health) -> AsyncIte
             return
         if metadata.expected:
             health.host_answered()  # from now on it is expected to
+            if (doubt := find_doubt(settings)) is not None:
+                health.warned(doubt)
+                log.warning(doubt)
         listener = Listener(metadata, settings, stop, health)
         client = await stack.enter_async_context(auto_scaling_opened(settings))
         membership = Membership(client, metadata, settings, stop, health, listener)

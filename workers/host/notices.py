@@ -63,6 +63,18 @@ def _read_moment(body: str, name: str) -> datetime | None:
         return None
 
 
+def find_doubt(settings: Settings) -> str | None:
+    """Why a child may not reach a checkpoint on a Spot host; None where it may."""
+    left = NOTICE_SECONDS - settings.spot_margin_seconds
+    if settings.drain_seconds <= left:
+        return None
+    return (
+        f"LAYOUTLM_DRAIN_SECONDS ({settings.drain_seconds:g}) is longer than the {left:g} s that a Spot "
+        f"notice leaves with LAYOUTLM_SPOT_MARGIN_SECONDS ({settings.spot_margin_seconds:g}): a child may be "
+        "ended before its checkpoint then."
+    )
+
+
 NOTICES: dict[str, Callable[[str, Settings, datetime], Notice | None]] = {
     "spot/instance-action": _read_interruption,
     "autoscaling/target-lifecycle-state": _read_target_state,

@@ -100,6 +100,21 @@ async def test_a_worker_for_one_message_neither_takes_it_nor_waits_on_a_host_tha
         assert await bench.depth() == (1, 0)
 
 
+@pytest.mark.parametrize(("drain", "margin", "warned"), [(105, 15, False), (106, 15, True), (100, 40, True)])
+async def test_a_drain_that_is_longer_than_a_spot_notice_leaves_is_a_warning_on_ec2(
+    stack: LocalStack, imds: FakeImds, run_dir: Path, drain: float, margin: float, warned: bool
+) -> None:
+    where = {"metadata_url": imds.url, "run_dir": run_dir}
+    lengths = {"drain_seconds": drain, "spot_margin_seconds": margin}
+    health = Health()
+    async with host_heard(stack.settings.model_copy(update={**where, **lengths}), Stop(), health):
+        warnings = health.report().warnings
+    expected = (
+        f"LAYOUTLM_DRAIN_SECONDS ({drain}) is longer than the {120 - margin} s that a Spot notice leaves"
+    )
+    assert [warning.startswith(expected) for warning in warnings] == [True] * warned
+
+
 async def test_a_worker_that_ends_in_the_midst_of_a_job_leaves_no_protection_behind(
     stack: LocalStack, imds: FakeImds, run_dir: Path
 ) -> None:

@@ -107,7 +107,7 @@ def test_the_run_folder_of_another_user_is_not_read_even_if_it_may_be(
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("XDG_CACHE_HOME", "XDG_RUNTIME_DIR"):
+    for name in ("XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "LAYOUTLM_WORK_DIR", "LAYOUTLM_RUN_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(os, "geteuid", lambda: 4_000_000_000)  # who has no folder in /run/user
