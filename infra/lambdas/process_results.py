@@ -166,10 +166,17 @@ def _tell_training(table: DynamoClient, job_id: str, result: ExportResult, expor
         log.warning("the training of the export is gone", job_id=job_id, export_id=result.export_id)
         return
     shown = result.of_training(exported_at)
-    before = standing.get("coreml_exported_at")
-    is_older = isinstance(before, str) and read_time(before) > read_time(exported_at)
+    is_older = _is_after(standing.get("coreml_exported_at"), exported_at)
     if not is_older and any(standing.get(name) != value for name, value in shown.items()):
         table.merge_job_results(job_id, shown)
+
+
+def _is_after(noted: Any, moment: str) -> bool:
+    """Whether a moment that the training's results note is later; what is no moment is none of ours."""
+    try:
+        return isinstance(noted, str) and read_time(noted) > read_time(moment)
+    except ValueError:
+        return False
 
 
 def _sent(message: Mapping[str, Any]) -> str:

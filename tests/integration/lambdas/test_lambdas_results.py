@@ -121,6 +121,16 @@ def test_an_older_senders_result_completes_export_and_training(
     }
 
 
+def test_what_a_training_notes_as_a_moment_and_is_none_stops_no_result(
+    lambdas: Surroundings, context: Context
+) -> None:
+    export_id = pending(lambdas)
+    lambdas.table.merge_job_results(JOB_ID, {"coreml_exported_at": "9999-12-31T23:59:59-14:00"})
+    assert handler(batch(older(export_id)), context) == {"batchItemFailures": []}
+    export, job = seen(lambdas, export_id)
+    assert job.results["coreml_exported_at"] == export.completed_at
+
+
 def test_a_result_that_is_delivered_again_changes_nothing(
     lambdas: Surroundings, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
