@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from layoutlm_cli.leaving import leave_by_signal
 
 if TYPE_CHECKING:
     from workers.settings import Settings
@@ -37,7 +38,7 @@ def dashboard(
     settings = Settings.from_environ()
     with listen(port) as listener:
         address = f"http://{HOST}:{listener.getsockname()[1]}"
-        signal.signal(signal.SIGTERM, _leave)
+        leave_by_signal()
         with suppress(KeyboardInterrupt):
             asyncio.run(_serve(settings, listener, address, allow_actions, open_browser))
         typer.echo("# ended", err=True)
@@ -92,7 +93,3 @@ async def _serve(
         if open_browser:
             typer.launch(address)
         await uvicorn.Server(config).serve(sockets=[listener])
-
-
-def _leave(*_: object) -> None:
-    raise KeyboardInterrupt

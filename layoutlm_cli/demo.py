@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from layoutlm_cli.leaving import leave_by_signal
+
 if TYPE_CHECKING:
     from layoutlm_cli.rehearsal import Rehearsal
     from workers.local import LocalStack
@@ -32,6 +34,7 @@ def demo(
     filling = (
         ["import", "sroie", str(data)] if data else ["generate", "--receipts", str(receipts), "--seed", "1"]
     )
+    leave_by_signal()
     with rehearsal() as run:
         console.print(f"local AWS at {run.stack.environ['AWS_ENDPOINT_URL']}")
         run.fill(filling)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from layoutlm_cli.leaving import leave_by_signal
 
 app = typer.Typer(help="A local AWS: table, bucket and queues on 127.0.0.1.", no_args_is_help=True)
 
@@ -32,12 +34,18 @@ def up(
         int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")
     ] = 5555,
 ) -> None:
-    """Run a local AWS until Ctrl-C, and print the variables that reach it. All in it is gone at its end."""
+    """Run a local AWS until Ctrl-C, SIGINT or SIGTERM, and print the variables that reach it.
+
+    All in it is gone at its end. Until then objects of more than 256 kB lie in temporary files (TMPDIR says
+    where), all else in memory.
+    """
+    from workers.errors import WorkerError  # noqa: PLC0415
     from workers.local import Emulator, LocalStack  # noqa: PLC0415
 
     if imported and imported[0] != "sroie":
         raise typer.BadParameter(f"{imported[0]!r} is not a format; use --import sroie PATH")
-    with Emulator(port) as emulator:
+    leave_by_signal()
+    with suppress(KeyboardInterrupt), Emulator(port) as emulator:
         stack = LocalStack.make(emulator)
         os.environ.update(stack.environ)
         if seed_receipts:
@@ -51,15 +59,6 @@ def up(
         for name, value in stack.environ.items():
             typer.echo(f"export {name}={value}")
         typer.echo("# ready: paste these lines into another terminal; Ctrl-C here ends it", err=True)
-        _wait_for_signal(emulator)
-
-
-def _wait_for_signal(emulator: Any) -> None:
-    def leave(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, leave)
-    try:
         emulator.wait()
-    except KeyboardInterrupt:
-        typer.echo("# ended", err=True)
+        raise WorkerError("The local AWS has ended by itself. Start it again; what was in it is gone.")
+    typer.echo("# ended", err=True)

@@ -51,6 +51,8 @@ async def dead_letters(
             await asyncio.wait({hiding})
             for look in looks:
                 await look.hide(0)
+            if not hiding.cancelled():
+                hiding.result()  # what ended it early: the letters may have shown themselves to others
 
 
 def choose(letters: Sequence[DeadLetter], ids: Sequence[str]) -> list[DeadLetter]:

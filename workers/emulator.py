@@ -8,14 +8,18 @@ request, and sharing an interpreter with its callers makes both several times sl
 from __future__ import annotations
 
 import copy
+import gc
 import logging
+import os
 import pickle
+import resource
 import sys
 import threading
 from collections import defaultdict
 from functools import cache
 from typing import Any
 
+from moto.core.common_models import BaseModel
 from moto.dynamodb.exceptions import ItemSizeTooLarge
 from moto.dynamodb.models import dynamo_type
 from moto.dynamodb.models.table import Table
@@ -27,6 +31,10 @@ from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
 MAX_ITEM_BYTES = 405_000
+BUFFER_BYTES = 262_144
+"""Of an object in memory; a larger one is in a temporary file, gone with this process however it ends."""
+MAX_FILES = 10_240
+"""Open at a time: as many as macOS lets a process have."""
 
 
 class RunningSizeDict(dict[str, Any]):
@@ -130,6 +138,23 @@ def speed_up_moto() -> None:
     _parse_updates_once()
 
 
+def keep_little_in_memory() -> None:
+    """Bound what moto keeps: large objects go to disk, and what was replaced or deleted is given back.
+
+    moto keeps every object, item and message that it has ever made in a list, only to count them on a page of
+    its own. And a file that it keeps an object in stays open.
+    """
+    BaseModel.__new__ = lambda cls, *_, **__: object.__new__(cls)
+    os.environ.setdefault("MOTO_S3_DEFAULT_KEY_BUFFER_SIZE", str(BUFFER_BYTES))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = MAX_FILES if hard == resource.RLIM_INFINITY else min(MAX_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    # Requests, bodies included, are freed by the collector of cycles only. It looks at old objects the more
+    # seldom, the more there are; without those of moto's own modules it looks in time.
+    gc.freeze()
+
+
 def _end_with_parent(server: BaseWSGIServer) -> None:
     sys.stdin.buffer.read()
     server.shutdown()
@@ -140,6 +165,7 @@ def main() -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     speed_up_moto()
     make_writes_atomic()
+    keep_little_in_memory()
     app = DomainDispatcherApplication(create_backend_app)
     server = make_server("127.0.0.1", int(sys.argv[1]), app, threaded=True)
     print(server.server_port, flush=True)  # noqa: T201 - the answer to whoever started this process

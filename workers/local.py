@@ -18,6 +18,8 @@ from workers.topology import BUCKET_NAME, QUEUES, TABLE_NAME
 REGION = "us-east-1"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 _STOP_SECONDS = 5
+_GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "131072"}
+"""Has glibc return large blocks, which are bodies of requests, to the system as soon as they are freed."""
 
 
 class Emulator:
@@ -29,13 +31,22 @@ class Emulator:
         self.endpoint_url = ""
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:  # Ctrl-C, for instance, while it comes up
+            self.stop()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
+        return None if self._process is None else self._process.pid
 
     def start(self) -> None:
         """Start the emulator.
@@ -48,6 +59,7 @@ class Emulator:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, **_GIVES_BACK},
             start_new_session=True,  # Ctrl-C is for the command, which then ends the emulator
         )
         line = self._process.stdout.readline().strip() if self._process.stdout else ""
@@ -66,6 +78,7 @@ class Emulator:
         process, self._process = self._process, None
         if process is None:
             return
+        process.terminate()  # at once: what requests are under way for is gone, too
         if process.stdin:
             process.stdin.close()
         try:

@@ -30,6 +30,8 @@ async def kept_awake(platform: str = sys.platform) -> AsyncIterator[None]:
         yield
     finally:
         if keeper is not None:
+            if keeper.returncode is not None:
+                log.warning("the power assertion ended before the job", exit_code=keeper.returncode)
             with suppress(ProcessLookupError):
                 keeper.kill()  # the assertion goes with the process, so there is nothing to leave in order
             await keeper.wait()

@@ -38,8 +38,9 @@ AGAIN = {"LATER", "HOST_FAULT", "HELD_ELSEWHERE", "LOST"}
 is held elsewhere until the lease of a container that was killed runs out."""
 STOPPED = "STOPPED"
 JOB_FIELDS = ("job_id", "job_name", "use_spot")
-OF_THE_TOOLKIT = "sagemaker_"
-"""How the names begin that SageMaker's SDK puts among the hyperparameters for its own toolkit."""
+OF_SAGEMAKER = ("sagemaker_", "_")
+"""How the names begin that SageMaker puts among the hyperparameters for itself: its SDK for the toolkit in a
+container, a tuning job for its objective (`_tuning_objective_metric`). No option of ours begins so."""
 EX_AWS = 75
 
 log = structlog.get_logger(__name__)
@@ -110,7 +111,10 @@ def read_hyperparameters(root: Path, environ: Mapping[str, str], arguments: Sequ
         _read_arguments(arguments),
     )
     merged = {name.replace("-", "_"): value for place in places for name, value in place.items()}
-    return {name: _plain(value) for name, value in merged.items() if not name.startswith(OF_THE_TOOLKIT)}
+    ignored = sorted(name for name in merged if name.startswith(OF_SAGEMAKER))
+    if ignored:
+        log.info("hyperparameters of SageMaker's own are ignored", names=ignored)
+    return {name: _plain(value) for name, value in merged.items() if name not in ignored}
 
 
 def read_job(options: Mapping[str, Any], training_job_name: str | None) -> TrainJob:

@@ -18,7 +18,7 @@ from tests.support.work import Bench, training_bench
 from workers import dead_letters as looking
 from workers.dead_letter import SOURCES, DeadLetter, LetterMissing, QueueName
 from workers.dead_letters import choose, dead_letters
-from workers.errors import NoDeadLetterQueue, QueueError, SettingsError
+from workers.errors import NoDeadLetterQueue, QueueError, SettingsError, WorkerError
 from workers.local import LocalStack
 from workers.queue import JobQueue, Received
 from workers.settings import Settings
@@ -378,3 +378,15 @@ async def test_reasons_give_way_to_the_body_and_attributes_that_cannot_be_made_a
         assert letter.reasons.keys() & {"faults", "error_message"} == told
         assert (letter.message.body, letter.attributes) == (text, sender)
         assert await bench.depth() == (0, 0)
+
+
+async def test_a_hiding_that_ended_early_is_no_secret(
+    stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: object) -> None:
+        raise WorkerError("the queue is gone")
+
+    monkeypatch.setattr(looking, "_keep_hidden", fail)
+    async with training_bench(stack, tmp_path) as bench:
+        with pytest.raises(WorkerError, match="the queue is gone"):
+            await look(bench)

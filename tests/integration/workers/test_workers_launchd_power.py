@@ -70,11 +70,23 @@ async def test_it_is_let_go_when_the_block_fails(caffeinate: Path) -> None:
     assert not keepers[0].is_running()
 
 
-async def test_a_keeper_that_ended_by_itself_changes_nothing(caffeinate: Path) -> None:
-    async with kept_awake("darwin"):
-        keeper, _ = await running(caffeinate)
-        keeper.kill()
-        await asyncio.to_thread(psutil.wait_procs, [keeper], 30)
+async def test_a_keeper_that_ended_by_itself_changes_nothing_and_is_said(caffeinate: Path) -> None:
+    with capture_logs() as logs:
+        async with kept_awake("darwin"):
+            keeper, _ = await running(caffeinate)
+            keeper.kill()
+            async with asyncio.timeout(30):
+                while psutil.pid_exists(keeper.pid):  # noqa: ASYNC110 - nobody tells a test
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
+    assert [line["event"] for line in logs] == ["the power assertion ended before the job"]
+
+
+async def test_a_keeper_that_lasts_says_nothing(caffeinate: Path) -> None:
+    with capture_logs() as logs:
+        async with kept_awake("darwin"):
+            await running(caffeinate)
+    assert logs == []
 
 
 async def test_elsewhere_nothing_is_started(caffeinate: Path) -> None:

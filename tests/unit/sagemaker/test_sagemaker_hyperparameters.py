@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from infra.lambdas.start_training import hyperparameters_of
-from infra.sagemaker_training.train import read_hyperparameters, read_job
+from infra.sagemaker_training.train import OF_SAGEMAKER, read_hyperparameters, read_job
 from messages.codec import decode_train_job
 from messages.errors import InvalidMessage
+from messages.hyperparameters import Hyperparameters
 
 NAME = "layoutlm-my-experiment"
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
@@ -75,6 +77,34 @@ def test_what_the_sdk_adds_for_its_toolkit_is_left_out(tmp_path: Path) -> None:
         "quantize": None,
         "val_keys_s3": '"unfinished',
     }
+
+
+@pytest.mark.parametrize("place", ["file", "environment", "arguments"])
+def test_what_a_tuning_job_adds_for_itself_is_ignored_and_said(tmp_path: Path, place: str) -> None:
+    added = {"_tuning_objective_metric": "val_f1", "_other": "1", "sagemaker_job_name": '"x"'}
+    given = {"epochs": "3", **added}
+    arguments = tuple(f"--{name}={value}" for name, value in given.items())
+    with capture_logs() as logs:
+        options = read(
+            tmp_path,
+            file=given if place == "file" else None,
+            environment=given if place == "environment" else None,
+            arguments=arguments if place == "arguments" else (),
+        )
+    assert options == {"epochs": "3"}
+    [line] = logs
+    assert line["names"] == sorted(added)
+    assert read_job(options, NAME).hyperparameters.epochs == 3
+
+
+def test_no_option_of_ours_is_taken_for_one_of_sagemakers() -> None:
+    assert not [name for name in Hyperparameters.model_fields if name.startswith(OF_SAGEMAKER)]
+
+
+def test_without_names_of_its_own_nothing_is_said(tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        assert read(tmp_path, {"epochs": "3"}) == {"epochs": "3"}
+    assert logs == []
 
 
 @pytest.mark.parametrize(
