@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import subprocess
 import time
 from contextlib import suppress
@@ -25,7 +24,18 @@ _WANTS_TO_BOOT_AGAIN = 133
 """Exit code of `systemd-nspawn --keep-unit` when the container has asked for a reboot."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# Dies with us, even by SIGKILL; the container dies with it, and the mounts with their last process.
+# We may be killed: then this is, its namespace of processes with it, and the mounts with the last of these.
+_TIED_TO_US = [
+    "setpriv",
+    "--pdeathsig",
+    "KILL",
+    "unshare",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--mount-proc",
+    "--kill-child",
+]
 _LAUNCH = """
 for group in $GROUPS_OF_ITS_OWN; do echo $$ > "$group/cgroup.procs" || exit; done
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root" || exit
@@ -47,11 +57,14 @@ class Machine:
         tree: the Debian; stays as it is.
         folder: for what the machine writes.
         bound: folders of the host that it sees read-only, by the path that they have there.
+
+    Attributes:
+        groups: its control groups out here.
     """
 
     def __init__(self, tree: Path, folder: Path, bound: dict[str, Path]) -> None:
         self._tree, self._folder, self._bound = tree, folder, bound
-        self._groups = [Path(place) / f"layoutlm-boot-{os.getpid()}" for place in _hierarchies()]
+        self.groups = [Path(place) / f"layoutlm-boot-{os.getpid()}" for place in _hierarchies()]
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -61,7 +74,7 @@ class Machine:
         (self._folder / "upper" / "etc").mkdir()
         (self._folder / "upper" / "etc" / "hostname").write_text("layoutlm-boot\n")
         try:
-            for group in self._groups:
+            for group in self.groups:
                 group.mkdir()
             self.boot()
         except BaseException:
@@ -88,8 +101,8 @@ class Machine:
         launch = ["sh", "-c", _LAUNCH, "launch", str(self._tree), str(self._folder), *options]
         with (self._folder / "console").open("wb") as console:
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", *launch, "sh", "-c", _INIT],
-                env={"PATH": _PATH, "GROUPS_OF_ITS_OWN": " ".join(map(str, self._groups))},
+                [*_TIED_TO_US, *launch, "sh", "-c", _INIT],
+                env={"PATH": _PATH, "GROUPS_OF_ITS_OWN": " ".join(map(str, self.groups))},
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -105,9 +118,11 @@ class Machine:
         assert self._process is not None
         assert self._process.poll() is None, (self._folder / "console").read_text()[-2000:]
         with suppress(psutil.NoSuchProcess):
-            for child in psutil.Process(self._process.pid).children():
-                if child.name() == "systemd":
-                    return child.pid
+            # unshare, systemd-nspawn, systemd
+            for nspawn in psutil.Process(self._process.pid).children():
+                for child in nspawn.children():
+                    if child.name() == "systemd":
+                        return child.pid
         raise AssertionError("systemd does not run in the container")
 
     def shut_down_to_reboot(self) -> None:
@@ -168,14 +183,10 @@ class Machine:
 
     def _tear_down(self) -> None:
         if self._process is not None:
-            self._process.send_signal(signal.SIGTERM)  # it kills the container and tidies up
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        for group in self._groups:
-            _remove_group(group)
+            self._process.kill()
+            self._process.wait()
+        for group in self.groups:
+            remove_group(group)
 
 
 def _hierarchies() -> list[str]:
@@ -189,7 +200,8 @@ def _hierarchies() -> list[str]:
     ]
 
 
-def _remove_group(group: Path) -> None:
+def remove_group(group: Path) -> None:
+    """Remove a control group with all below it, once its last process is gone."""
     deadline = time.monotonic() + 10
     while group.exists():
         for folder in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True):
