@@ -163,10 +163,15 @@ def _find_problem(tokens: Sequence[str], size: int) -> str | None:
         seen[token] = number
     missing = [token for token in SPECIAL_TOKENS if token not in seen]
     if missing:
-        return f"lacks {', '.join(missing)}; it is not the vocabulary of a LayoutLM tokenizer."
+        return (
+            f"lacks {', '.join(missing)}; it is not the vocabulary of a LayoutLM tokenizer. Save the "
+            "tokenizer that the model was trained with."
+        )
     if len(tokens) != size:
-        count = len(tokens)
-        return f"has {count} tokens but the model's vocab_size is {size}; it belongs to another checkpoint."
+        return (
+            f"has {len(tokens)} tokens but the model's vocab_size is {size}; it belongs to another "
+            "checkpoint. Copy the whole folder again."
+        )
     return None
 
 

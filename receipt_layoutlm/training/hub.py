@@ -24,9 +24,15 @@ from receipt_layoutlm.tokenizer_files import FAST_TOKENIZER, TOKENIZER_CONFIG, V
 log = logging.getLogger(__name__)
 
 _NEWEST = "main"
+_ELSEWHERE = ("scratch:", "s3://")
 # Request timeout, proxy that wants a password, a range that a broken download asked for, too many requests.
 _PASSING_STATUSES = frozenset({407, 408, 416, 425, 429})
 _SERVER_ERROR = 500
+
+
+def is_on_hub(name: str) -> bool:
+    """Whether a model's name is neither built on the spot, nor a folder here or in S3."""
+    return not name.startswith(_ELSEWHERE) and not Path(name).expanduser().is_dir()
 
 
 def fetch_from_hub(name: str) -> Path:

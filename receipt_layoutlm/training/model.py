@@ -14,7 +14,7 @@ from receipt_layoutlm.errors import CheckpointError, ConfigurationError
 from receipt_layoutlm.labels import LabelSet
 from receipt_layoutlm.model_folder import download_model, load_start, open_start
 from receipt_layoutlm.storage import Storage
-from receipt_layoutlm.training.hub import fetch_from_hub
+from receipt_layoutlm.training.hub import fetch_from_hub, is_on_hub
 from receipt_layoutlm.training.places import fix_places
 from receipt_layoutlm.training.scratch import SIZES, build_model, train_tokenizer
 
@@ -64,8 +64,9 @@ class ModelSource:
             uri = self.name if self.name.endswith("/") else f"{self.name}/"
             download_model(storage, uri, folder)
             return self._load_folder(folder)
-        folder = Path(self.name).expanduser()
-        return self._load_folder(folder) if folder.is_dir() else self._load_from_hub()
+        return (
+            self._load_from_hub() if is_on_hub(self.name) else self._load_folder(Path(self.name).expanduser())
+        )
 
     def _build(self, train_texts: Iterable[str]) -> Start:
         size = SIZES[self.name.removeprefix(_SCRATCH)]

@@ -51,7 +51,15 @@ def climb(
         task: what to measure; its rung is not looked at. The naive rung has a quarter of the steps.
         rounds: how often.
         say: told each result as it comes.
+
+    Raises:
+        NetworkError, ConfigurationError: the hub does not answer, or does not give out the model.
     """
+    # A rung can only say that it failed; of the hub it is to be known how.
+    from receipt_layoutlm.training.hub import fetch_from_hub, is_on_hub  # noqa: PLC0415 - loads torch
+
+    if is_on_hub(task.model):
+        fetch_from_hub(task.model)
     found: dict[str, list[Measured]] = {name: [] for name in RUNGS}
     for number in range(rounds):
         for name in RUNGS:
@@ -82,7 +90,7 @@ def measure_apart(task: RungTask, environ: Mapping[str, str] | None = None) -> M
             env=None if environ is None else dict(environ),
         )
     if done.returncode:
-        last = done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}"
+        last = done.stderr.strip().rpartition("\n")[2].removesuffix(".") or f"exit code {done.returncode}"
         raise ConfigurationError(
             f"The rung {task.rung} could not be measured: {last}. Try a smaller --model."
         )

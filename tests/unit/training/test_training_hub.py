@@ -23,6 +23,8 @@ from receipt_layoutlm.tokenizer_files import FAST_TOKENIZER, VOCABULARY
 from receipt_layoutlm.training.hub import judge_hub_error
 from receipt_layoutlm.training.model import ModelSource
 from receipt_layoutlm.training.scratch import SIZES, train_tokenizer
+from receipt_layoutlm.training.speed.ladder import climb
+from receipt_layoutlm.training.speed.spec import RungTask
 from tests.support.fake_hub import FakeHub, Fault, serve_hub
 
 DEFAULT = Hyperparameters().pretrained_model
@@ -175,6 +177,14 @@ def test_the_signature_of_an_address_is_not_told(
         load(tmp_path)
     assert hub.url in str(caught.value)
     assert "hush" not in str(caught.value)
+
+
+def test_a_benchmark_says_what_the_hub_said_before_its_first_rung(hub: FakeHub) -> None:
+    task = RungTask(rung="", model=DEFAULT, steps=1, parity_steps=0)
+    for fault, kind in (("503", NetworkError), ("gated", ConfigurationError)):
+        hub.fault = fault  # type: ignore[assignment]  # of two literals
+        with pytest.raises(kind, match=DEFAULT):
+            climb(task, 1)
 
 
 def test_a_name_server_that_does_not_know_the_hub_is_the_network() -> None:
