@@ -64,9 +64,9 @@ def prepare(
         ConfigurationError: no word carries a label of the run, or none that checkpoint_metric asks for.
     """
     split = choose_split(config, receipts, resumed, storage)
-    _check_validation(config, split, drawn=resumed is None or not resumed.own)
     pages = lay_out_all(split.train, config.labels)
     _check_entities(config, receipts, pages)
+    _check_validation(config, split, drawn=resumed is None or not resumed.own)
     start = _source(config, resumed).load({text for page in pages for text in page.texts}, storage)
     options = config.hyperparameters
     encoder = Encoder.of(start.tokenizer, options)
