@@ -1,4 +1,4 @@
-"""Every command of the command line with nothing there, a wrong name, no network and no permission.
+"""Every command of the command line with nothing there, a wrong name, no network, no permission, no client.
 
 A command without a row below fails the first test, so a new one is walked as well.
 """
@@ -200,6 +200,19 @@ def test_no_permission(stack: LocalStack, surroundings: dict[str, str], name: st
         assert ended.code == row.denied, ended
         if row.denied != 65:
             assert re.search("AccessDenied|denies|refuses", reason(ended, name))
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_no_client_of_aws_can_be_made(stack: LocalStack, surroundings: dict[str, str], name: str) -> None:
+    broken = Path(surroundings["folder"]) / "config"
+    broken.write_text("[[broken")
+    for variable, value, code in (("AWS_PROFILE", "nobody", 77), ("AWS_CONFIG_FILE", str(broken), 78)):
+        ended = walk(name, ROWS[name].bare, {**stack.environ, variable: value}, surroundings)
+        if ROWS[name].denied == 65:  # it asks AWS nothing
+            assert ended.code == 65, ended
+        else:
+            assert ended.code == code, ended
+            assert value in reason(ended, name)
 
 
 @pytest.mark.parametrize(
