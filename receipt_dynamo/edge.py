@@ -45,7 +45,10 @@ BY_FAULT: Final[dict[AwsFault, tuple[type[DynamoError], str]]] = {
     ),
     AwsFault.REGION: (InvalidSetting, "Correct AWS_REGION or AWS_ENDPOINT_URL"),
     AwsFault.SETTINGS: (InvalidSetting, "Set AWS_REGION, AWS_ENDPOINT_URL and ~/.aws/config right"),
-    AwsFault.TOO_LARGE: (ItemTooLarge, "Put the large part in S3 and keep a pointer"),
+    AwsFault.TOO_LARGE: (
+        ItemTooLarge,
+        "An item that exceeds 400 KB has no room. Put the large part in S3 and keep a pointer",
+    ),
     **dict.fromkeys(
         (AwsFault.UNKNOWN, AwsFault.REQUEST, AwsFault.NO_KEY, AwsFault.STALE_HANDLE),
         (DynamoError, "Look the code up in the DynamoDB documentation"),

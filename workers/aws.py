@@ -75,6 +75,16 @@ async def open_client(settings: Settings, service: Service) -> AsyncIterator[Any
         yield await _open_client(stack, await _make_session(), settings, service)
 
 
+async def find_credentials() -> bool:
+    """Whether there are credentials for clients now.
+
+    Raises:
+        SettingsError, CredentialsMissing: as `open_aws`.
+    """
+    session = await _make_session()
+    return await session.get_credentials() is not None
+
+
 async def _make_session() -> Any:
     """Make a session and look for its credentials, which the clients would use only later."""
     try:

@@ -81,10 +81,12 @@ async def run_daemon(name: KindName, settings: Settings, *, once: bool = False) 
         # aiobotocore is as much to import as all the rest. Here the signals are heard already, and wrong
         # settings have been told without it.
         from workers.aws import open_aws  # noqa: PLC0415
+        from workers.credentials import credentials_awaited  # noqa: PLC0415
         from workers.host.ec2 import host_heard  # noqa: PLC0415
 
         async with (
             _watched(name, settings, stop, health),
+            credentials_awaited(settings, stop),
             open_aws(settings) as aws,
             host_heard(settings, stop, health) as host,
             open_tracing(settings, name, worker) as tracing,

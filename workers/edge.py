@@ -10,7 +10,14 @@ from botocore.exceptions import ClientError
 
 from receipt_dynamo.aws_codes import AwsFault
 from receipt_dynamo.aws_faults import ClientNotMade, call_errors, judge
-from workers.errors import CredentialsMissing, CredentialsRefused, QueueError, QueueUnusable, SettingsError
+from workers.errors import (
+    CredentialsMissing,
+    CredentialsPending,
+    CredentialsRefused,
+    QueueError,
+    QueueUnusable,
+    SettingsError,
+)
 
 
 class StaleHandle(QueueError):  # noqa: N818 - reads as what it is
@@ -98,7 +105,8 @@ def client_error(error: ClientNotMade) -> SettingsError | CredentialsMissing:
         return SettingsError(
             f"No client of AWS can be made: {error}. Set AWS_REGION, endpoint and ~/.aws/config right."
         )
-    return CredentialsMissing(
+    kind = CredentialsPending if error.judgement.fault is AwsFault.CREDENTIALS else CredentialsMissing
+    return kind(
         f"No usable AWS credentials: {error}. Set AWS_PROFILE to one that exists and works or the "
         "AWS_ACCESS_KEY_ID pair, or attach a role."
     )

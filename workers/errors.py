@@ -39,6 +39,10 @@ class CredentialsMissing(WorkerError):  # noqa: N818
     exit_code = 77
 
 
+class CredentialsPending(CredentialsMissing):
+    """What hands out the credentials fails; it may work later."""
+
+
 class EndpointLost(WorkerError):  # noqa: N818
     """AWS or another host cannot be reached; the supervisor may start the daemon again (EX_UNAVAILABLE)."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from receipt_dynamo.errors import CredentialsError, InvalidSetting
 from receipt_layoutlm.errors import SetupError
 from receipt_layoutlm.storage import Storage
 from tests.support.commands import run_here
+from tests.support.fake_imds import fake_imds, moment
 from tests.support.processes import run_command
 from workers import daemon, loop
 from workers.local import LocalStack
@@ -53,6 +55,11 @@ FILES = {
     "absent": "[default]\ncredential_process = /nonexistent/helper\n",
     "role": "[profile role]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = nowhere\n",
 }
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "_MAX_PAUSE_SECONDS", 0.1)
 
 
 def environ_of(changes: dict[str, str], folder: Path) -> dict[str, str]:
@@ -136,7 +143,6 @@ async def test_a_daemon_whose_sso_session_has_ended_ends_by_77_after_ten_tries_i
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(loop, "_MAX_PAUSE_SECONDS", 0.01)
     for name, value in {**NO_KEYS, **signed_out(tmp_path)}.items():
         monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
     configure_logging()
@@ -179,3 +185,56 @@ def test_an_odd_file_in_the_run_folder_disturbs_no_daemon(name: str, run_dir: Pa
     ended = run_here("train-worker", environ=environ)
     assert ended.code == CREDENTIALS, ended.stderr  # it got past the folder
     assert run_here("worker-status", environ=environ).code == 3
+
+
+def test_a_helper_that_fails_at_first_is_asked_again(
+    stack: LocalStack, tmp_path: Path, run_dir: Path
+) -> None:
+    helper, tries = tmp_path / "helper", tmp_path / "tries"
+    given = json.dumps({"Version": 1, "AccessKeyId": "test", "SecretAccessKey": "test"})
+    helper.write_text(
+        f"#!/bin/sh\necho x >> {tries}\n[ $(wc -l < {tries}) -gt 3 ] || exit 1\necho '{given}'\n"
+    )
+    helper.chmod(0o700)
+    config = tmp_path / "config"
+    config.write_text(f"[default]\ncredential_process = {helper}\n")
+    environ = {**stack.environ, **NO_KEYS, "AWS_CONFIG_FILE": str(config), "LAYOUTLM_RUN_DIR": str(run_dir)}
+    ended = run_here("train-worker", "--once", environ={**environ, "LAYOUTLM_POLL_SECONDS": "0"})
+    assert ended.code == 0, ended.stderr
+    events = [json.loads(line)["event"] for line in ended.stderr.splitlines()]
+    assert events.count("search for credentials failed") == 3
+
+
+def test_a_metadata_service_that_fails_at_first_gives_the_role_later(
+    stack: LocalStack, run_dir: Path
+) -> None:
+    role = {"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": "test", "SecretAccessKey": "test"}
+    with fake_imds() as imds:
+        imds.broken = True
+        imds.values["iam/security-credentials/"] = "worker"
+        imds.values["iam/security-credentials/worker"] = json.dumps(
+            {**role, "Token": "t", "LastUpdated": moment(0), "Expiration": moment(20_000)}
+        )
+        environ = {
+            **stack.environ,
+            **NO_KEYS,
+            "AWS_CONFIG_FILE": "/nonexistent",
+            "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+            "AWS_EC2_METADATA_DISABLED": "false",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": imds.url,
+            "LAYOUTLM_RUN_DIR": str(run_dir),
+            "LAYOUTLM_POLL_SECONDS": "0",
+        }
+        threading.Timer(1.5, lambda: setattr(imds, "broken", False)).start()
+        ended = run_here("train-worker", "--once", environ=environ)
+    assert ended.code == 0, ended.stderr
+    events = [json.loads(line)["event"] for line in ended.stderr.splitlines()]
+    assert "search for credentials failed" in events
+    assert "worker ready" in events
+
+
+def test_a_host_without_any_credentials_is_told_so_at_once(run_dir: Path) -> None:
+    environ = {**SETTINGS, **NO_KEYS, "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent"}
+    ended = run_here("train-worker", environ={**environ, "LAYOUTLM_RUN_DIR": str(run_dir)})
+    assert ended.code == CREDENTIALS
+    assert "failed" not in [json.loads(line)["event"] for line in ended.stderr.splitlines()]
