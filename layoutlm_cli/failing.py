@@ -51,7 +51,7 @@ def skipped_said(command: Callable[P, T]) -> Callable[P, T]:
 
 
 def _sentence(error: Exception) -> str:
-    """What an error says; one of the file system names its path first."""
+    """The text of an error; one of the file system names its path first."""
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}. Mend the path, its rights or the disk, and try again."
     text = str(error)

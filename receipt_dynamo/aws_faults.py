@@ -15,7 +15,7 @@ import botocore.exceptions as aws
 from receipt_dynamo.aws_codes import AwsFault, fault_of_code, fault_of_status
 
 UNREADABLE: Final[tuple[type[Exception], ...]] = (AttributeError, LookupError, TypeError, ValueError)
-"""How it shows that an answer is not in the form of AWS: by the error of whoever reads it first."""
+"""Errors that the first reader of an answer raises when the answer is not in the form of AWS."""
 
 REQUEST_ID_HEADERS: Final = ("x-amzn-requestid", "x-amz-request-id")
 """Each answer of AWS has one of them; an answer of a proxy or a captive portal has none."""

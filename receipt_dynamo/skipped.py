@@ -37,7 +37,7 @@ class Skipped:
         return iter(self._found.values())
 
     def __str__(self) -> str:
-        """How many they are, the first ones with what is wrong, and what to do."""
+        """One sentence: the count, the first ones with their faults, and what to do."""
         count = len(self)
         said = [str(error) for error in islice(self, NAMED)]
         if count > NAMED:
@@ -62,7 +62,7 @@ def skipped_noted() -> Iterator[Skipped]:
 
 
 def skipped_so_far() -> Skipped:
-    """What whoever collects in this context has been told; nothing where nobody does."""
+    """The items collected in this context; none where no collector is open."""
     return _noting.get() or Skipped()
 
 

@@ -68,7 +68,7 @@ class ClockError(LayoutLMError):
 
 
 class ChecksumError(LayoutLMError):
-    """What arrived is not what was sent."""
+    """The received bytes differ from the sent ones."""
 
     error_class = ErrorClass.CHECKSUM
 

@@ -36,7 +36,7 @@ from receipt_layoutlm.tokenizer_files import (
 )
 
 FILES = (*MODEL_FILES, FAST_TOKENIZER, MANIFEST)
-"""What is read of a folder, where it is there."""
+"""Files that are read from a folder, where they exist."""
 
 MAX_WEIGHTS_BYTES = 8 * 2**30
 MAX_DOCUMENT_BYTES = 32 * 2**20

@@ -24,7 +24,7 @@ _BYTE_ORDER_MARK = "\N{BYTE ORDER MARK}"
 
 @dataclass(frozen=True, slots=True)
 class TokenizerFiles:
-    """What the documents of a tokenizer say.
+    """The settings in the documents of a tokenizer.
 
     Attributes:
         vocabulary: the tokens in the order of their ids.

@@ -133,7 +133,7 @@ def _own_logging() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def host_folder() -> Iterator[Path]:
-    """Where workers of tests that name no folders work and answer; not in the user's own cache."""
+    """Give workers of tests folders of their own, apart from the user's cache."""
     with tempfile.TemporaryDirectory(prefix="host-") as name:
         yield Path(name)
 

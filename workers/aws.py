@@ -37,7 +37,7 @@ _PATIENCE: dict[Service, tuple[float, int]] = {
     "s3": (BUCKET_TIMEOUT_SECONDS, 2),
     "autoscaling": (GROUP_TIMEOUT_SECONDS, 2),
 }
-"""How long each answer is waited for, in seconds, and how often it is asked for."""
+"""Timeouts in seconds, and tries, of a request to AWS."""
 
 
 @dataclass(frozen=True, slots=True)

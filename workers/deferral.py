@@ -16,7 +16,7 @@ and so many take longer than the ten days for which a queue keeps a message."""
 
 
 def hidden_seconds(message: Received, at_least: float = 0.0) -> float:
-    """How long to hide a message whose job is in other hands, or which AWS keeps us from handling.
+    """Seconds to hide a message whose job another worker holds, or that AWS failures left unhandled.
 
     The first time no longer than asked: most often the reason is over by then.
     """
@@ -24,7 +24,7 @@ def hidden_seconds(message: Received, at_least: float = 0.0) -> float:
 
 
 def seconds_until_due(message: Received, now: datetime) -> float:
-    """How long a message has to wait still; 0 where it may be handled, or says nothing that can be read."""
+    """Seconds until a message is due; 0 if it is due, or its time cannot be read."""
     try:
         due = read_time(message.attributes[NOT_BEFORE])
     except (KeyError, ValueError):

@@ -107,7 +107,7 @@ def _run_folder(training: Job) -> S3Place | None:
 
 
 def _sources(job: TrainJob) -> Iterator[tuple[str, S3Place]]:
-    """What the training reads from S3, with the field that names it."""
+    """The objects that the training reads from S3, with the fields that name them."""
     for name in _SOURCES:
         uri = getattr(job.hyperparameters, name)
         if isinstance(uri, str) and uri.startswith(_S3):

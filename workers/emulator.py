@@ -32,7 +32,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 MAX_ITEM_BYTES = 405_000
 BUFFER_BYTES = 262_144
-"""Of an object in memory; a larger one is in a temporary file, gone with this process however it ends."""
+"""Bytes of an object kept in memory; a larger one goes to a temporary file that ends with this process."""
 MAX_FILES = 10_240
 """Open at a time: as many as macOS lets a process have."""
 

@@ -40,7 +40,7 @@ class CredentialsMissing(WorkerError):  # noqa: N818
 
 
 class CredentialsPending(CredentialsMissing):
-    """What hands out the credentials fails; it may work later."""
+    """The provider of the credentials fails; it may work later."""
 
 
 class EndpointLost(WorkerError):  # noqa: N818

@@ -27,7 +27,7 @@ from workers.settings import Settings
 from workers.verdict import Refused, Verdict
 
 _ALWAYS_HELD = ("status", "completed_at", "error_message")
-"""Of an export's end, what the table can hold whatever the rest is."""
+"""Fields of an export's result that the table can always hold."""
 
 log = structlog.get_logger(__name__)
 

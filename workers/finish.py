@@ -136,7 +136,7 @@ class Finish(Generic[JobT]):
         await put_back(self.queue, bodies, record, delay_seconds=delay, not_before=due)
 
     def _failure(self, lease: Lease, verdict: Verdict) -> LeaseFailure | None:
-        """What the lease shall keep of a failure; None where its history is as long as it may be."""
+        """The failure as the lease keeps it; None where its history has reached its limit."""
         known = len(lease.record.failures)
         if verdict.ending is Ending.HOST_FAULT and known >= MOST_UNCOUNTED:
             return None

@@ -16,7 +16,7 @@ from workers.verdict import Verdict
 UNHOLDABLE = (InvalidValue, UnwritableItem, ItemTooLarge)
 """Refusals of the table that no other attempt will change."""
 MOST_CHARS = 20_000
-"""Of one result, as the table writes it."""
+"""Characters of one result, in DynamoDB JSON."""
 
 
 def holdable(verdict: Verdict) -> Iterator[Verdict]:

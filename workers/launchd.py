@@ -54,7 +54,7 @@ _OTHERS = (
     *_PROXIES,
     *(name.lower() for name in _PROXIES),
 )
-"""What the libraries take from a login's environment; of it launchd gives an agent nothing."""
+"""Variables that libraries read from a login's environment; launchd gives an agent none of them."""
 _PATHS = ("LAYOUTLM_WORK_DIR", "LAYOUTLM_RUN_DIR", *_PLACES)
 _SYSTEM_PATH = "/opt/homebrew/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 """A `credential_process` of ~/.aws/config is looked up here: helpers are Homebrew's, as a rule."""

@@ -36,7 +36,7 @@ class RequestBodies:
     kind: LeaseKind
 
     def held(self, owner_id: str, body: str) -> str:
-        """What the lease of a job holds of its request: the text, or the S3 URI of a large one.
+        """The request as the lease holds it: the text, or the S3 URI of a large one.
 
         The same text has the same URI, so to write it twice is to write it once.
         """

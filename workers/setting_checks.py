@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator
 
 _PREFIX = "LAYOUTLM_"
 _NOT_OURS_TO_READ = frozenset({"LAYOUTLM_RENDEZVOUS"})
-"""Of this project, but no setting: by it the processes of a training with several GPUs meet."""
+"""Names of this project that are no settings: the processes of a training with several GPUs use them."""
 _LIKE = 0.9
 """Likeness from which a name without the prefix counts as a mistyped one: LAYOTLM_, LAYOUT_LM_."""
 _MAY_BE_ONE = {"TRAIN_RESULTS_QUEUE_URL", "COREML_EXPORT_RESULTS_QUEUE_URL"}

@@ -275,7 +275,7 @@ class Settings(BaseModel):
 
     @property
     def status_folders(self) -> tuple[Path, ...]:
-        """Where this host's workers may answer: in the run folder that is set, or in each default one."""
+        """Folders in which the workers of this host may answer: the one that is set, or each default one."""
         return (self.run_dir,) if "run_dir" in self.model_fields_set else run_folders()
 
     @property
@@ -291,7 +291,7 @@ class Settings(BaseModel):
         return S3Place(bucket=self.bucket or "", key="coreml/layoutlm-coreml-bundle.zip")
 
     def folder_of(self, kind: Literal["train", "export"]) -> S3Place:
-        """Where workers of a kind write: trainings into runs, exports into bundles."""
+        """The folder in which workers of a kind write: runs for trainings, bundles for exports."""
         return self.runs if kind == "train" else self.bundle_prefix("")
 
     def bundle_prefix(self, job_name: str) -> S3Place:

@@ -25,7 +25,7 @@ MAX_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 60.0
 """A task that has run for so long since its last failure counts as well again."""
 MESSAGE_CHARS = 500
-"""Of an error, where others than the log show it."""
+"""Characters of an error outside the log."""
 
 log = structlog.get_logger(__name__)
 

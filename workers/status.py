@@ -24,7 +24,7 @@ _SOCKET_NAME = re.compile(r".*-[1-9][0-9]{0,8}\.sock", re.DOTALL)
 MAX_PATH_BYTES = 100
 """The name of a socket has room for 108 bytes on Linux and 104 on macOS."""
 LOOK_SECONDS = 10.0
-"""How often a worker looks whether its socket is still there: temporary folders are cleared by age."""
+"""Seconds between checks that the socket still exists: temporary folders are cleared by age."""
 _VARIABLE = "LAYOUTLM_RUN_DIR"
 
 log = structlog.get_logger(__name__)

@@ -32,7 +32,7 @@ from workers.topology import RETENTION_SECONDS
 Step = Callable[[JobLease], Awaitable[bool]]
 
 _OF_ONE_LEASE = (*UNHOLDABLE, ConditionFailed, InvalidItem, NotFound, BodyUnreachable, TooLong)
-"""What goes wrong with one job, and not with AWS."""
+"""Errors of one job, as opposed to errors of AWS."""
 
 log = structlog.get_logger(__name__)
 

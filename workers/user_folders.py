@@ -18,7 +18,7 @@ from workers.errors import SettingsError
 
 _NAME = "receipt-layoutlm"
 UNITS_RUN_FOLDER = Path("/run") / _NAME
-"""Where the workers of the systemd units answer; their user and root may look there."""
+"""The run folder of the systemd units; their user and root may read it."""
 
 
 def cache_folder() -> Path:
@@ -33,7 +33,7 @@ def cache_folder() -> Path:
 
 
 def run_folders() -> tuple[Path, ...]:
-    """Where a worker of this user may answer when no setting says it; a new one takes the first.
+    """Default run folders of this user; a new worker takes the first.
 
     A login session has a runtime folder, cron and `sudo -u` have none: who looks for workers looks in all.
     """
@@ -70,7 +70,7 @@ def make_own_folder(folder: Path, variable: str) -> None:
 
 
 def _fault_of(folder: Path) -> str | None:
-    """How another user can change what lies in the folder; None when only this one and root can."""
+    """The way in which another user can change the content; None when only this user and root can."""
     found, parent = folder.lstat(), folder.absolute().parent
     around = parent.stat()
     if stat.S_ISLNK(found.st_mode):

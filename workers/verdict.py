@@ -13,7 +13,7 @@ _LEFT_IN_PEACE = {ChildExit.STOPPED, ChildExit.LAPSED}
 
 
 MOST_CHARS = 10_000
-"""Of a reason: it stands in lease, record and result, and an item of the table holds 400 KB."""
+"""Bytes of a reason: lease, record and result hold it, and an item of the table holds 400 KB."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ is held elsewhere until the lease of a container that was killed runs out."""
 STOPPED = "STOPPED"
 JOB_FIELDS = ("job_id", "job_name", "use_spot")
 OF_SAGEMAKER = ("sagemaker_", "_")
-"""How the names begin that SageMaker puts among the hyperparameters for itself: its SDK for the toolkit in a
+"""Prefixes of the names that SageMaker adds to the hyperparameters for itself: its SDK for the toolkit in a
 container, a tuning job for its objective (`_tuning_objective_metric`). No option of ours begins so."""
 EX_AWS = 75
 

@@ -50,9 +50,9 @@ LAST = (
     "learning_rate",
     "samples_per_second",
 )
-"""What is shown of the last evaluation of a run that is under way."""
+"""Fields of the last evaluation that are shown of an active run."""
 _SUMMARY = Limits(text=160, entries=12)
-"""Of what a summary shows of values that others gave."""
+"""Characters of a value from outside that a summary shows."""
 _LINE = 200
 """Characters of a log line or a message of a run that is under way, of which the last ones are shown."""
 _LINES = 3
@@ -214,7 +214,7 @@ class Summary(NamedTuple):
 
 
 def sum_up(run: RunSummary, config: Mapping[str, Any]) -> Summary:
-    """What tells one run from another, with this configuration; long values are shortened."""
+    """The fields that distinguish runs, with this configuration; long values are shortened."""
     lean = Lean(_SUMMARY)
     plain = {name: value if _is_plain(value) else json.dumps(value) for name, value in config.items()}
     given = {name: getattr(run, name) for name in _SUMMED_UP} | {"config": plain}

@@ -12,9 +12,9 @@ from pydantic import BaseModel
 T = TypeVar("T")
 
 ANSWER_CHARS = 24_000
-"""Of an answer's text, which is JSON with an indent of two: about eight thousand tokens."""
+"""Characters of an answer, which is JSON with an indent of two: about eight thousand tokens."""
 ROOM = ANSWER_CHARS - 3000
-"""Of it for the entries of a list; the rest is for what stands beside it."""
+"""Characters for the entries of a list; the rest is for the fields beside it."""
 _DIGITS = 6
 _NAMED = 5
 """So many of the places that were cut are named."""
@@ -22,7 +22,7 @@ _ELLIPSIS = "…"
 
 
 class Limits(NamedTuple):
-    """How long one text may be, and how many entries a list or a mapping may have."""
+    """Limits of an answer: characters of one text, entries of one list or mapping."""
 
     text: int
     entries: int
@@ -97,7 +97,7 @@ def fit(answer: BaseModel, rest: str) -> dict[str, Any]:
 
 
 def count_fitting(entries: Sequence[BaseModel], room: int = ROOM) -> int:
-    """How many of the first entries take no more than so many characters of an answer; at least one."""
+    """Count of the first entries that fit into so many characters of an answer; at least one."""
     taken = 0
     for number, entry in enumerate(entries):
         taken += size_of(Lean().of(entry), depth=2)

@@ -58,7 +58,7 @@ class JobLease(Record):
 
     @property
     def body_s3_uri(self) -> str | None:
-        """Where the request lies, if not in `body` itself; a request is a JSON object."""
+        """The S3 URI of the request, if it is not in `body` itself; a request is a JSON object."""
         return self.body if self.body is not None and self.body.startswith("s3://") else None
 
     @property

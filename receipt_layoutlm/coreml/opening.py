@@ -25,7 +25,7 @@ _DAMAGED = (
     *(zipfile.BadZipFile, NotImplementedError, zlib.error, lzma.LZMAError),
     *(EOFError, ValueError, struct.error),
 )
-"""What zipfile raises of bytes that are not what they say."""
+"""Errors that zipfile raises for damaged archives."""
 
 
 @contextmanager

@@ -83,7 +83,7 @@ def _fetch(name: str, file: str, revision: str) -> Path:
 
 
 def _find_in_cache(name: str, file: str, revision: str) -> Path | None:
-    """What an earlier download left here: the client itself looks for it after some failures only."""
+    """A file of an earlier download; the hub's client itself looks for it after some failures only."""
     found = try_to_load_from_cache(name, file, revision=revision)
     return Path(found) if isinstance(found, str) else None
 

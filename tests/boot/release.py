@@ -1,4 +1,4 @@
-"""What is handed to the machine: the release of this checkout, and other people's packages on loan.
+"""The files that the machine is given: the release of this checkout, and the packages of others on loan.
 
 The release is the one that `infra/build.py` packs for hosts, and pip installs its wheel. Gigabytes of other
 packages are neither fetched nor copied: the machine sees those of this environment, read-only.

@@ -1,4 +1,4 @@
-"""What a unit forbids is forbidden, and only because of the unit; what its worker needs is not."""
+"""The sandbox of the units: each act that it forbids is refused within it and allowed outside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened on the machine, and when: printed as it happens."""
+"""Timeline of the events on the machine, printed as they happen."""
 
 from __future__ import annotations
 

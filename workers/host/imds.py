@@ -25,9 +25,9 @@ RENEW_SECONDS = 300
 _VENDOR_FILES = ("sys_vendor", "bios_version")
 """Who made the machine; EC2's say Amazon, on Nitro the first one and on Xen the second."""
 MAX_BYTES = 65_536
-"""Of an answer; what we ask for has a few hundred at most."""
+"""Bytes of an answer; the values that are asked for have a few hundred at most."""
 _TOKEN = re.compile(r"[!-~]{1,4096}")
-"""What may stand in a header: a token goes into each request."""
+"""Characters that a header may hold: a token goes into each request."""
 
 
 class Metadata:

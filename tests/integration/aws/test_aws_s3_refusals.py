@@ -1,4 +1,4 @@
-"""What S3 refuses, by real answers to a real client: passing refusals end no job, final ones do."""
+"""Refusals of S3, by real answers to a real client: passing ones end no job, final ones do."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ STREAMS = ("/queues/events", "/workers/events")
 FAULT = "fault"
 """The part of a page that says that nothing can be read now."""
 STATIC = {"/vega.js", "/theme.css", "/static", "/"}
-"""What asks for nothing outside the process."""
+"""Commands that ask for nothing outside the process."""
 
 
 def test_every_page_has_a_row() -> None:

@@ -1,4 +1,4 @@
-"""How an instance finds its Auto Scaling group: by names, by asking, again and again while it is in none."""
+"""The lookup of an instance's Auto Scaling group: by settings, by metadata, repeated while it is in none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker asks for before its first message: each thing that a job will need, missing or forbidden."""
+"""The probe before the first message: each resource that a job needs, missing or forbidden."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long messages stay hidden that nobody can handle now."""
+"""Visibility of messages that no worker can handle now."""
 
 from __future__ import annotations
 

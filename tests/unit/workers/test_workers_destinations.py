@@ -1,4 +1,4 @@
-"""Where a request's results would lie is judged before its work begins."""
+"""Destinations of a request's results are judged before its work begins."""
 
 from __future__ import annotations
 
