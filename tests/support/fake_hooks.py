@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import http.client
-import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support.http_server import http_server
 from workers.local import LocalStack
 
 HOOKED = {"RecordLifecycleActionHeartbeat", "CompleteLifecycleAction"}
@@ -83,22 +83,9 @@ def hooked_aws(endpoint_url: str) -> Iterator[HookedAws]:
 
         do_GET = do_PUT = do_POST = serve  # noqa: N815 - as the base class calls them
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: object) -> None:
-            """Askers that a test has ended are no news."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    aws = HookedAws(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with http_server(Handler) as url:
+        aws = HookedAws(url)
         yield aws
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @dataclass(frozen=True)

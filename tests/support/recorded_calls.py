@@ -9,7 +9,6 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.support.refusing_proxy import HOP_BY_HOP, Server
+from tests.support.http_server import http_server
+from tests.support.refusing_proxy import HOP_BY_HOP
 
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/")
 _ACCOUNT = "123456789012"
@@ -43,15 +43,8 @@ class Recorded:
 def recording(endpoint_url: str) -> Iterator[tuple[str, set[Recorded]]]:
     """Serve on a free port of 127.0.0.1; yields the URL to send requests to, and what was called so far."""
     seen: set[Recorded] = set()
-    server = Server(("127.0.0.1", 0), _forwarding_to(urlsplit(endpoint_url).netloc, seen))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", seen
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with http_server(_forwarding_to(urlsplit(endpoint_url).netloc, seen)) as url:
+        yield url, seen
 
 
 def _forwarding_to(upstream: str, seen: set[Recorded]) -> type[BaseHTTPRequestHandler]:

@@ -5,25 +5,16 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
+
+from tests.support.http_server import http_server
 
 DENIED = b'<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>'
 DENIED_IN_JSON = b'{"__type": "AccessDeniedException", "message": "not authorized to do this"}'
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
-
-
-class Server(ThreadingHTTPServer):
-    """Keeps quiet about senders that a test has killed."""
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
 
 
 @contextmanager
@@ -77,15 +68,8 @@ def refusing(endpoint_url: str, refuses: Callable[[str, str], bool]) -> Iterator
 
         do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = forward  # noqa: N815
 
-    server = Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with http_server(Handler) as url:
+        yield url
 
 
 def _named(body: bytes) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.support.http_server import http_server
 
 PORTAL = b"<html><head><title>Sign in</title></head><body>Welcome to our network</body></html>"
 
@@ -110,19 +111,6 @@ def scripted_aws(answer: Callable[[Asked], Answer]) -> Iterator[ScriptedAws]:
 
         do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = serve  # noqa: N815
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: object) -> None:
-            """Clients that a test has ended are no news."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    aws = ScriptedAws(f"http://127.0.0.1:{server.server_port}", [])
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with http_server(Handler) as url:
+        aws = ScriptedAws(url, [])
         yield aws
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import botocore.retries.standard
 import pytest
 
+from tests.support.http_server import http_server
 from workers.local import LocalStack
 
 
@@ -49,15 +49,8 @@ class _Denying(BaseHTTPRequestHandler):
 @contextmanager
 def denying_endpoint() -> Iterator[str]:
     """An endpoint that answers 403 to everything; yields its URL."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Denying)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with http_server(_Denying) as url:
+        yield url
 
 
 @contextmanager
