@@ -25,6 +25,7 @@ from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import JobLog, JobStatus
 from receipt_dynamo.operations.records import adding_many
 from receipt_dynamo.requests.records import job_key
+from receipt_dynamo.skipped import NAMED
 from receipt_layoutlm.analysis.runs import RunSummary
 from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.store import write_records
@@ -223,6 +224,28 @@ def test_what_fits_is_not_touched_and_has_no_more() -> None:
     assert "more" not in DiagnosisAnswer(job_id="1", name="n", status="s", evaluations=1).model_dump()
 
 
+AMONG_DAMAGED: list[tuple[str, dict[str, Any]]] = [
+    ("training_history", {}),
+    ("run_detail", {"job": "run-0"}),
+    ("live_runs", {}),
+    ("failing_receipts", {"job": "run-0"}),
+    ("compare_runs", {"jobs": ["run-0", "run-1"]}),
+    ("compare_groups", {"by": "learning_rate"}),
+    ("diagnose_run", {"job": "run-0"}),
+    ("recommend_next_run", {}),
+    ("dataset_statistics", {}),
+]
+
+
+def two_runs(stack: LocalStack) -> DynamoClient:
+    client, storage = reach(stack)
+    for number in range(2):
+        bucket = stack.environ["LAYOUTLM_TRAINING_BUCKET"]
+        detail = make_detail(3, seed=number, name=f"run-{number}", bucket=bucket)
+        store_run(client, storage, detail, make_predictions(detail))
+    return client
+
+
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @settings(max_examples=3, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(draw=st.data())
@@ -230,34 +253,43 @@ async def test_every_tool_answers_among_damaged_items_and_says_what_it_leaves_ou
     emulator: Any, draw: Any
 ) -> None:
     stack = LocalStack.make(emulator, suffix=f"-{uuid.uuid4().hex[:8]}")
-    client, storage = reach(stack)
-    bucket = stack.environ["LAYOUTLM_TRAINING_BUCKET"]
-    for number in range(2):
-        detail = make_detail(3, seed=number, name=f"run-{number}", bucket=bucket)
-        store_run(client, storage, detail, make_predictions(detail))
+    client = two_runs(stack)
     broken = job_maker(client, stack)("broken", at=5)
     running = job_maker(client, stack)("running", "running", at=6)
     client.add_job_metrics(metrics(running, 1, 7, val_f1=0.5))
     write_records(client, synthetic.generate(2, 1))
     put_items(stack, *draw.draw(damaged(stored_items(stack), least=40, most=80)))
-    damage(stack, job_key(broken.job_id), tags={"SS": ["a"]})
-    tools: list[tuple[str, dict[str, Any]]] = [
-        ("training_history", {}),
-        ("run_detail", {"job": "run-0"}),
-        ("live_runs", {}),
-        ("failing_receipts", {"job": "run-0"}),
-        ("compare_runs", {"jobs": ["run-0", "run-1"]}),
-        ("compare_groups", {"by": "learning_rate"}),
-        ("diagnose_run", {"job": "run-0"}),
-        ("recommend_next_run", {}),
-        ("dataset_statistics", {}),
-    ]
-    for tool, arguments in tools:
+    await judge_all(stack, broken.job_id)
+
+
+async def judge_all(stack: LocalStack, whole: str) -> None:
+    """Every tool answers; one that reads the jobs counts the job that is damaged now beside the others."""
+    before = left_out((await ask(stack, "training_history", {}))[1])
+    damage(stack, job_key(whole), tags={"SS": ["a"]})
+    for tool, arguments in AMONG_DAMAGED:
         text, shown = await ask(stack, tool, arguments)
         assert shown, text
         assert len(text) <= ANSWER_CHARS
         if tool == "training_history":
-            assert f"JOB#{broken.job_id}" in shown["records_left_out"]
+            assert left_out(shown) == before + 1
+            assert before >= NAMED or f"JOB#{whole}" in shown["records_left_out"]
+
+
+def left_out(shown: dict[str, Any]) -> int:
+    """How many items an answer says that it leaves out; only the first of them have names."""
+    counted = re.match(r"(\d+) items? of the table", shown.get("records_left_out", ""))
+    return int(counted[1]) if counted else 0
+
+
+async def test_a_damaged_job_is_counted_where_more_are_left_out_than_have_names(emulator: Any) -> None:
+    stack = LocalStack.make(emulator, suffix=f"-{uuid.uuid4().hex[:8]}")
+    client = two_runs(stack)
+    make = job_maker(client, stack)
+    whole = make("whole", at=5)
+    for number in range(NAMED):
+        damage(stack, job_key(make(f"newer-{number}", at=6 + number).job_id), tags={"SS": ["a"]})
+    await judge_all(stack, whole.job_id)
+    assert left_out((await ask(stack, "training_history", {}))[1]) == NAMED + 1
 
 
 def test_the_tools_of_this_test_are_all(stack: LocalStack) -> None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import resource
-import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ import pytest
 from messages.child import ErrorClass
 from messages.codec import decode_train_job
 from receipt_dynamo.entities import JobLease
+from tests.support.small_files import run_with_small_files
 from tests.support.work import Bench, export_bench, training_bench
 from workers import host_faults
 from workers.errors import CredentialsMissing, EndpointLost, HostUnfit, SettingsError, WorkerError
@@ -163,20 +161,15 @@ def test_a_real_daemon_on_a_full_disk_gives_both_jobs_back_and_ends(
     for job_id in (JOB_ID, OTHER_ID):
         sqs.send_message(QueueUrl=url, MessageBody=json.dumps(body("succeed", job_id)))
 
-    def small_files() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
-
-    answer = subprocess.run(
-        [sys.executable, "-m", "layoutlm_cli", "train-worker"],
-        env=stack.child_environ(
+    answer = run_with_small_files(
+        "-m",
+        "layoutlm_cli",
+        "train-worker",
+        limit_bytes=64,
+        environ=stack.child_environ(
             LAYOUTLM_POLL_SECONDS="1", LAYOUTLM_WORK_DIR=str(tmp_path), PYTHONDONTWRITEBYTECODE="1"
         ),
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
         timeout=120,
-        preexec_fn=small_files,
     )
     assert answer.returncode == 71, answer.stderr[-2000:]
     last = json.loads(answer.stderr.splitlines()[-1])

@@ -6,7 +6,6 @@ import errno
 import json
 import resource
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from messages.child import ErrorClass
 from receipt_layoutlm.causes import causes_of, find_full_disk
 from receipt_layoutlm.child import classify
 from receipt_layoutlm.errors import CheckpointError, DataError
+from tests.support.small_files import run_with_small_files
 
 # Each writes some megabytes into `folder`; the process that runs them can write half of one.
 WRITERS = {
@@ -61,19 +61,10 @@ print(json.dumps(found))
 """
 
 
-def write_all(folder: Path, limit_bytes: int | None) -> dict[str, list[str]]:
+def write_all(folder: Path, limit_bytes: int = resource.RLIM_INFINITY) -> dict[str, list[str]]:
     """What each writer's failure is judged as, in a process of its own."""
-
-    def limit() -> None:
-        if limit_bytes is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
-
-    answer = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", CODE, str(folder), json.dumps(WRITERS)],
-        preexec_fn=limit,
-        capture_output=True,
-        text=True,
-        check=False,
+    answer = run_with_small_files(
+        "-W", "ignore", "-c", CODE, str(folder), json.dumps(WRITERS), limit_bytes=limit_bytes
     )
     assert answer.returncode == 0, answer.stderr[-3000:]
     found: dict[str, list[str]] = json.loads(answer.stdout)
@@ -103,7 +94,7 @@ def assert_all_are_disk(found: dict[str, list[str]]) -> None:
 
 def test_every_library_on_a_full_disk_is_a_full_disk(small_disk: Path) -> None:
     (small_disk / "filler").write_bytes(b"x" * 300_000)
-    assert_all_are_disk(write_all(small_disk, None))
+    assert_all_are_disk(write_all(small_disk))
 
 
 def test_every_library_at_a_limit_of_files_is_a_full_disk(tmp_path: Path) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from messages.child import ErrorClass
+from tests.support.small_files import run_with_small_files
 
 CODE = """
 import json, sys
@@ -29,12 +27,8 @@ except BaseException as error:
 def test_a_full_disk_under_a_conversion_is_a_full_disk(
     trained: Path, tmp_path: Path, limit_bytes: int
 ) -> None:
-    answer = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", CODE, str(trained), str(tmp_path / "out")],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes)),
-        capture_output=True,
-        text=True,
-        check=False,
+    answer = run_with_small_files(
+        "-W", "ignore", "-c", CODE, str(trained), str(tmp_path / "out"), limit_bytes=limit_bytes
     )
     error_class, sentence = json.loads(answer.stdout.splitlines()[-1])
     assert (error_class, sentence[:16]) == (ErrorClass.DISK, "The disk is full"), (sentence, answer.stderr)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import subprocess
-import sys
 import uuid
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from receipt_layoutlm.source_config import CONFIG
 from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.tokenizer_files import VOCABULARY
 from receipt_layoutlm.training.places import FIXED
+from tests.support.small_files import run_with_small_files
 from tests.unit.training.conftest import MakeTask, read_json
 from workers.local import LocalStack
 
@@ -31,18 +29,18 @@ def run_limited(stack: LocalStack, task: TrainTask | ExportTask, limit_bytes: in
     read_end, write_end = os.pipe()  # held open, as a daemon's pipe is
     os.write(write_end, f"{steady_seconds() + 600:.3f}\n".encode())
     try:
-        answer = subprocess.run(
-            [sys.executable, "-m", f"receipt_layoutlm.{package}", str(job_file)],
-            env=stack.child_environ(OMP_NUM_THREADS="1"),
+        answer = run_with_small_files(
+            "-m",
+            f"receipt_layoutlm.{package}",
+            str(job_file),
+            limit_bytes=limit_bytes,
+            environ=stack.child_environ(OMP_NUM_THREADS="1"),
             stdin=read_end,
-            capture_output=True,
-            check=False,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes)),
         )
     finally:
         os.close(read_end)
         os.close(write_end)
-    assert answer.returncode == ChildExit.RETRY, answer.stderr.decode()[-3000:]
+    assert answer.returncode == ChildExit.RETRY, answer.stderr[-3000:]
     last = parse_report(answer.stdout.splitlines()[-1])
     assert isinstance(last, Failure)
     return last
