@@ -24,8 +24,6 @@ Queue = Annotated[
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids as `dlq list` shows them.")]
 All = Annotated[bool, typer.Option("--all", help="All dead letters of the queue that --queue names.")]
 
-NO_REASON = "none beside it: SQS moved it by itself, or the body left no room; see the workers' log"
-
 
 @app.command("list")
 def list_letters(
@@ -127,6 +125,7 @@ def _check_choice(ids: list[str] | None, queue: str | None, *, everything: bool)
 
 def _print_list(letters: list[DeadLetter]) -> None:
     from layoutlm_cli.console import table  # noqa: PLC0415
+    from workers.dead_letter import NO_REASON  # noqa: PLC0415
 
     table(
         f"{len(letters)} dead letters",
@@ -148,6 +147,7 @@ def _print_list(letters: list[DeadLetter]) -> None:
 
 def _print_letter(letter: DeadLetter) -> None:
     from layoutlm_cli.console import printable, table  # noqa: PLC0415
+    from workers.dead_letter import NO_REASON  # noqa: PLC0415
 
     told = letter.as_json()
     body, attributes, faults = told.pop("body"), told.pop("attributes"), told.pop("faults")

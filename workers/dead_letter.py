@@ -16,6 +16,7 @@ from workers.queue import JobQueue, Received
 
 QueueName = Literal["train", "export", "train-results", "export-results"]
 
+NO_REASON = "none beside it: SQS moved it by itself, or the body left no room; see the workers' log"
 HIDDEN_SECONDS = 20
 """While somebody looks. Short, because a look that is killed leaves the letters hidden for as long."""
 

@@ -8,7 +8,7 @@ from math import atan2, degrees
 from typing import Any, TypedDict, TypeVar
 from uuid import UUID, uuid5
 
-from receipt_dynamo import Image, Receipt, ReceiptLine, ReceiptWord, ReceiptWordLabel
+from receipt_dynamo import Image, ReceiptLine, ReceiptWord, ReceiptWordLabel, entities
 from receipt_dynamo.client import DynamoClient
 from receipt_dynamo.entities import Record
 from receipt_dynamo.entities.fields import BoundingBox, Point
@@ -85,8 +85,8 @@ def _image(draft: DraftReceipt, added: str) -> Image:
     return Image(**_stored(draft, added), image_type="SCAN", receipt_count=1)
 
 
-def _receipt(draft: DraftReceipt, added: str) -> Receipt:
-    return Receipt(
+def _receipt(draft: DraftReceipt, added: str) -> entities.Receipt:
+    return entities.Receipt(
         **_stored(draft, added),
         receipt_id=RECEIPT_ID,
         top_left={"x": 0.0, "y": 1.0},
@@ -154,7 +154,7 @@ def write_records(
             for written in as_completed(pending):
                 counts += written.result()
                 if progress:
-                    progress(counts[Receipt.TYPE])
+                    progress(counts[entities.Receipt.TYPE])
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -171,7 +171,7 @@ def _write_chunk(client: DynamoClient, drafts: Sequence[DraftReceipt], added: st
     records = [record for draft in drafts for record in to_records(draft, added)]
     # Labels go last, so that a reader meets none whose word is not there yet.
     client.add_images(_of(Image, records))
-    client.add_receipts(_of(Receipt, records))
+    client.add_receipts(_of(entities.Receipt, records))
     client.add_receipt_lines(_of(ReceiptLine, records))
     client.add_receipt_words(_of(ReceiptWord, records))
     client.add_receipt_word_labels(_of(ReceiptWordLabel, records))

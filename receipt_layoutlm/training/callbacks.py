@@ -23,7 +23,7 @@ from receipt_layoutlm.training.history import (
 )
 from receipt_layoutlm.training.resume import RESUME_STATE
 from receipt_layoutlm.training.showcase import describe_predictions
-from receipt_layoutlm.training.state import Run
+from receipt_layoutlm.training.state import Run, epoch_record
 from receipt_layoutlm.training.uploads import Uploads
 
 _SPEED = ("samples_per_second", "gpu_memory_used", "gpu_utilization")
@@ -195,7 +195,7 @@ def _epoch_record(run: Run, state: TrainerState, evaluation: Evaluation) -> Epoc
             "Lower learning_rate, raise warmup_ratio, or use precision float32."
         )
     logged = next(entry for entry in reversed(state.log_history) if "learning_rate" in entry)
-    return EpochRecord.of(
+    return epoch_record(
         evaluation,
         epoch=float(state.epoch or 0),
         global_step=state.global_step,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import Field
 
 from messages.fields import Message
 from messages.hyperparameters import Hyperparameters
 from receipt_layoutlm.evaluation.bootstrap import Interval
-from receipt_layoutlm.evaluation.evaluate import Evaluation, MerchantScores
+from receipt_layoutlm.evaluation.evaluate import MerchantScores
 from receipt_layoutlm.evaluation.scores import Confusion, LabelScores
 from receipt_layoutlm.training.metric import labels_of_metric
 
@@ -83,31 +82,6 @@ class EpochRecord(Message):
     memory_used: int | None = None
     gpu_memory_used: int | None = None
     gpu_utilization: float | None = None
-
-    @classmethod
-    def of(cls, evaluation: Evaluation, **training: Any) -> EpochRecord:
-        """The record of an evaluation; `training` is where the training is, in the names of the fields."""
-        scores, constrained = evaluation.scores, evaluation.constrained
-        return cls(
-            **training,
-            eval_loss=evaluation.loss,
-            eval_f1=scores.f1,
-            eval_precision=scores.precision,
-            eval_recall=scores.recall,
-            token_accuracy=scores.token_accuracy,
-            entity_prediction_rate=scores.entity_prediction_rate,
-            gold_entity_rate=scores.gold_entity_rate,
-            per_label_metrics=scores.per_label,
-            eval_f1_interval=evaluation.interval,
-            eval_f1_strict=scores.f1_strict,
-            eval_f1_constrained=constrained.f1,
-            eval_precision_constrained=constrained.precision,
-            eval_recall_constrained=constrained.recall,
-            per_label_constrained=constrained.per_label,
-            by_merchant=evaluation.by_merchant,
-            confusion=evaluation.confusion,
-            eval_seconds=evaluation.seconds,
-        )
 
     def rank(self, metric: str) -> float:
         """The value of a checkpoint metric, turned so that larger is better."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 from messages.options.encoding import EncodingOptions
 from receipt_layoutlm.checkpoint import RunFacts
 from receipt_layoutlm.child import StopRequested
 from receipt_layoutlm.data.split import Split
+from receipt_layoutlm.evaluation.evaluate import Evaluation
 from receipt_layoutlm.evaluation.transitions import Transitions
 from receipt_layoutlm.progress import Pulse
 from receipt_layoutlm.storage import Storage
@@ -93,3 +95,28 @@ class Run:
             step=step,
             epoch=epoch,
         )
+
+
+def epoch_record(evaluation: Evaluation, **training: Any) -> EpochRecord:
+    """The record of an evaluation; `training` is where the training is, in the names of the fields."""
+    scores, constrained = evaluation.scores, evaluation.constrained
+    return EpochRecord(
+        **training,
+        eval_loss=evaluation.loss,
+        eval_f1=scores.f1,
+        eval_precision=scores.precision,
+        eval_recall=scores.recall,
+        token_accuracy=scores.token_accuracy,
+        entity_prediction_rate=scores.entity_prediction_rate,
+        gold_entity_rate=scores.gold_entity_rate,
+        per_label_metrics=scores.per_label,
+        eval_f1_interval=evaluation.interval,
+        eval_f1_strict=scores.f1_strict,
+        eval_f1_constrained=constrained.f1,
+        eval_precision_constrained=constrained.precision,
+        eval_recall_constrained=constrained.recall,
+        per_label_constrained=constrained.per_label,
+        by_merchant=evaluation.by_merchant,
+        confusion=evaluation.confusion,
+        eval_seconds=evaluation.seconds,
+    )

@@ -36,6 +36,7 @@ from receipt_layoutlm.training.epochs import describe_history
 from receipt_layoutlm.training.history import EpochRecord
 from receipt_layoutlm.training.recorder import Recorder
 from receipt_layoutlm.training.showcase import describe_predictions
+from receipt_layoutlm.training.state import epoch_record
 from tests.support.runs import make_detail, make_predictions
 from workers.settings import Settings
 
@@ -141,7 +142,7 @@ def _predict(held_out: HeldOut, wrong: float) -> Predictions:
 
 
 def _record(evaluation: Evaluation, number: int) -> EpochRecord:
-    return EpochRecord.of(
+    return epoch_record(
         evaluation,
         epoch=float(number),
         global_step=5 * number,

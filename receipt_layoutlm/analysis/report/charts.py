@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from receipt_layoutlm.analysis.report import curves, label_charts, timeline
+from receipt_layoutlm.analysis.report import label_charts, timeline
+from receipt_layoutlm.analysis.report.curves import (
+    gradient_chart,
+    learning_rate_chart,
+    loss_chart,
+    memory_chart,
+    score_chart,
+    speed_chart,
+    utilization_chart,
+)
 from receipt_layoutlm.analysis.report.theme import Spec
 from receipt_layoutlm.analysis.run import RunDetail
 
@@ -26,10 +35,10 @@ class ChartKind:
 
 
 CHARTS: Mapping[str, ChartKind] = {
-    "loss": ChartKind("Loss", lambda run: curves.loss_chart(run.epochs, run.best)),
-    "scores": ChartKind("F1, precision and recall", lambda run: curves.score_chart(run.epochs, run.best)),
-    "learning_rate": ChartKind("Learning rate", lambda run: curves.learning_rate_chart(run.epochs)),
-    "gradients": ChartKind("Gradient norm", lambda run: curves.gradient_chart(run.epochs)),
+    "loss": ChartKind("Loss", lambda run: loss_chart(run.epochs, run.best)),
+    "scores": ChartKind("F1, precision and recall", lambda run: score_chart(run.epochs, run.best)),
+    "learning_rate": ChartKind("Learning rate", lambda run: learning_rate_chart(run.epochs)),
+    "gradients": ChartKind("Gradient norm", lambda run: gradient_chart(run.epochs)),
     "labels": ChartKind("Scores of each label, best epoch", lambda run: label_charts.label_bars(run.best)),
     "label_history": ChartKind(
         "F1 of each label over epochs", lambda run: label_charts.label_history(run.epochs), wide=True
@@ -40,9 +49,9 @@ CHARTS: Mapping[str, ChartKind] = {
         wide=True,
     ),
     "timeline": ChartKind("Statuses over time", timeline.timeline_chart),
-    "speed": ChartKind("Speed", lambda run: curves.speed_chart(run.epochs)),
-    "memory": ChartKind("Peak memory", lambda run: curves.memory_chart(run.epochs)),
-    "utilization": ChartKind("Accelerator", lambda run: curves.utilization_chart(run.epochs)),
+    "speed": ChartKind("Speed", lambda run: speed_chart(run.epochs)),
+    "memory": ChartKind("Peak memory", lambda run: memory_chart(run.epochs)),
+    "utilization": ChartKind("Accelerator", lambda run: utilization_chart(run.epochs)),
 }
 
 

@@ -10,11 +10,12 @@ import pytest
 
 from tests.support.refusing_proxy import refusing
 from workers import daemon, loop
+from workers.daemon import KindName
 from workers.errors import SettingsError
 from workers.local import LocalStack
 from workers.settings import Settings
 
-KINDS: tuple[daemon.KindName, ...] = ("train", "export")
+KINDS: tuple[KindName, ...] = ("train", "export")
 FOLDERS = {"train": "runs/", "export": "coreml/"}
 
 
@@ -24,7 +25,7 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "FAILED_RECEIVES", 3)
 
 
-async def start(kind: daemon.KindName, settings: Settings, **changes: Any) -> int:
+async def start(kind: KindName, settings: Settings, **changes: Any) -> int:
     return await daemon.run_daemon(
         kind, settings.model_copy(update={"poll_seconds": 0, **changes}), once=True
     )
@@ -38,7 +39,7 @@ def said(printed: str) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_bucket_that_does_not_exist_is_named_before_any_message(
-    stack: LocalStack, kind: daemon.KindName, capsys: pytest.CaptureFixture[str]
+    stack: LocalStack, kind: KindName, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert await start(kind, stack.settings, bucket="layoutlm-trainign") == 78
     printed = capsys.readouterr().out
@@ -74,7 +75,7 @@ def test_a_bucket_that_is_written_as_a_place_is_refused(variable: str, name: str
     ],
 )
 async def test_a_role_that_may_not_do_what_a_jobs_end_needs_is_refused_at_the_start(
-    stack: LocalStack, kind: daemon.KindName, refused: str, capsys: pytest.CaptureFixture[str]
+    stack: LocalStack, kind: KindName, refused: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     jobs, results = (
         str(getattr(stack.settings, f"{kind}_{what}_queue_url")).rsplit("/", 1)[1]

@@ -36,7 +36,6 @@ while True:
 """
 ASLEEP_FOR_AN_HOUR = """
 import threading, time
-from receipt_layoutlm import guard
 from receipt_layoutlm.guard import Guard, steady_seconds
 
 woken = threading.Event()
