@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from benchmarks.report import print_row
-from messages.shapes import MAX_TOKENS
+from messages.export_options import MAX_TOKENS
 from receipt_layoutlm.data.drafted import receipt_of
 from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.examples import Collator, EncodedPages, Example

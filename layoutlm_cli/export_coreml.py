@@ -28,8 +28,10 @@ def export_coreml(  # noqa: PLR0913, PLR0917 - each is one option of the command
     ] = False,
 ) -> None:
     """Convert a checkpoint to a CoreML bundle here and now; it has to pass every gate."""
-    from messages.quantize import parse_quantize  # noqa: PLC0415
-    from messages.shapes import parse_shapes  # noqa: PLC0415
+    from messages.export_options import (  # noqa: PLC0415
+        parse_quantize,
+        parse_shapes,
+    )
 
     started = time.monotonic()
     weights, lengths = parse_quantize(quantize), parse_shapes(shapes)

@@ -6,9 +6,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from messages.export_options import RANGE, Quantize, ShapesText
 from messages.fields import JobName, Message, S3Prefix, Uuid, unit
-from messages.quantize import Quantize
-from messages.shapes import RANGE, ShapesText
 
 
 class ExportJob(Message):

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from messages.export_options import Quantize
 from messages.fields import Int, JobName, Message, Uuid, derive_id, parse_json_text, unit
 from messages.hyperparameters import Hyperparameters
-from messages.quantize import Quantize
 
 JobState = Literal["pending", "running", "succeeded", "failed", "cancelled", "interrupted"]
 Priority = Literal["low", "medium", "high", "critical"]

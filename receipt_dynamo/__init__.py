@@ -1,7 +1,7 @@
 """The table: keys, records, requests, and a client for threads and one for asyncio.
 
 `DynamoClient` is imported only when it is asked for, because it brings boto3 along, which a daemon that uses
-`receipt_dynamo.aio.AsyncDynamoClient` does without.
+`receipt_dynamo.async_client.AsyncDynamoClient` does without.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from receipt_dynamo.errors import (
     InvalidSetting,
     InvalidValue,
     ItemTooLarge,
-    LeaseRefused,
     NetworkError,
     NotFound,
     TableMissing,
     Throttled,
 )
+from receipt_dynamo.operation import Found, Page
+from receipt_dynamo.operations.leases import LeaseRefused
 from receipt_dynamo.operations.receipts import ReceiptDetails, ReceiptKey
-from receipt_dynamo.steps import Found, Page
 
 if TYPE_CHECKING:
     from receipt_dynamo.client import DynamoClient

@@ -12,7 +12,7 @@ from botocore.config import Config
 from pydantic.dataclasses import is_pydantic_dataclass, rebuild_dataclass
 
 from receipt_dynamo import entities
-from receipt_dynamo.edge import check_answer, errors_translated
+from receipt_dynamo.aws_errors import check_answer, errors_translated
 from receipt_dynamo.entities import (
     CoreMLExport,
     Image,
@@ -29,10 +29,11 @@ from receipt_dynamo.entities import (
     ReceiptWordLabel,
 )
 from receipt_dynamo.errors import DynamoError
-from receipt_dynamo.operations import jobs, leases, receipts, runs
+from receipt_dynamo.operation import Pause, Request, Response, Steps
+from receipt_dynamo.operations import jobs, leases, receipts
+from receipt_dynamo.operations import jobs as runs
 from receipt_dynamo.operations.records import adding, adding_many, deleting, updating
 from receipt_dynamo.session import new_client
-from receipt_dynamo.steps import Pause, Request, Response, Steps
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

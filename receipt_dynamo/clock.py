@@ -1,8 +1,4 @@
-"""What time it is for a lease: the table's servers say it, not the host that happens to ask.
-
-Leases of many hosts are compared with each other, so they need one clock. A host's own may be minutes off
-without anyone noticing, or be set while a job runs. Every answer of the table carries its server's time.
-"""
+"""Timestamps as the table spells them, and the estimate of the table's own clock."""
 
 from __future__ import annotations
 
@@ -12,7 +8,31 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-from receipt_dynamo.times import write_time
+
+def write_time(moment: datetime) -> str:
+    """Return ISO 8601 in UTC with microseconds and `+00:00`; raise `ValueError` for a naive moment."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment} has no time zone. Make it with datetime.now(UTC).")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def read_time(text: str) -> datetime:
+    """Return an aware UTC moment from `+00:00`, `Z` or no zone, which in OCR jobs means UTC.
+
+    Raises:
+        ValueError: it is no moment, or one that UTC has no year from 1 to 9999 for.
+    """
+    moment = datetime.fromisoformat(text)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text} is not within the years 1 to 9999 of UTC.") from error
+
+
+def now() -> str:
+    """Return the present moment as the table spells it."""
+    return write_time(datetime.now(UTC))
+
 
 _DATE_SECONDS = 1.0
 """An HTTP date is cut off to whole seconds."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from receipt_dynamo.entities.job_lease import JobLease
-    from receipt_dynamo.values import Item
+    from receipt_dynamo.types import Item
 
 
 class DynamoError(Exception):
@@ -63,14 +62,6 @@ class ConditionFailed(DynamoError):
 
 class AlreadyExists(ConditionFailed):
     """A record with this key exists; it was left as it is."""
-
-
-class LeaseRefused(ConditionFailed):
-    """The lease is not ours to take or change; `lease` is what stands there, or None."""
-
-    def __init__(self, message: str, item: Item | None = None, lease: JobLease | None = None) -> None:
-        super().__init__(message, item)
-        self.lease = lease
 
 
 class InvalidValue(DynamoError, ValueError):

@@ -13,7 +13,7 @@ import boto3
 import botocore.session
 
 from receipt_dynamo.aws_faults import check_files, client_made, credentials_sought, refuse_foreign_answers
-from receipt_dynamo.descriptions import share_descriptions
+from receipt_dynamo.botocore_loader import share_descriptions
 
 _checks: list[Callable[[], None]] = []
 

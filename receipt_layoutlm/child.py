@@ -17,7 +17,7 @@ from typing import TextIO, TypeVar
 
 import pydantic
 
-from messages.child import ChildExit, ErrorClass, Exported, Failure, Progress, Report, Trained
+from messages.child_protocol import ChildExit, ErrorClass, Exported, Failure, Progress, Report, Trained
 from messages.fields import Message
 from receipt_dynamo import errors as dynamo
 from receipt_dynamo.session import check_before_requests

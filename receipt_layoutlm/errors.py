@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from messages.child import ErrorClass
+from messages.child_protocol import ErrorClass
 
 
 class LayoutLMError(Exception):

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
-from messages.child import ChildExit
+from messages.child_protocol import ChildExit
 from receipt_dynamo.clock import steady_seconds
 
 LOOK_SECONDS = 1.0

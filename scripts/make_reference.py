@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from layoutlm_cli.main import app
-from messages.child import ErrorClass
+from messages.child_protocol import ErrorClass
 from messages.export import ExportJob, ExportResult
 from messages.hyperparameters import Hyperparameters
 from messages.train import TrainJob, TrainResult

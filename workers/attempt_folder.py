@@ -18,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from messages.child import ErrorClass
+from messages.child_protocol import ErrorClass
 from messages.fields import Message
 from workers.errors import SettingsError
 from workers.user_folders import make_own_folder

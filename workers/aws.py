@@ -10,7 +10,7 @@ from typing import Any, Literal
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
-from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.async_client import AsyncDynamoClient
 from receipt_dynamo.aws_faults import (
     ClientNotMade,
     check_files,
@@ -18,7 +18,7 @@ from receipt_dynamo.aws_faults import (
     credentials_sought,
     refuse_foreign_answers,
 )
-from receipt_dynamo.descriptions import share_descriptions
+from receipt_dynamo.botocore_loader import share_descriptions
 from workers.edge import client_error
 from workers.settings import Settings
 

@@ -11,11 +11,11 @@ from typing import Any
 from messages.codec import decode_train_job, encode
 from messages.errors import Fault, InvalidMessage, shorten
 from messages.train import TrainJob
-from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.async_client import AsyncDynamoClient
+from receipt_dynamo.clock import read_time
 from receipt_dynamo.entities import Job, JobCheckpoint, JobLease
-from receipt_dynamo.entities.fields import LeaseOutcome
+from receipt_dynamo.entities.field_types import LeaseOutcome
 from receipt_dynamo.errors import DynamoError, InvalidItem, NotFound
-from receipt_dynamo.times import read_time
 from workers.attempt_folder import Orphans
 from workers.aws import Aws, open_aws
 from workers.daemon import worker_name

@@ -6,11 +6,12 @@ import uuid
 from dataclasses import dataclass
 
 from messages.errors import InvalidMessage
-from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.async_client import AsyncDynamoClient
+from receipt_dynamo.clock import now, read_time
 from receipt_dynamo.entities import JobLease
-from receipt_dynamo.entities.fields import LeaseKind
-from receipt_dynamo.errors import ConditionFailed, LeaseRefused, NotFound
-from receipt_dynamo.times import now, read_time
+from receipt_dynamo.entities.field_types import LeaseKind
+from receipt_dynamo.errors import ConditionFailed, NotFound
+from receipt_dynamo.operations.leases import LeaseRefused
 from workers.aws import Aws, open_aws
 from workers.daemon import make_kind, worker_name
 from workers.finish import complete

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from messages.child import ErrorClass, Report, parse_report
+from messages.child_protocol import ErrorClass, Report, parse_report
 from workers.verdict import Refused
 
 _LINE_BYTES = 4 * 1024 * 1024

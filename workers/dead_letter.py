@@ -9,7 +9,7 @@ from typing import Any, Literal
 from messages.codec import KIND_ATTRIBUTE, decode_export_job, decode_result, decode_train_job, encode
 from messages.errors import Fault, InvalidMessage
 from messages.fields import Message
-from receipt_dynamo.times import write_time
+from receipt_dynamo.clock import write_time
 from workers.attributes import FAULTS, Attributes, original_of, pack, read_faults, texts_of
 from workers.errors import QueueError
 from workers.queue import JobQueue, Received

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from receipt_dynamo.times import read_time
+from receipt_dynamo.clock import read_time
 from workers.queue import Received
 
 NOT_BEFORE = "not_before"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from messages.child import ErrorClass
+from messages.child_protocol import ErrorClass
 from messages.export import ExportJob
 from messages.fields import S3Place
 from messages.train import TrainJob
-from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.async_client import AsyncDynamoClient
 from receipt_dynamo.entities import Job
 from workers.settings import Settings
 from workers.verdict import Refused

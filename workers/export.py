@@ -8,16 +8,16 @@ from typing import Any, ClassVar, Literal
 
 import structlog
 
-from messages.child import ErrorClass, Exported, ExportTask
+from messages.child_protocol import ErrorClass, Exported, ExportTask
 from messages.codec import decode_export_job, encode
 from messages.errors import InvalidMessage
 from messages.export import ExportJob, ExportResult
+from messages.export_options import RANGE
 from messages.fields import derive_id
-from messages.shapes import RANGE
-from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.async_client import AsyncDynamoClient
+from receipt_dynamo.clock import now
 from receipt_dynamo.entities import CoreMLExport, Job, JobLease
 from receipt_dynamo.errors import AlreadyExists, InvalidItem, NotFound
-from receipt_dynamo.times import now
 from workers.destinations import check_bundle_place
 from workers.exporting import export_record
 from workers.holdable import UNHOLDABLE

@@ -8,10 +8,10 @@ import structlog
 
 from messages.codec import encode
 from messages.export import ExportJob
-from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.async_client import AsyncDynamoClient
+from receipt_dynamo.clock import now
 from receipt_dynamo.entities import CoreMLExport
 from receipt_dynamo.errors import AlreadyExists, InvalidItem
-from receipt_dynamo.times import now
 from workers.queue import send
 from workers.settings import Settings
 from workers.sweep import register

@@ -10,13 +10,13 @@ from typing import Generic, TypeVar
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from messages.child import ErrorClass
+from messages.child_protocol import ErrorClass
 from messages.codec import encode
-from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.async_client import AsyncDynamoClient
+from receipt_dynamo.clock import now
 from receipt_dynamo.entities import JobLease
-from receipt_dynamo.entities.fields import LeaseFailure
+from receipt_dynamo.entities.field_types import LeaseFailure
 from receipt_dynamo.errors import CredentialsError, NetworkError, Throttled
-from receipt_dynamo.times import now
 from workers.deferral import NOT_BEFORE
 from workers.errors import QueueError
 from workers.holdable import UNHOLDABLE, holdable

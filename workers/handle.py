@@ -12,10 +12,11 @@ from typing import Any, Generic
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from messages.child import ErrorClass, Report
+from messages.child_protocol import ErrorClass, Report
 from messages.codec import encode
 from messages.errors import InvalidMessage
-from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.async_client import AsyncDynamoClient
+from receipt_dynamo.clock import now, read_time
 from receipt_dynamo.entities import JobLease
 from receipt_dynamo.errors import (
     ClockError,
@@ -24,11 +25,10 @@ from receipt_dynamo.errors import (
     DynamoError,
     Forbidden,
     InvalidItem,
-    LeaseRefused,
     NetworkError,
     Throttled,
 )
-from receipt_dynamo.times import now, read_time
+from receipt_dynamo.operations.leases import LeaseRefused
 from workers.attempt_folder import attempt_folder, write_job_file
 from workers.attributes import FAULTS, write_faults
 from workers.child import Child, ChildSpec

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from messages.child import ErrorClass, Trained
+from messages.child_protocol import ErrorClass, Trained
+from receipt_dynamo.attribute_values import write_value
 from receipt_dynamo.errors import InvalidValue, ItemTooLarge, UnwritableItem
-from receipt_dynamo.values import write_value
 from workers.outcome import Ending
 from workers.verdict import Verdict
 

@@ -6,7 +6,7 @@ two different jobs in a row have to end that way.
 
 from __future__ import annotations
 
-from messages.child import ErrorClass
+from messages.child_protocol import ErrorClass
 from workers.errors import CredentialsMissing, EndpointLost, HostUnfit, SettingsError, WorkerError
 from workers.outcome import Ending
 from workers.verdict import Verdict

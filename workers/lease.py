@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.async_client import AsyncDynamoClient
 from receipt_dynamo.entities import JobLease
-from receipt_dynamo.entities.fields import LeaseProgress
-from receipt_dynamo.errors import DynamoError, LeaseRefused
+from receipt_dynamo.entities.field_types import LeaseProgress
+from receipt_dynamo.errors import DynamoError
+from receipt_dynamo.operations.leases import LeaseRefused
 from workers.errors import QueueError, WorkerError
 from workers.health import Health
 from workers.holdable import UNHOLDABLE

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from structlog.typing import EventDict, WrappedLogger
 
-from messages.child import Trained
+from messages.child_protocol import Trained
 from workers.verdict import Verdict
 
 if TYPE_CHECKING:

@@ -9,16 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.async_client import AsyncDynamoClient
 from receipt_dynamo.entities import JobLease
-from receipt_dynamo.entities.fields import LeaseKind
-from receipt_dynamo.errors import (
-    CredentialsError,
-    DynamoError,
-    LeaseRefused,
-    NetworkError,
-    Throttled,
-)
+from receipt_dynamo.entities.field_types import LeaseKind
+from receipt_dynamo.errors import CredentialsError, DynamoError, NetworkError, Throttled
+from receipt_dynamo.operations.leases import LeaseRefused
 from workers.bucket import open_bucket
 from workers.distinct_queues import check_distinct
 from workers.errors import CredentialsRefused, QueueError, SettingsError

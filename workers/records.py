@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.async_client import AsyncDynamoClient
 from receipt_dynamo.entities import Job, JobStatus
 from receipt_dynamo.errors import AlreadyExists, NotFound
 from workers.holdable import UNHOLDABLE

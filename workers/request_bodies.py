@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from messages.fields import S3Place
 from receipt_dynamo.entities import JobLease
-from receipt_dynamo.entities.fields import LeaseKind
+from receipt_dynamo.entities.field_types import LeaseKind
 from workers.bucket import Bucket, open_bucket
 from workers.errors import BucketUnusable, QueueError
 from workers.settings import Settings

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from messages.child import CanonicalRule
+from messages.child_protocol import CanonicalRule
 from messages.fields import S3Place, split_commas
 from workers.errors import SettingsError
 from workers.setting_checks import (

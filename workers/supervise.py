@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import structlog
 
-from messages.child import ChildExit, ErrorClass, Exported, Failure, Progress, Report, Trained
-from receipt_dynamo.entities.fields import LeaseProgress
+from messages.child_protocol import ChildExit, ErrorClass, Exported, Failure, Progress, Report, Trained
+from receipt_dynamo.entities.field_types import LeaseProgress
 from workers.child import Child, ChildSpec
 from workers.health import Health
 from workers.lease import Lease

@@ -13,12 +13,13 @@ from typing import Generic
 
 import structlog
 
-from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.async_client import AsyncDynamoClient
+from receipt_dynamo.clock import now
 from receipt_dynamo.entities import JobLease
-from receipt_dynamo.entities.fields import LeaseKind
-from receipt_dynamo.errors import ConditionFailed, DynamoError, InvalidItem, LeaseRefused, NotFound
+from receipt_dynamo.entities.field_types import LeaseKind
+from receipt_dynamo.errors import ConditionFailed, DynamoError, InvalidItem, NotFound
+from receipt_dynamo.operations.leases import LeaseRefused
 from receipt_dynamo.skipped import skipped_noted
-from receipt_dynamo.times import now
 from workers.edge import TooLong
 from workers.errors import QueueError
 from workers.finish import complete, put_back

@@ -7,16 +7,16 @@ from typing import Any, ClassVar, Literal
 
 import structlog
 
-from messages.child import ErrorClass, Trained, TrainTask
+from messages.child_protocol import ErrorClass, Trained, TrainTask
 from messages.codec import decode_train_job, encode
 from messages.errors import InvalidMessage
 from messages.export import ExportJob
 from messages.fields import S3Place, derive_id
 from messages.train import JobState, TrainJob, TrainResult
-from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.async_client import AsyncDynamoClient
+from receipt_dynamo.clock import now
 from receipt_dynamo.entities import Job, JobLease, JobStatus, RunName
 from receipt_dynamo.errors import InvalidItem, NotFound
-from receipt_dynamo.times import now
 from workers.destinations import check_run_place
 from workers.exporting import queue_export
 from workers.outcome import outcome_of

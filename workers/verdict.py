@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
-from messages.child import ChildExit, ErrorClass, Exported, Failure, Trained
+from messages.child_protocol import ChildExit, ErrorClass, Exported, Failure, Trained
 from workers.outcome import Ending
 
 # A job whose lease ran out under its child is interrupted: nobody failed, and another attempt goes on.

@@ -15,16 +15,16 @@ from typing import Any
 import structlog
 from pydantic_core import from_json, to_json
 
-from messages.child import ErrorClass
+from messages.child_protocol import ErrorClass
 from messages.codec import decode_result
 from messages.errors import Fault, InvalidMessage
 from messages.export import ExportResult
+from messages.export_options import RANGE
 from messages.fields import derive_id
-from messages.shapes import RANGE
 from receipt_dynamo.client import DynamoClient
+from receipt_dynamo.clock import now, read_time, write_time
 from receipt_dynamo.entities import CoreMLExport
 from receipt_dynamo.errors import ConditionFailed, DynamoError, NotFound
-from receipt_dynamo.times import now, read_time, write_time
 from workers.logs import configure_logging
 from workers.settings import Settings
 

@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 from pydantic_core import from_json, to_json
 
-from messages.child import ChildExit
+from messages.child_protocol import ChildExit
 from messages.codec import decode_train_job
 from messages.errors import Fault, InvalidMessage, shorten
 from messages.train import TrainJob

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from layoutlm_cli.assistant.answers import Answer
 from receipt_dynamo import DynamoClient
-from receipt_dynamo.times import now
+from receipt_dynamo.clock import now
 from receipt_layoutlm.analysis.context import DatasetContext, sum_up_dataset
 from receipt_layoutlm.analysis.tally import read_statistics
 

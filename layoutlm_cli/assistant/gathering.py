@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from layoutlm_cli.records import Records
 from receipt_dynamo import DynamoClient
-from receipt_dynamo.times import now
+from receipt_dynamo.clock import now
 from receipt_layoutlm.analysis.context import (
     DatasetContext,
     HistoryContext,

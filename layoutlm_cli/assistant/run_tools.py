@@ -22,8 +22,8 @@ from layoutlm_cli.assistant.answers import (
 )
 from layoutlm_cli.assistant.bounds import ROOM, count_fitting
 from receipt_dynamo import DynamoClient
-from receipt_dynamo.entities.fields import JobState
-from receipt_dynamo.times import now
+from receipt_dynamo.clock import now
+from receipt_dynamo.entities.field_types import JobState
 from receipt_layoutlm.analysis.context import changed_options, score_labels
 from receipt_layoutlm.analysis.epochs import EpochFacts
 from receipt_layoutlm.analysis.live import list_live

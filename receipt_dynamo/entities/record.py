@@ -15,9 +15,10 @@ from typing import Any, ClassVar, Self, cast, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from receipt_dynamo.attribute_values import read_value, write_value
 from receipt_dynamo.errors import InvalidItem, InvalidValue, UnwritableItem
 from receipt_dynamo.keys import LAYOUTS, KeyTemplate
-from receipt_dynamo.values import Item, read_value, write_value
+from receipt_dynamo.types import Item
 
 # A daemon touches a third of the records; validators are built for those, when they are first used.
 STRICT = ConfigDict(strict=True, extra="forbid", defer_build=True)

@@ -1,27 +1,39 @@
-"""Who works on a job: claim, renew, release, decide, close.
-
-A client's library repeats a request whose answer was lost, and then our own first write refuses the second.
-Each operation recognises that by the claim's unique id and counts it as done.
-"""
+"""Operations on leases, and `LeaseRefused`, which only they raise."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from receipt_dynamo.errors import ConditionFailed
+
+if TYPE_CHECKING:
+    from receipt_dynamo.entities.leases import JobLease
+    from receipt_dynamo.types import Item
+
 
 from collections.abc import Mapping
 from typing import Any
 
 from receipt_dynamo.entities import JobLease, RunName
-from receipt_dynamo.entities.fields import (
+from receipt_dynamo.entities.field_types import (
     LeaseFailure,
     LeaseKind,
     LeaseOutcome,
     LeaseProgress,
     LeaseState,
 )
-from receipt_dynamo.errors import ConditionFailed, InvalidItem, LeaseRefused
-from receipt_dynamo.operations.paging import read_all
+from receipt_dynamo.errors import InvalidItem
+from receipt_dynamo.operation import Found, Request, Steps, read_all
 from receipt_dynamo.requests import leases
 from receipt_dynamo.skipped import note_skipped
-from receipt_dynamo.steps import Found, Request, Steps
+
+
+class LeaseRefused(ConditionFailed):
+    """The lease is not ours to take or change; `lease` is what stands there, or None."""
+
+    def __init__(self, message: str, item: Item | None = None, lease: JobLease | None = None) -> None:
+        super().__init__(message, item)
+        self.lease = lease
 
 
 def claim_lease(  # noqa: PLR0913 - a claim is all of these at once

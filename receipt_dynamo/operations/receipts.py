@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from typing import NamedTuple, get_args
 
 from receipt_dynamo.entities import Receipt, ReceiptLine, ReceiptWord, ReceiptWordLabel
-from receipt_dynamo.entities.fields import ValidationStatus
+from receipt_dynamo.entities.field_types import ValidationStatus
 from receipt_dynamo.entities.record import fields_of, fits_key, type_of
 from receipt_dynamo.errors import InvalidItem, NotFound
-from receipt_dynamo.operations.paging import count_all, read_all, read_pages
+from receipt_dynamo.operation import Found, Page, Steps, count_all, read_all, read_pages
 from receipt_dynamo.requests import queries
 from receipt_dynamo.skipped import note_skipped
-from receipt_dynamo.steps import Found, Page, Steps
-from receipt_dynamo.values import Item
+from receipt_dynamo.types import Item
 
 
 class ReceiptKey(NamedTuple):

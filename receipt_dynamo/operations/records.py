@@ -8,9 +8,9 @@ from typing import Final, TypeVar
 
 from receipt_dynamo.entities import Record
 from receipt_dynamo.errors import AlreadyExists, ConditionFailed, NotFound, Throttled
+from receipt_dynamo.operation import Pause, Request, Steps
 from receipt_dynamo.requests import records
-from receipt_dynamo.steps import Pause, Request, Steps
-from receipt_dynamo.values import Item
+from receipt_dynamo.types import Item
 
 R = TypeVar("R", bound=Record)
 

@@ -10,8 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from receipt_dynamo.steps import Request
-from receipt_dynamo.values import Item, write_value
+from receipt_dynamo.attribute_values import write_value
+from receipt_dynamo.operation import Request
+from receipt_dynamo.types import Item
 
 _NAME = re.compile(r"#(\w+)", re.ASCII)
 

@@ -8,13 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from receipt_dynamo.entities.fields import LeaseFailure, LeaseKind, LeaseOutcome, LeaseProgress, LeaseState
-from receipt_dynamo.entities.job_lease import JobLease
-from receipt_dynamo.entities.run_name import RunName
+from receipt_dynamo.entities.field_types import (
+    LeaseFailure,
+    LeaseKind,
+    LeaseOutcome,
+    LeaseProgress,
+    LeaseState,
+)
+from receipt_dynamo.entities.jobs import RunName
+from receipt_dynamo.entities.leases import JobLease
 from receipt_dynamo.keys import LEASE_SK, LEASE_STATE, RUN_NAME_PK, RUN_NAME_SK, lease_pk
+from receipt_dynamo.operation import Request
 from receipt_dynamo.requests.expressions import query, update_item, values_of
-from receipt_dynamo.steps import Request
-from receipt_dynamo.values import Item
+from receipt_dynamo.types import Item
 
 _HELD_BY_US: Final = "#state = :held AND #claim_id = :claim_id AND #attempt = :attempt"
 _FREE: Final = "#state = :free, #GSI1PK = :index, #expires_at = :due_at, #GSI1SK = :due_at"

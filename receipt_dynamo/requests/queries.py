@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from receipt_dynamo import keys
+from receipt_dynamo.operation import Request
 from receipt_dynamo.requests.expressions import query
-from receipt_dynamo.steps import Request
 
 
 def of_type(table: str, record_type: str, *, only: str | None = None) -> Request:

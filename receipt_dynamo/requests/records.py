@@ -10,9 +10,9 @@ from receipt_dynamo.entities import CoreMLExport, Job, Record
 from receipt_dynamo.entities.record import attribute_names, check_attributes
 from receipt_dynamo.errors import InvalidItem
 from receipt_dynamo.keys import EXPORT_PK, EXPORT_SK, EXPORT_STATUS, JOB_PK, JOB_SK, JOB_STATUS, LAYOUTS
+from receipt_dynamo.operation import Request
 from receipt_dynamo.requests.expressions import names_in, update_item, values_of
-from receipt_dynamo.steps import Request
-from receipt_dynamo.values import Item
+from receipt_dynamo.types import Item
 
 BATCH_SIZE: Final = 25
 """What BatchWriteItem takes at most."""

@@ -10,7 +10,7 @@ import pydantic
 from pydantic import Field
 
 from receipt_dynamo.entities import JobMetric
-from receipt_dynamo.entities.fields import Timestamp
+from receipt_dynamo.entities.field_types import Timestamp
 from receipt_layoutlm.analysis.runs import Bounds, Fact
 
 # Metric of the table to field of an epoch's record; others have the same name in both.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from receipt_dynamo import DynamoClient
-from receipt_dynamo.entities.fields import JobState
+from receipt_dynamo.entities.field_types import JobState
 from receipt_layoutlm.analysis.epochs import EpochFacts
 from receipt_layoutlm.analysis.run import read_epochs_of
 from receipt_layoutlm.analysis.runs import ALL_STATES, Fact, RunSummary, list_runs

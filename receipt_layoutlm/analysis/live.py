@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import Field
 
 from receipt_dynamo import DynamoClient
+from receipt_dynamo.clock import read_time
 from receipt_dynamo.entities import Job, JobLease
-from receipt_dynamo.entities.fields import JobState
-from receipt_dynamo.times import read_time
+from receipt_dynamo.entities.field_types import JobState
 from receipt_layoutlm.analysis.epochs import EpochFacts, epochs_of_metrics
 from receipt_layoutlm.analysis.parts import LogFacts
 from receipt_layoutlm.analysis.run import read_last_logs

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import Job
-from receipt_dynamo.entities.fields import JobState
+from receipt_dynamo.entities.field_types import JobState
 
 ALL_STATES: tuple[JobState, ...] = (
     "pending",

@@ -7,7 +7,7 @@ import sys
 # and the gates would take several times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from messages.child import Exported, ExportTask
+from messages.child_protocol import Exported, ExportTask
 from receipt_layoutlm.child import Reporter, StopRequested, run_child
 from receipt_layoutlm.progress import Pulse
 

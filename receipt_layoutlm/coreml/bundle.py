@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from messages.export_options import RANGE, Quantize
 from messages.fields import Message, Uuid
-from messages.quantize import Quantize
-from messages.shapes import RANGE
 from receipt_layoutlm.coreml.checkpoint import Checkpoint
 from receipt_layoutlm.coreml.golden import GOLDEN, read_golden
 from receipt_layoutlm.coreml.interface import target_of

@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import LayoutLMForTokenClassification
 
-from messages.shapes import MAX_TOKENS
+from messages.export_options import MAX_TOKENS
 from receipt_layoutlm.checkpoint import MANIFEST, ManifestFile, RunFacts, parse_manifest
 from receipt_layoutlm.coreml.cache import CheckpointCache
 from receipt_layoutlm.errors import CheckpointError

@@ -12,8 +12,7 @@ from typing import Any
 
 from transformers import LayoutLMForTokenClassification
 
-from messages.quantize import Quantize
-from messages.shapes import RANGE, Shapes
+from messages.export_options import RANGE, Quantize, Shapes
 from receipt_layoutlm.coreml.evaluator import constants, load_function
 from receipt_layoutlm.coreml.graph import record_graph
 from receipt_layoutlm.coreml.interface import input_types, output_types, target_of

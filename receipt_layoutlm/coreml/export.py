@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pydantic
 
-from messages.child import Exported, ExportTask
-from messages.quantize import Quantize
-from messages.shapes import RANGE, Shapes
-from receipt_dynamo import times
+from messages.child_protocol import Exported, ExportTask
+from messages.export_options import RANGE, Quantize, Shapes
+from receipt_dynamo import clock as times
 from receipt_layoutlm.child import Reporter, StopRequested
 from receipt_layoutlm.coreml.archive import zip_bundle
 from receipt_layoutlm.coreml.build import Order, build_bundle, workspace

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import LayoutLMForTokenClassification
 
-from messages.shapes import MAX_TOKENS
+from messages.export_options import MAX_TOKENS
 from receipt_layoutlm.coreml.model import ExportableLayoutLM, Forward, make_inputs, trace_model
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from messages.shapes import Shapes
+from messages.export_options import Shapes
 from receipt_layoutlm.coreml.model import INPUT_NAMES
 from receipt_layoutlm.coreml.toolkit import ct
 

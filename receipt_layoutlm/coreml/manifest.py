@@ -15,9 +15,8 @@ from typing import Any, Literal, TypeVar
 import pydantic
 from pydantic import Field
 
+from messages.export_options import RANGE, Quantize, Shapes, ShapesText
 from messages.fields import Message
-from messages.quantize import Quantize
-from messages.shapes import RANGE, Shapes, ShapesText
 from receipt_layoutlm.checkpoint import ManifestFile, describe_files
 from receipt_layoutlm.coreml.checkpoint import Checkpoint
 from receipt_layoutlm.coreml.interface import OUTPUT_NAME, input_shape, target_of

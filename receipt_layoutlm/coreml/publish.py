@@ -15,9 +15,9 @@ from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
 
-from messages.child import CanonicalRule
+from messages.child_protocol import CanonicalRule
 from messages.fields import Message
-from receipt_dynamo.times import read_time
+from receipt_dynamo.clock import read_time
 from receipt_layoutlm.edge import ObjectChanged, ObjectMissing
 from receipt_layoutlm.storage import SHA256, Storage, StoredObject, hash_file
 from receipt_layoutlm.transfers import copy_object, replace_file

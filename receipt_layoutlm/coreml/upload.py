@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pydantic
 
-from messages.child import ExportTask
+from messages.child_protocol import ExportTask
 from receipt_layoutlm.coreml.bundle import BUNDLE_NAMES, FORBIDDEN_NAME, ModelIdentity
 from receipt_layoutlm.coreml.manifest import IDENTITY
 from receipt_layoutlm.errors import BundleError, ConfigurationError, Forbidden

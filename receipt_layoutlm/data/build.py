@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from receipt_dynamo import Found, ReceiptDetails
+from receipt_dynamo.clock import read_time
 from receipt_dynamo.entities import ReceiptLine, ReceiptWord, ReceiptWordLabel
-from receipt_dynamo.entities.fields import Point
-from receipt_dynamo.times import read_time
+from receipt_dynamo.entities.field_types import Point
 from receipt_layoutlm.data.geometry import hull
 from receipt_layoutlm.data.receipts import Box, Receipt, Word
 from receipt_layoutlm.labels import CORE_LABELS

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from messages.export_options import MAX_TOKENS
 from messages.options.encoding import Boxes, EncodingOptions, Positions
-from messages.shapes import MAX_TOKENS
 from receipt_layoutlm.data.examples import Cut, EncodedPages, Example
 from receipt_layoutlm.data.geometry import ModelBox
 from receipt_layoutlm.data.lines import merge_boxes

@@ -18,7 +18,7 @@ from receipt_dynamo import ReceiptWord, ReceiptWordLabel
 from receipt_dynamo.keys import IMAGE_PK
 from receipt_dynamo.operations.receipts import gather_receipts, kind_of
 from receipt_dynamo.skipped import skipped_noted
-from receipt_dynamo.values import Item
+from receipt_dynamo.types import Item
 from receipt_layoutlm.data.build import LoadStatistics, build_receipts
 from receipt_layoutlm.data.export_files import ExportFile, list_files, read_items
 from receipt_layoutlm.data.load import LoadedReceipts, keep_labelled, map_ahead

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from receipt_dynamo.values import Item
+from receipt_dynamo.types import Item
 from receipt_layoutlm.errors import DataError
 from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.transfers import resume_download

@@ -10,9 +10,9 @@ from uuid import UUID, uuid5
 
 from receipt_dynamo import Image, ReceiptLine, ReceiptWord, ReceiptWordLabel, entities
 from receipt_dynamo.client import DynamoClient
+from receipt_dynamo.clock import now
 from receipt_dynamo.entities import Record
-from receipt_dynamo.entities.fields import BoundingBox, Point
-from receipt_dynamo.times import now
+from receipt_dynamo.entities.field_types import BoundingBox, Point
 from receipt_layoutlm.data.draft import Box, DraftLine, DraftReceipt, DraftWord, corners
 
 # Never change it: it is what makes a second import overwrite the first.

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from messages.fields import Message
-from receipt_dynamo.times import now
+from receipt_dynamo.clock import now
 from receipt_layoutlm.evaluation.evaluate import Evaluation
 from receipt_layoutlm.evaluation.predict import fastest_device
 from receipt_layoutlm.evaluation.record import RunRecord

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import torch
 
-from messages.shapes import MAX_TOKENS, Shapes
+from messages.export_options import MAX_TOKENS, Shapes
 from receipt_layoutlm.checkpoint import Arithmetic, build_tokenizer
 from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.examples import Collator, EncodedPages, Example

@@ -10,7 +10,7 @@ from pathlib import Path
 # soon as another process wants it too: beside two busy processes on two cores that halves the speed.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from messages.child import Trained, TrainTask
+from messages.child_protocol import Trained, TrainTask
 from receipt_layoutlm.child import Reporter, StopRequested, run_child
 from receipt_layoutlm.progress import Pulse
 from receipt_layoutlm.training.launch import launch, plan_processes

@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from receipt_dynamo.times import now
+from receipt_dynamo.clock import now
 from receipt_layoutlm.checkpoint import MODEL_FILES, Manifest
 from receipt_layoutlm.child import Stopped
 from receipt_layoutlm.errors import Diverged

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from transformers import TrainingArguments
 
-from messages.child import TrainTask
+from messages.child_protocol import TrainTask
 from messages.hyperparameters import Hyperparameters
 from messages.options.machine import Precision
 from receipt_layoutlm.checkpoint import Arithmetic

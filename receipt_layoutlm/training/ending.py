@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from receipt_dynamo.entities.fields import JobState
+from receipt_dynamo.entities.field_types import JobState
 from receipt_dynamo.errors import NotFound
 from receipt_layoutlm.training.state import Run
 

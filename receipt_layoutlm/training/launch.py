@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from messages.child import ChildExit, Failure, parse_report
+from messages.child_protocol import ChildExit, Failure, parse_report
 
 MASTER = "MASTER_ADDR"
 RENDEZVOUS = "LAYOUTLM_RENDEZVOUS"

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from messages.shapes import MAX_TOKENS
+from messages.export_options import MAX_TOKENS
 from receipt_layoutlm.errors import CheckpointError, ConfigurationError
 from receipt_layoutlm.labels import LabelSet
 from receipt_layoutlm.model_folder import download_model, load_start, open_start

@@ -10,8 +10,8 @@ from typing import Any
 
 from messages.fields import S3Place
 from receipt_dynamo import AlreadyExists, DynamoClient
+from receipt_dynamo.clock import now
 from receipt_dynamo.entities import JobCheckpoint, JobLog, JobMetric
-from receipt_dynamo.times import now
 from receipt_layoutlm.analysis.predictions import PREDICTIONS_JSON, Predictions
 from receipt_layoutlm.checkpoint import Manifest
 from receipt_layoutlm.evaluation.epochs_file import EPOCHS_JSON, EpochsFile

@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback
 
-from messages.child import Trained, TrainTask
+from messages.child_protocol import Trained, TrainTask
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.child import Reporter, Stopped, StopRequested
 from receipt_layoutlm.errors import ConfigurationError, Diverged

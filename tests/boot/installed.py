@@ -11,7 +11,7 @@ from typing import Any
 
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import Job, JobLease
-from receipt_dynamo.entities.fields import LeaseFailure
+from receipt_dynamo.entities.field_types import LeaseFailure
 from tests.boot.machine import Machine
 from tests.boot.release import RELEASE
 from tests.boot.timeline import Timeline, wait_for

@@ -15,8 +15,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from receipt_dynamo import DynamoClient
+from receipt_dynamo.clock import now, write_time
 from receipt_dynamo.entities import Job, JobMetric
-from receipt_dynamo.times import now, write_time
 from receipt_layoutlm.storage import Storage
 from tests.support.dashboards import running_dashboard
 from tests.support.evaluations import make_epochs

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from receipt_dynamo.clock import now
 from receipt_dynamo.entities import JobLease
-from receipt_dynamo.times import now
 from tests.chaos.calls import Point
 from tests.chaos.ending import check
 from tests.chaos.listener import Listener, Word

@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from messages.child import Exported, Trained
+from messages.child_protocol import Exported, Trained
 from messages.codec import decode_export_job, decode_train_job, encode
+from receipt_dynamo.clock import now
 from receipt_dynamo.entities import Job, JobLease
-from receipt_dynamo.times import now
 from tests.chaos.stage import KindName, Stage
 from workers.daemon import make_kind
 from workers.outcome import Ending

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 from aiobotocore.session import get_session
 
-from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.async_client import AsyncDynamoClient
 from receipt_dynamo.entities import CoreMLExport, Job, JobLease, JobStatus, Record
 from receipt_dynamo.table import table_definition
 from workers.aws import Aws

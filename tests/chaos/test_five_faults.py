@@ -14,11 +14,11 @@ from typing import Any
 import psutil
 import pytest
 
-from messages.child import Report
-from receipt_dynamo.clock import TableClock
+from messages.child_protocol import Report
+from receipt_dynamo.clock import TableClock, now
 from receipt_dynamo.entities import JobLease
-from receipt_dynamo.errors import LeaseRefused, NetworkError
-from receipt_dynamo.times import now
+from receipt_dynamo.errors import NetworkError
+from receipt_dynamo.operations.leases import LeaseRefused
 from tests.chaos.workers import CHILD
 from tests.support.work import Bench, training_bench
 from workers.child import Child, ChildSpec

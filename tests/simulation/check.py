@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
-from messages.child import ChildExit
+from messages.child_protocol import ChildExit
 from messages.codec import decode_export_job, decode_train_job
 from messages.errors import InvalidMessage
 from receipt_dynamo.requests.leases import lease_key

@@ -10,7 +10,7 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from messages.child import ChildExit, ErrorClass, Exported, Failure, Progress, Report, Trained
+from messages.child_protocol import ChildExit, ErrorClass, Exported, Failure, Progress, Report, Trained
 from tests.simulation.loop import Entry, Process, VirtualLoop, context_of
 from tests.simulation.network import Host
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.async_client import AsyncDynamoClient
 from receipt_dynamo.clock import TableClock
 from receipt_dynamo.errors import DynamoError
 from tests.simulation.check import Auditor, Violation

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
+from receipt_dynamo.operation import Request
 from receipt_dynamo.requests import leases
 from receipt_dynamo.requests.expressions import names_in
-from receipt_dynamo.steps import Request
 from tests.simulation.draw import draw_plan
 from tests.simulation.expressions import placeholders
 from tests.simulation.network import Way

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from messages.child import ErrorClass
+from messages.child_protocol import ErrorClass
 from tests.simulation.child import Script
 from tests.simulation.network import Service, Way
 from tests.simulation.queue import Manners

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from messages.codec import decode_export_job, decode_train_job, encode
-from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.async_client import AsyncDynamoClient
 from receipt_dynamo.clock import TableClock
-from receipt_dynamo.errors import AlreadyExists, LeaseRefused
+from receipt_dynamo.errors import AlreadyExists
+from receipt_dynamo.operations.leases import LeaseRefused
 from tests.simulation.bucket import Objects
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.network import ENDPOINT, Client, Service

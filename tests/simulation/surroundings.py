@@ -29,7 +29,7 @@ def virtual_surroundings(world: World, *, verbose: bool = False) -> Iterator[Non
     with ExitStack() as stack:
         stack.enter_context(_dice(world.plan.seed))
         stack.enter_context(_logs(world, verbose=verbose))
-        stack.enter_context(mock.patch("receipt_dynamo.times.datetime", _time_of_day(world)))
+        stack.enter_context(mock.patch("receipt_dynamo.clock.datetime", _time_of_day(world)))
         ids = random.Random(f"ids {world.plan.seed}")
         drawn = SimpleNamespace(uuid4=lambda: uuid.UUID(int=ids.getrandbits(128), version=4))
         stack.enter_context(mock.patch("workers.handle.uuid", drawn))

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.async_client import AsyncDynamoClient
 from receipt_dynamo.entities import CoreMLExport, Job, JobLease, JobMetric, JobStatus, RunName
-from receipt_dynamo.entities.fields import JobState, LeaseState
-from receipt_dynamo.errors import ConditionFailed, DynamoError, LeaseRefused
+from receipt_dynamo.entities.field_types import JobState, LeaseState
+from receipt_dynamo.errors import ConditionFailed, DynamoError
+from receipt_dynamo.operations.leases import LeaseRefused
 from tests.simulation.network import Client
 from tests.simulation.table import Table
 from workers.aws import open_aws

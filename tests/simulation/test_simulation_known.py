@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from messages.child import ErrorClass
+from messages.child_protocol import ErrorClass
 from tests.simulation import world
 from tests.simulation.child import Script
 from tests.simulation.network import Way

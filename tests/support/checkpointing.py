@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from layoutlm_cli.main import main
-from messages.child import ChildExit, Progress
+from messages.child_protocol import ChildExit, Progress
 from receipt_dynamo.session import new_session
 from receipt_layoutlm.guard import watch_lease
 from tests.support.scripted_child import play, say

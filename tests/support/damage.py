@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from receipt_dynamo.values import Item
+from receipt_dynamo.types import Item
 from workers.local import LocalStack
 
 CONTRACT = Path(__file__).parents[2].parent / "shared" / "contracts" / "items.jsonl"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from receipt_dynamo.times import write_time
+from receipt_dynamo.clock import write_time
 from receipt_layoutlm.analysis.epochs import EpochFacts, LabelFacts, MerchantFacts
 from receipt_layoutlm.analysis.runs import Bounds
 

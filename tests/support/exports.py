@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from receipt_dynamo.values import Item
+from receipt_dynamo.types import Item
 from receipt_layoutlm.storage import Storage
 
 KEY_PREFIX = "exports/AWSDynamoDB/01693685827463-2d8752fd/"

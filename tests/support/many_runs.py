@@ -9,10 +9,10 @@ from typing import Any
 
 from messages.hyperparameters import Hyperparameters
 from receipt_dynamo import DynamoClient
+from receipt_dynamo.clock import write_time
 from receipt_dynamo.entities import Job
-from receipt_dynamo.entities.fields import JobState
+from receipt_dynamo.entities.field_types import JobState
 from receipt_dynamo.operations.records import adding_many
-from receipt_dynamo.times import write_time
 from receipt_layoutlm.storage import Storage
 from tests.support.evaluations import LABELS
 from tests.support.runs import make_detail, make_predictions

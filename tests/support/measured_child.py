@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from messages.child import ChildExit, Progress, Trained
+from messages.child_protocol import ChildExit, Progress, Trained
 from receipt_layoutlm.guard import watch_lease
 from tests.support.scripted_child import say
 

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from messages.hyperparameters import Hyperparameters
-from receipt_dynamo.times import write_time
+from receipt_dynamo.clock import write_time
 from receipt_layoutlm.analysis.epochs import EpochFacts
 from receipt_layoutlm.analysis.parts import CheckpointFacts, ExportFacts, StatusFacts
 from receipt_layoutlm.analysis.predictions import (

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from messages.child import ChildExit, ErrorClass, Exported, Failure, Progress, Trained
+from messages.child_protocol import ChildExit, ErrorClass, Exported, Failure, Progress, Trained
 from receipt_layoutlm.guard import watch_lease
 
 

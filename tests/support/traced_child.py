@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from messages.child import ChildExit, Trained
+from messages.child_protocol import ChildExit, Trained
 from receipt_layoutlm.guard import watch_lease
 from tests.support.scripted_child import say
 

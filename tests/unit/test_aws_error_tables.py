@@ -16,9 +16,9 @@ from botocore.loaders import Loader
 from botocore.retries import standard
 from botocore.session import get_session
 
-from messages.child import ErrorClass
+from messages.child_protocol import ErrorClass
 from receipt_dynamo import aws_codes
-from receipt_dynamo import edge as table_edge
+from receipt_dynamo import aws_errors as table_edge
 from receipt_dynamo.aws_codes import CODES_BY_FAULT, FAULT_BY_CODE, AwsFault
 from receipt_dynamo.aws_faults import call_errors, judge
 from receipt_layoutlm import edge as s3_edge

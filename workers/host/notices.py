@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from pydantic_core import from_json
 
-from receipt_dynamo.times import read_time
+from receipt_dynamo.clock import read_time
 from workers.settings import Settings
 
 NOTICE_SECONDS = 120.0

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from layoutlm_cli.web.site import in_thread, site_of
-from receipt_dynamo.entities.fields import JobState
+from receipt_dynamo.entities.field_types import JobState
 from receipt_layoutlm.analysis.runs import ALL_STATES, PAGE, RunSummary, list_runs
 
 LOOKED_THROUGH = 200

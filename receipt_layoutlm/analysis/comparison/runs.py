@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from receipt_dynamo.entities.fields import JobState
+from receipt_dynamo.entities.field_types import JobState
 from receipt_layoutlm.analysis.comparison.settings import Setting, compare_settings, settings_of
 from receipt_layoutlm.analysis.comparison.validation import by_validation, describe_ranking
 from receipt_layoutlm.analysis.run import RunDetail

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import altair as alt
 
-from receipt_dynamo.times import read_time
+from receipt_dynamo.clock import read_time
 from receipt_layoutlm.analysis.parts import StatusFacts
 from receipt_layoutlm.analysis.report.theme import INK, PAPER, SERIES, SOFT, Row, Spec, data, finish
 from receipt_layoutlm.analysis.report.values import moment

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from receipt_dynamo.times import read_time
+from receipt_dynamo.clock import read_time
 
 NOT_KNOWN = "–"  # noqa: RUF001 - the sign that people read as nothing
 _SI = ("B", "kB", "MB", "GB", "TB")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from messages.quantize import Quantize
+from messages.export_options import Quantize
 from receipt_layoutlm.coreml.evaluator import Operation, Program
 from receipt_layoutlm.coreml.verify.cases import Case, with_other_padding
 from receipt_layoutlm.coreml.verify.headroom import Extremes

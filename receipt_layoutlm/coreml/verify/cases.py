@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import LayoutLMForTokenClassification
 
-from messages.shapes import Shapes
+from messages.export_options import Shapes
 from receipt_layoutlm.coreml.model import MAX_COORDINATE, PARITY_LENGTHS, make_inputs
 
 _LEAST_PADDED = 2

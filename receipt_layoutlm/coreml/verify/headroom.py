@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from messages.quantize import Quantize
+from messages.export_options import Quantize
 from receipt_layoutlm.coreml.evaluator import Operation
 from receipt_layoutlm.coreml.verify.record import Gate, Number, require, three_digits
 

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from messages.quantize import Quantize
-from messages.shapes import Shapes
+from messages.export_options import Quantize, Shapes
 from receipt_layoutlm.coreml.checkpoint import Checkpoint
 from receipt_layoutlm.coreml.verify.arithmetic import check_arithmetic
 from receipt_layoutlm.coreml.verify.cases import draw_cases

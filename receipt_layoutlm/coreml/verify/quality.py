@@ -8,8 +8,7 @@ from itertools import accumulate
 
 import torch
 
-from messages.quantize import Quantize
-from messages.shapes import Shapes
+from messages.export_options import Quantize, Shapes
 from receipt_layoutlm.checkpoint import RunFacts, build_tokenizer
 from receipt_layoutlm.coreml.checkpoint import Checkpoint
 from receipt_layoutlm.coreml.evaluator import Program

@@ -6,9 +6,8 @@ from typing import Literal
 
 from pydantic import ConfigDict
 
+from messages.export_options import Quantize, ShapesText
 from messages.fields import Message
-from messages.quantize import Quantize
-from messages.shapes import ShapesText
 from receipt_layoutlm.errors import BundleError
 
 GateName = Literal["static", "structure", "weights", "arithmetic", "quality", "headroom"]

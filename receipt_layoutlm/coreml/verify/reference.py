@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import LayoutLMForTokenClassification
 
-from messages.quantize import Quantize
+from messages.export_options import Quantize
 from receipt_layoutlm.coreml.model import ExportableLayoutLM
 from receipt_layoutlm.coreml.verify.match import Match
 

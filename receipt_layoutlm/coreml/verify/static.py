@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from messages.quantize import Quantize
-from messages.shapes import RANGE, Shapes
+from messages.export_options import RANGE, Quantize, Shapes
 from receipt_layoutlm.coreml.checkpoint import Checkpoint
 from receipt_layoutlm.coreml.evaluator import Program, SavedPackage, constants, read_package
 from receipt_layoutlm.coreml.interface import OUTPUT_NAME, input_shape, target_of

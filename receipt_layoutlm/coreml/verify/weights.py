@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from messages.quantize import Quantize
+from messages.export_options import Quantize
 from receipt_layoutlm.coreml.verify.match import Match
 from receipt_layoutlm.coreml.verify.record import Gate, Number, require, three_digits
 

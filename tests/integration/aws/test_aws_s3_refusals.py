@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from messages.child import ErrorClass
+from messages.child_protocol import ErrorClass
 from receipt_layoutlm.edge import ObjectMissing
 from receipt_layoutlm.errors import Denied, LayoutLMError, NetworkError, SetupError
 from receipt_layoutlm.storage import Storage

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from layoutlm_cli.main import app
 from messages.train import TrainJob
 from receipt_dynamo.client import DynamoClient
+from receipt_dynamo.clock import now
 from receipt_dynamo.entities import JobMetric
 from receipt_dynamo.errors import NotFound
-from receipt_dynamo.times import now
 from receipt_layoutlm.errors import ConfigurationError
 from receipt_layoutlm.storage import Storage
 from tests.support.runs import make_detail

@@ -18,7 +18,7 @@ import boto3
 import pytest
 from aiobotocore.session import get_session
 
-from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.async_client import AsyncDynamoClient
 from receipt_dynamo.client import DynamoClient
 from receipt_dynamo.table import create_table
 

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from receipt_dynamo import DynamoClient, Page
-from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.async_client import AsyncDynamoClient
 from receipt_dynamo.entities import Job, JobLease, JobMetric, Record
-from receipt_dynamo.entities.fields import ExportState, JobState, ValidationStatus
+from receipt_dynamo.entities.field_types import ExportState, JobState, ValidationStatus
 from receipt_dynamo.errors import InvalidItem, NotFound
 from receipt_dynamo.skipped import skipped_noted
-from receipt_dynamo.values import Item
+from receipt_dynamo.types import Item
 from tests.support.damage import another, contract_items, damage, damaged, put_items
 from workers.aws import open_aws
 from workers.local import LocalStack

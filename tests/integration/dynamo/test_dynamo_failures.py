@@ -12,7 +12,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.config import Config
 
-from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.async_client import AsyncDynamoClient
 from receipt_dynamo.client import DynamoClient
 from receipt_dynamo.errors import CredentialsError, DynamoError, NetworkError, TableMissing
 from receipt_dynamo.table import TIME_TO_LIVE_ATTRIBUTE

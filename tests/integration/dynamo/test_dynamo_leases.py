@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from receipt_dynamo.entities import JobLease, RunName
-from receipt_dynamo.entities.fields import LeaseProgress
-from receipt_dynamo.errors import LeaseRefused
+from receipt_dynamo.entities.field_types import LeaseProgress
+from receipt_dynamo.operations.leases import LeaseRefused
 
 OWNER = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
 T0 = "2025-11-20T14:00:00.000000+00:00"

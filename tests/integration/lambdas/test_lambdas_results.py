@@ -14,9 +14,9 @@ from infra.lambdas.process_results import handler
 from messages.export import ExportJob
 from messages.train import TrainJob
 from receipt_dynamo import DynamoClient
+from receipt_dynamo.clock import read_time
 from receipt_dynamo.entities import CoreMLExport, Job
 from receipt_dynamo.errors import Throttled
-from receipt_dynamo.times import read_time
 from tests.integration.lambdas.conftest import Context, Surroundings
 from tests.support.work import export_bench
 from workers.exporting import export_record

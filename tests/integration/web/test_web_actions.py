@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from messages.codec import decode_train_job
+from receipt_dynamo.clock import now
 from receipt_dynamo.entities import Job
-from receipt_dynamo.times import now
 from tests.support.served import Answer, Dashboard, Start, texts
 from tests.support.work import export_bench
 from workers.local import LocalStack

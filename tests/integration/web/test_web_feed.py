@@ -14,8 +14,8 @@ from layoutlm_cli.web import feed as feeding
 from layoutlm_cli.web.feed import Feed
 from layoutlm_cli.web.pages import run as run_page
 from layoutlm_cli.web.rendering import Fragment
+from receipt_dynamo.clock import now
 from receipt_dynamo.entities import Job, JobMetric
-from receipt_dynamo.times import now
 from receipt_layoutlm.storage import Storage
 from tests.support.runs import make_detail
 from tests.support.served import Dashboard, texts, until

@@ -6,8 +6,8 @@ import re
 import uuid
 from urllib.parse import quote
 
+from receipt_dynamo.clock import now
 from receipt_dynamo.entities import Job
-from receipt_dynamo.times import now
 from receipt_layoutlm.storage import Storage
 from tests.support.many_runs import seed_runs
 from tests.support.served import Dashboard, Start, texts

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from receipt_dynamo.clock import now, write_time
 from receipt_dynamo.entities import Job
-from receipt_dynamo.times import now, write_time
 from tests.support.served import Dashboard, Start, texts
 from tests.support.work import export_bench
 from workers.local import LocalStack

@@ -17,8 +17,8 @@ from messages.errors import InvalidMessage
 from messages.fields import derive_id
 from messages.train import TrainJob
 from receipt_dynamo import DynamoClient
+from receipt_dynamo.clock import now, write_time
 from receipt_dynamo.entities import JobLease, RunName
-from receipt_dynamo.times import now, write_time
 from tests.support.work import SCRIPTED
 from workers.byhand import HandRun, train_or_go_on
 from workers.cancel import ask_to_cancel

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from messages.train import TrainJob
-from receipt_dynamo.times import now
+from receipt_dynamo.clock import now
 from tests.support.work import Bench, export_bench, training_bench
 from workers.cancel import ask_to_cancel, find_cancellable
 from workers.local import LocalStack

@@ -12,11 +12,11 @@ from structlog.testing import capture_logs
 
 from messages.export import ExportJob
 from messages.train import TrainJob
+from receipt_dynamo.clock import now
 from receipt_dynamo.entities import JobLease, RunName
 from receipt_dynamo.errors import NetworkError
 from receipt_dynamo.requests.leases import lease_key
 from receipt_dynamo.requests.records import export_key, job_key
-from receipt_dynamo.times import now
 from tests.support.damage import damage, put_items
 from tests.support.work import Bench, export_bench, training_bench
 from workers.exporting import export_record, queue_export

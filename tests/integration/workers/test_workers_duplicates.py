@@ -7,9 +7,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from receipt_dynamo.clock import now
 from receipt_dynamo.entities import RunName
 from receipt_dynamo.errors import NotFound
-from receipt_dynamo.times import now
 from tests.support.work import Bench, training_bench
 from workers.local import LocalStack
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from messages.train import TrainJob
+from receipt_dynamo.clock import now
 from receipt_dynamo.errors import NotFound
-from receipt_dynamo.times import now
 from tests.support.work import Bench, export_bench
 from workers.exporting import export_record, queue_export
 from workers.local import LocalStack

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from messages.child import ErrorClass
+from messages.child_protocol import ErrorClass
 from messages.codec import decode_train_job
 from receipt_dynamo.entities import JobLease
 from tests.support.small_files import run_with_small_files

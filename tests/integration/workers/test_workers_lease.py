@@ -7,10 +7,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from receipt_dynamo.clock import TableClock, steady_seconds
+from receipt_dynamo.clock import TableClock, now, steady_seconds
 from receipt_dynamo.entities import JobLease
 from receipt_dynamo.errors import NetworkError
-from receipt_dynamo.times import now
 from tests.support.work import Bench, training_bench
 from workers.errors import QueueError
 from workers.health import Health

@@ -14,10 +14,9 @@ from typing import Any
 
 import structlog
 
-from receipt_dynamo.clock import TableClock, steady_seconds
+from receipt_dynamo.clock import TableClock, now, steady_seconds
 from receipt_dynamo.entities import JobLease
 from receipt_dynamo.errors import NetworkError
-from receipt_dynamo.times import now
 from tests.support.embedded_metrics import metrics_of
 from tests.support.measured_child import COST, SECONDS, SPEED
 from tests.support.work import training_bench

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from receipt_dynamo import errors as dynamo
-from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.async_client import AsyncDynamoClient
 from workers import daemon, loop, probe
 from workers.errors import QueueError
 from workers.local import LocalStack

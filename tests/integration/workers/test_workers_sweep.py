@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from messages.codec import decode_train_job
+from receipt_dynamo.clock import now
 from receipt_dynamo.entities import JobLease
 from receipt_dynamo.errors import NetworkError
-from receipt_dynamo.times import now
 from tests.support.work import Bench, export_bench, training_bench
 from workers.local import LocalStack
 from workers.queue import Received

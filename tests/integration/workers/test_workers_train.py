@@ -12,8 +12,8 @@ import pytest
 
 from messages.codec import KIND_ATTRIBUTE
 from messages.train import TrainJob
+from receipt_dynamo.clock import now
 from receipt_dynamo.errors import NetworkError, NotFound
-from receipt_dynamo.times import now
 from tests.support.work import Bench, training_bench
 from workers.local import LocalStack
 from workers.memory import count_memory_kills

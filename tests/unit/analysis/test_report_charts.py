@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import vl_convert
 
-from receipt_dynamo.times import read_time
+from receipt_dynamo.clock import read_time
 from receipt_layoutlm.analysis.epochs import EpochFacts, LabelFacts
 from receipt_layoutlm.analysis.parts import FailureFacts
 from receipt_layoutlm.analysis.report.charts import CHARTS, charts_of

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from messages.child import ErrorClass
+from messages.child_protocol import ErrorClass
 from receipt_layoutlm.causes import causes_of, find_full_disk
 from receipt_layoutlm.child import classify
 from receipt_layoutlm.errors import CheckpointError, DataError

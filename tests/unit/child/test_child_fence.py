@@ -15,7 +15,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import EndpointConnectionError
 
-from messages.child import ChildExit
+from messages.child_protocol import ChildExit
 from receipt_dynamo import DynamoClient, session
 from receipt_dynamo.clock import steady_seconds
 from receipt_layoutlm.storage import Storage
@@ -38,7 +38,7 @@ import sys, time
 from pathlib import Path
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.session import check_before_requests
-from receipt_dynamo.times import now
+from receipt_dynamo.clock import now
 from receipt_layoutlm.guard import {guard}
 from receipt_layoutlm.storage import Storage
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from messages.child import ChildExit
+from messages.child_protocol import ChildExit
 from receipt_dynamo.clock import steady_seconds
 from receipt_layoutlm.guard import LOOK_SECONDS, Guard
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from messages.child import Progress, Report
+from messages.child_protocol import Progress, Report
 from receipt_layoutlm.child import Reporter
 from receipt_layoutlm.progress import Activity, Pulse
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from messages.child import ChildExit, ErrorClass, Failure, Progress, TrainTask, parse_report
+from messages.child_protocol import ChildExit, ErrorClass, Failure, Progress, TrainTask, parse_report
 from messages.train import TrainJob
 from receipt_dynamo import errors as dynamo
 from receipt_layoutlm.child import Reporter, classify
@@ -20,7 +20,7 @@ from receipt_layoutlm.errors import CheckpointError, DataError
 
 CODE = """
 import sys
-from messages.child import TrainTask
+from messages.child_protocol import TrainTask
 from receipt_dynamo import session
 from receipt_layoutlm.child import Stopped, run_child
 from receipt_layoutlm.errors import DataError

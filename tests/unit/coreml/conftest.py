@@ -16,7 +16,7 @@ from botocore.config import Config
 from safetensors.torch import load_file, save_file
 from transformers import LayoutLMConfig, LayoutLMForTokenClassification
 
-from messages.quantize import Quantize
+from messages.export_options import Quantize
 from receipt_layoutlm.coreml.export import export_local
 from workers.local import Emulator
 

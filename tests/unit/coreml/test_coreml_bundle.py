@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from messages.quantize import Quantize
+from messages.export_options import Quantize
 from receipt_layoutlm.coreml.archive import zip_bundle
 from receipt_layoutlm.coreml.bundle import PACKAGE, check_bundle
 from receipt_layoutlm.errors import BundleError

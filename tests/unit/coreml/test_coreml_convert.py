@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from messages.quantize import Quantize
+from messages.export_options import Quantize
 from receipt_layoutlm.coreml.bundle import PACKAGE, package_bytes
 from receipt_layoutlm.coreml.checkpoint import load_checkpoint
 from receipt_layoutlm.coreml.convert import PackageMetadata, convert, to_program

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from messages.child import ErrorClass, ExportTask
+from messages.child_protocol import ErrorClass, ExportTask
 from messages.export import ExportJob
 from receipt_layoutlm.child import Reporter, StopRequested, classify
 from receipt_layoutlm.coreml.export import export

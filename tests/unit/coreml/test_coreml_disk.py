@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from messages.child import ErrorClass
+from messages.child_protocol import ErrorClass
 from tests.support.small_files import run_with_small_files
 
 CODE = """

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from messages.quantize import Quantize
+from messages.export_options import Quantize
 from receipt_layoutlm.coreml.bundle import PACKAGE
 from receipt_layoutlm.coreml.checkpoint import Checkpoint, load_checkpoint
 from receipt_layoutlm.coreml.evaluator import Program, load_on_mac, load_program, read_package

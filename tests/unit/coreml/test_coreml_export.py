@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from messages.child import ChildExit, Exported, ExportTask, Failure, Progress, parse_report
+from messages.child_protocol import ChildExit, Exported, ExportTask, Failure, Progress, parse_report
 from messages.export import ExportJob
 from receipt_dynamo.clock import steady_seconds
 from receipt_layoutlm.checkpoint import RUN_FACTS, RunFacts

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from messages.quantize import Quantize
+from messages.export_options import Quantize
 from receipt_layoutlm.checkpoint import build_tokenizer
 from receipt_layoutlm.coreml.bundle import PACKAGE, check_bundle
 from receipt_layoutlm.coreml.checkpoint import Checkpoint, load_checkpoint

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from messages.child import ErrorClass, ExportTask
+from messages.child_protocol import ErrorClass, ExportTask
 from messages.export import ExportJob
 from receipt_layoutlm.child import Reporter, StopRequested, classify
 from receipt_layoutlm.coreml.export import export

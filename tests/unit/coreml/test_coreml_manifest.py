@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from messages.quantize import Quantize
-from messages.shapes import RANGE, parse_shapes
+from messages.export_options import RANGE, Quantize, parse_shapes
 from receipt_layoutlm.coreml.bundle import check_bundle
 from receipt_layoutlm.coreml.checkpoint import load_checkpoint
 from receipt_layoutlm.coreml.inspection import compare_bundles, inspect_bundle

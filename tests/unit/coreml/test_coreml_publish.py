@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from messages.child import ExportTask
+from messages.child_protocol import ExportTask
 from messages.export import ExportJob
-from messages.shapes import parse_shapes
+from messages.export_options import parse_shapes
 from receipt_layoutlm.child import Reporter, StopRequested
 from receipt_layoutlm.coreml import publish as publishing
 from receipt_layoutlm.coreml.export import export

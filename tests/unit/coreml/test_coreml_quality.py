@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 import torch
 
-from messages.child import ExportTask, Progress, parse_report
+from messages.child_protocol import ExportTask, Progress, parse_report
 from messages.export import ExportJob
-from messages.quantize import Quantize
-from messages.shapes import RANGE, Shapes, parse_shapes
+from messages.export_options import RANGE, Quantize, Shapes, parse_shapes
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.checkpoint import RunFacts
 from receipt_layoutlm.child import Reporter, StopRequested

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from messages.quantize import Quantize
+from messages.export_options import Quantize
 from receipt_layoutlm.coreml.bundle import PACKAGE
 from receipt_layoutlm.coreml.inspection import compare_bundles
 from receipt_layoutlm.coreml.reproducible import MODEL_FILE, PARTS_FILE, make_reproducible

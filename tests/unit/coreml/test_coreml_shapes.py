@@ -13,8 +13,7 @@ import pytest
 import torch
 
 from messages.errors import InvalidMessage
-from messages.quantize import Quantize
-from messages.shapes import RANGE, Shapes, parse_shapes
+from messages.export_options import RANGE, Quantize, Shapes, parse_shapes
 from receipt_layoutlm.coreml import graph as graphs
 from receipt_layoutlm.coreml.bundle import PACKAGE, check_bundle
 from receipt_layoutlm.coreml.checkpoint import load_checkpoint

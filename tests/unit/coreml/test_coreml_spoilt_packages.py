@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from messages.quantize import Quantize
+from messages.export_options import Quantize
 from receipt_layoutlm.coreml.bundle import PACKAGE
 from receipt_layoutlm.coreml.checkpoint import Checkpoint, load_checkpoint
 from receipt_layoutlm.coreml.toolkit import ct

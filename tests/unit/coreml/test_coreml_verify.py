@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from messages.quantize import Quantize
-from messages.shapes import RANGE, Shapes, parse_shapes
+from messages.export_options import RANGE, Quantize, Shapes, parse_shapes
 from receipt_layoutlm.checkpoint import RunFacts
 from receipt_layoutlm.child import Reporter, Stopped, StopRequested
 from receipt_layoutlm.coreml.bundle import PACKAGE

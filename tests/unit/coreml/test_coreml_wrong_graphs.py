@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
-from messages.shapes import RANGE, Shapes, parse_shapes
+from messages.export_options import RANGE, Shapes, parse_shapes
 from receipt_layoutlm.coreml.bundle import PACKAGE
 from receipt_layoutlm.coreml.checkpoint import Checkpoint, load_checkpoint
 from receipt_layoutlm.coreml.convert import to_program

@@ -9,8 +9,7 @@ from email.utils import format_datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receipt_dynamo.clock import TableClock, steady_seconds
-from receipt_dynamo.times import read_time
+from receipt_dynamo.clock import TableClock, read_time, steady_seconds
 
 EPOCH = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC).timestamp()
 

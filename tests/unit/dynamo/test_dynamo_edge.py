@@ -14,7 +14,7 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
-from receipt_dynamo.edge import translate
+from receipt_dynamo.aws_errors import translate
 from receipt_dynamo.errors import (
     ConditionFailed,
     CredentialsError,

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from receipt_dynamo import entities
+from receipt_dynamo.clock import write_time
 from receipt_dynamo.entities import Job, JobLease, JobMetric, ReceiptWord, Record
 from receipt_dynamo.entities.record import check_attributes
 from receipt_dynamo.errors import InvalidItem
-from receipt_dynamo.times import write_time
 
 ITEMS = Path(__file__).parents[3].parent / "shared" / "contracts" / "items.jsonl"
 KINDS: list[type[Record]] = [getattr(entities, name) for name in entities.__all__ if name != "Record"]

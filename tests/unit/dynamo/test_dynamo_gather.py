@@ -7,7 +7,7 @@ import pytest
 from receipt_dynamo.entities import ReceiptWord
 from receipt_dynamo.operations.receipts import gather_receipts
 from receipt_dynamo.skipped import skipped_noted
-from receipt_dynamo.values import Item
+from receipt_dynamo.types import Item
 from tests.integration.dynamo.test_dynamo_receipts import a_label, a_line, a_receipt, a_word
 
 

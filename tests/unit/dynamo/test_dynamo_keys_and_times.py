@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receipt_dynamo import keys
-from receipt_dynamo.times import now, read_time, write_time
+from receipt_dynamo.clock import now, read_time, write_time
 
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 

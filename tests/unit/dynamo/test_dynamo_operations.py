@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import receipt_dynamo
-from receipt_dynamo.aio import AsyncDynamoClient
+from receipt_dynamo.async_client import AsyncDynamoClient
 from receipt_dynamo.client import DynamoClient
 from receipt_dynamo.entities import JobMetric
 from receipt_dynamo.errors import ConditionFailed, Throttled
@@ -74,7 +74,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         taken.append(seconds)
 
     monkeypatch.setattr("receipt_dynamo.client.time.sleep", taken.append)
-    monkeypatch.setattr("receipt_dynamo.aio.asyncio.sleep", note)
+    monkeypatch.setattr("receipt_dynamo.async_client.asyncio.sleep", note)
     return taken
 
 
@@ -154,7 +154,7 @@ def test_both_clients_have_the_same_methods_with_the_same_arguments() -> None:
 
 
 def test_the_asyncio_client_is_imported_without_boto3() -> None:
-    program = "import sys, receipt_dynamo.aio; sys.exit('boto3' in sys.modules)"
+    program = "import sys, receipt_dynamo.async_client; sys.exit('boto3' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 

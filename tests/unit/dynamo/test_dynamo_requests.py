@@ -6,8 +6,8 @@ import pytest
 
 from receipt_dynamo.entities import Job, JobLease, JobMetric, RunName
 from receipt_dynamo.errors import InvalidItem, InvalidValue
+from receipt_dynamo.operation import Request
 from receipt_dynamo.requests import leases, queries, records
-from receipt_dynamo.steps import Request
 from receipt_dynamo.table import table_definition, time_to_live
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from receipt_dynamo.attribute_values import read_value, write_value
 from receipt_dynamo.errors import InvalidValue
-from receipt_dynamo.values import read_value, write_value
 
 NUMBERS = st.integers(-(10**37), 10**37) | st.floats(-1e15, 1e15).filter(
     lambda number: number == 0 or abs(number) > 1e-100

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from messages.shapes import RANGE, Shapes, parse_shapes
+from messages.export_options import RANGE, Shapes, parse_shapes
 from receipt_layoutlm.coreml.bundle import CONTRACT_NAMES
 from receipt_layoutlm.coreml.export import export_local
 from receipt_layoutlm.data.encoder import Encoder

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from messages.child import ErrorClass
+from messages.child_protocol import ErrorClass
 
 OPERATIONS = Path(__file__).parent.parent.parent.parent / "docs" / "operations.md"
 OF_HOST = {

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from messages.child import TrainTask
+from messages.child_protocol import TrainTask
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.checkpoint import save_tokenizer
 from receipt_layoutlm.child import StopRequested

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from messages.child import ChildExit, ErrorClass, Failure, Progress, Trained, TrainTask, parse_report
+from messages.child_protocol import ChildExit, ErrorClass, Failure, Progress, Trained, TrainTask, parse_report
 from receipt_dynamo.clock import steady_seconds
 from receipt_layoutlm.storage import Storage
 from tests.unit.training.conftest import MakeTask, read_json

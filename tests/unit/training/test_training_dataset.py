@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from messages.child import TrainTask
+from messages.child_protocol import TrainTask
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.child import Reporter, Stopped, StopRequested
 from receipt_layoutlm.data.fingerprint import hash_receipts

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from messages.child import ChildExit, ErrorClass, ExportTask, Failure, TrainTask, parse_report
+from messages.child_protocol import ChildExit, ErrorClass, ExportTask, Failure, TrainTask, parse_report
 from receipt_dynamo.clock import steady_seconds
 from receipt_layoutlm.checkpoint import WEIGHTS
 from receipt_layoutlm.source_config import CONFIG

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messages.child import ChildExit, Progress, Trained, TrainTask, parse_report
+from messages.child_protocol import ChildExit, Progress, Trained, TrainTask, parse_report
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.clock import steady_seconds
 from receipt_layoutlm.checkpoint import save_tokenizer

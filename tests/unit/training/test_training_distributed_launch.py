@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from messages.child import ChildExit, Failure, Progress, Report, parse_report
+from messages.child_protocol import ChildExit, Failure, Progress, Report, parse_report
 from receipt_layoutlm.training.launch import plan_processes
 
 MEET = {"MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "29500"}
@@ -48,7 +48,7 @@ def test_several_hosts_have_to_be_told_where_they_meet() -> None:
 
 _SCRIPT = """
 import os, signal, sys, time
-from messages.child import ErrorClass, Failure, Progress
+from messages.child_protocol import ErrorClass, Failure, Progress
 me = os.environ["RANK"]
 say = lambda report: print(report.model_dump_json(), flush=True)
 fail = lambda kind, why: say(Failure(error_class=kind, message=why))

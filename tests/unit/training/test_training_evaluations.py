@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from messages.child import Progress
+from messages.child_protocol import Progress
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.checkpoint import MANIFEST
 from receipt_layoutlm.child import Reporter, Stopped, StopRequested

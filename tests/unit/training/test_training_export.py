@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from receipt_dynamo import DynamoClient, ReceiptWord
-from receipt_dynamo.values import Item
+from receipt_dynamo.types import Item
 from receipt_layoutlm.data.export import load_export
 from receipt_layoutlm.data.load import LoadedReceipts, load_receipts
 from receipt_layoutlm.data.store import to_records, write_records

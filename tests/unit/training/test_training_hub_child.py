@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from messages.child import ChildExit, ErrorClass, Failure, Trained, parse_report
+from messages.child_protocol import ChildExit, ErrorClass, Failure, Trained, parse_report
 from messages.hyperparameters import Hyperparameters
 from receipt_dynamo.clock import steady_seconds
 from tests.support.fake_hub import Fault, serve_hub

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from receipt_dynamo import DynamoClient, ReceiptDetails, ReceiptWordLabel
-from receipt_dynamo.values import Item
+from receipt_dynamo.types import Item
 from receipt_layoutlm.analysis.tally import read_statistics
 from receipt_layoutlm.data.arrow import store_receipts
 from receipt_layoutlm.data.build import LoadStatistics, build_receipt

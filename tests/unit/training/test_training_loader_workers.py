@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from messages.child import ChildExit, Trained, parse_report
+from messages.child_protocol import ChildExit, Trained, parse_report
 from receipt_dynamo.clock import steady_seconds
 from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.speed.loader_workers import PipedBatch, startable_workers

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from layoutlm_cli.main import main
-from messages.child import TrainTask
+from messages.child_protocol import TrainTask
 from messages.fields import S3Place
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.checkpoint import MANIFEST, WEIGHTS, read_run_facts

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from receipt_dynamo import DynamoClient
-from receipt_dynamo.times import now
+from receipt_dynamo.clock import now
 from receipt_layoutlm.checkpoint import Manifest
 from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.history import EpochRecord, RunningLoss

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from messages.child import ErrorClass, TrainTask
+from messages.child_protocol import ErrorClass, TrainTask
 from receipt_layoutlm.checkpoint import MANIFEST, describe_files
 from receipt_layoutlm.child import Reporter, StopRequested, classify
 from receipt_layoutlm.errors import CheckpointError

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from messages.child import ErrorClass
+from messages.child_protocol import ErrorClass
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.checkpoint import MANIFEST, WEIGHTS, read_run_facts
 from receipt_layoutlm.child import Reporter, Stopped, StopRequested

@@ -16,7 +16,7 @@ from typing import NoReturn
 import psutil
 import pytest
 
-from messages.child import Report
+from messages.child_protocol import Report
 from workers.child import Child, ChildSpec, kill_group
 
 LEADER_WITH_HELPER = """
@@ -122,7 +122,7 @@ async def test_a_child_whose_reports_cannot_be_taken_is_ended_instead_of_left_to
 
     script = """
 import time
-from messages.child import Progress
+from messages.child_protocol import Progress
 print(Progress(stage="training").model_dump_json(), flush=True)
 time.sleep(600)
 """

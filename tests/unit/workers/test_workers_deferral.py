@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from receipt_dynamo.times import write_time
+from receipt_dynamo.clock import write_time
 from workers.deferral import hidden_seconds, seconds_until_due
 from workers.queue import Received
 from workers.topology import MAX_RECEIVES, RETENTION_SECONDS

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from messages.child import ErrorClass
+from messages.child_protocol import ErrorClass
 from messages.export import ExportJob
 from messages.fields import S3Place
 from messages.train import TrainJob

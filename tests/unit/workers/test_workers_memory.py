@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from messages.child import ChildExit, ErrorClass, Failure
+from messages.child_protocol import ChildExit, ErrorClass, Failure
 from workers.memory import count_memory_kills, memory_kills_since
 from workers.outcome import Ending
 from workers.verdict import judge_exit

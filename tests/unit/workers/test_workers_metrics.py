@@ -16,7 +16,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messages.child import ErrorClass, Trained
+from messages.child_protocol import ErrorClass, Trained
 from tests.support.embedded_metrics import UNITS as CLOUDWATCH_UNITS
 from tests.support.embedded_metrics import metrics_of
 from workers.errors import SettingsError

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from messages.child import ChildExit, ErrorClass, Failure, Trained
+from messages.child_protocol import ChildExit, ErrorClass, Failure, Trained
 from workers.outcome import OUTCOMES, Ending, MessageFate, outcome_of
 from workers.verdict import Refused, Verdict, judge_exit
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from messages.train import TrainJob
+from receipt_dynamo.clock import now
 from receipt_dynamo.entities import Job, JobStatus
 from receipt_dynamo.errors import AlreadyExists, NotFound
-from receipt_dynamo.times import now
 from workers.records import add_status, show_job
 from workers.settings import Settings
 from workers.train import job_record

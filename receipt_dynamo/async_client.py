@@ -1,4 +1,4 @@
-"""The table for asyncio: aiobotocore sends what the operations ask for, and boto3 is never imported."""
+"""The asyncio client (aiobotocore) of the table, used by daemons."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from receipt_dynamo.aws_errors import check_answer, errors_translated
 from receipt_dynamo.clock import TableClock
-from receipt_dynamo.edge import check_answer, errors_translated
 from receipt_dynamo.entities import (
     CoreMLExport,
     Image,
@@ -25,12 +25,14 @@ from receipt_dynamo.entities import (
     ReceiptWordLabel,
 )
 from receipt_dynamo.errors import DynamoError
-from receipt_dynamo.operations import jobs, leases, receipts, runs
+from receipt_dynamo.operation import Pause, Request, Response, Steps
+from receipt_dynamo.operations import jobs, leases, receipts
+from receipt_dynamo.operations import jobs as runs
 from receipt_dynamo.operations.records import adding, adding_many, deleting, updating
-from receipt_dynamo.steps import Pause, Request, Response, Steps
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
+
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -1,7 +1,4 @@
-"""What crosses the pipe between a daemon and its child: a job file in, report lines and an exit code out.
-
-It lies here because the two sides share no other ground: a daemon never imports the model's package.
-"""
+"""Job file, report lines and exit codes between a daemon and its child process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One request to read an image, or to read a region of a receipt again."""
+"""OCR job and OCR routing decision records."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from receipt_dynamo.entities.fields import Count, Id, Text, Timestamp, Uuid
+from receipt_dynamo.entities.field_types import Count, Id, Text, Timestamp, Uuid
 from receipt_dynamo.entities.record import STRICT, Record
 
 
@@ -36,3 +36,20 @@ class OCRJob(Record):
     reocr_strategy: str | None = None
     reocr_words_accepted: Count | None = None
     reocr_words_rejected: Count | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
+class OCRRoutingDecision(Record):
+    """The result file of an OCR job and how many receipts it holds."""
+
+    TYPE: ClassVar[str] = "OCR_ROUTING_DECISION"
+    KEY_ONLY: ClassVar[frozenset[str]] = frozenset({"image_id", "job_id"})
+
+    image_id: Uuid
+    job_id: Uuid
+    s3_bucket: Text
+    s3_key: Text
+    created_at: Timestamp
+    updated_at: Timestamp | None = None
+    receipt_count: Count = 0
+    status: Text = "PENDING"

@@ -1,4 +1,4 @@
-"""The types of record fields, each of which checks itself, so that a record's declaration is its contract."""
+"""Constrained types of record fields."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 # Pydantic refuses typing's own TypedDict below Python 3.12.
 from typing_extensions import TypedDict
 
-from receipt_dynamo.times import read_time
+from receipt_dynamo.clock import read_time
 
 _UUID = r"^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[45][0-9A-Fa-f]{3}-[89ABab][0-9A-Fa-f]{3}-[0-9A-Fa-f]{12}$"
 

@@ -1,4 +1,4 @@
-"""How many tokens an exported model takes at a time, a word of the request."""
+"""The two text options of an export, `quantize` and `shapes`, and how they are parsed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
+import pydantic
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from messages.errors import Fault, InvalidMessage, shorten
@@ -94,3 +95,27 @@ def parse_shapes(text: str) -> Shapes:
         return _read(text)
     except ValueError as error:
         raise InvalidMessage("export", [Fault("shapes", f"{error}, not {shorten(text)}")]) from error
+
+
+def _read_float32(value: Any) -> Any:
+    # The command line has no null; "none" and "float32" say the same.
+    return None if isinstance(value, str) and value in {"none", "float32"} else value
+
+
+Quantize: TypeAlias = Annotated[Literal["float16", "int8", "int4"] | None, BeforeValidator(_read_float32)]
+_QUANTIZE: pydantic.TypeAdapter[Literal["float16", "int8", "int4"] | None] = pydantic.TypeAdapter(
+    Quantize, config=pydantic.ConfigDict(defer_build=True)
+)
+
+
+def parse_quantize(text: str) -> Literal["float16", "int8", "int4"] | None:
+    """Read a weight format as people type it; None is float32.
+
+    Raises:
+        InvalidMessage: there is no such format.
+    """
+    try:
+        return _QUANTIZE.validate_python(text)
+    except pydantic.ValidationError as error:
+        fault = Fault("quantize", f"must be float16, int8, int4 or float32, not {text!r}")
+        raise InvalidMessage("export", [fault]) from error

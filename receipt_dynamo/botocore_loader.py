@@ -1,4 +1,7 @@
-"""The descriptions of AWS's services, read once a process: that takes longer than a request."""
+"""One shared loader of AWS service models per process.
+
+Apart from `receipt_dynamo.session`, because daemons need it and must not import boto3.
+"""
 
 from __future__ import annotations
 

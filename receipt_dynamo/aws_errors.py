@@ -1,4 +1,4 @@
-"""The edge to DynamoDB: what a call raises becomes a `DynamoError` with the table's name and advice."""
+"""Converts botocore errors of DynamoDB calls into `DynamoError`s."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from receipt_dynamo.errors import (
     TableMissing,
     Throttled,
 )
-from receipt_dynamo.steps import Request, Response
+from receipt_dynamo.operation import Request, Response
 
 _TRY_LATER: Final = "Try again later"
 

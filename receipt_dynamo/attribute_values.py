@@ -1,20 +1,14 @@
-"""Python values to DynamoDB's attribute values and back, because boto3's own serialiser costs a daemon boto3.
-
-Written: `dict` as M, `list` and `tuple` as L, `str` as S, `bool` as BOOL, finite `int`, `float` and `Decimal`
-as N, `None` as NULL. Read: a whole number as `int`, any other as `float`; DynamoDB keeps no trace of `1.0`.
-"""
+"""Converts Python values to DynamoDB attribute values and back."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any
 
 from receipt_dynamo.errors import InvalidValue
-
-AttributeValue: TypeAlias = dict[str, Any]
-Item: TypeAlias = dict[str, AttributeValue]
+from receipt_dynamo.types import AttributeValue
 
 # DynamoDB's own bounds for N; it refuses what lies outside with a message that names no attribute.
 _LARGEST = Decimal("9.9999999999999999999999999999999999999E+125")

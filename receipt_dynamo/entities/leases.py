@@ -1,4 +1,4 @@
-"""Who works on a job: the record that decides, beside the record that people read."""
+"""The lease record."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from receipt_dynamo.entities.fields import (
+from receipt_dynamo.entities.field_types import (
     Attempt,
     LeaseFailure,
     LeaseKind,

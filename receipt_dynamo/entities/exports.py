@@ -1,4 +1,4 @@
-"""One export of a trained model to CoreML."""
+"""The CoreML export record."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from receipt_dynamo.entities.fields import Attempt, Count, ExportState, Text, Timestamp, Uuid
+from receipt_dynamo.entities.field_types import Attempt, Count, ExportState, Text, Timestamp, Uuid
 from receipt_dynamo.entities.record import STRICT, Record
 
 

@@ -1,0 +1,133 @@
+"""Job, status, metric, checkpoint, log and run-name records."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from receipt_dynamo.entities.field_types import Attempt, Count, JobState, Priority, Text, Timestamp, Uuid
+from receipt_dynamo.entities.record import STRICT, Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
+class Job(Record):
+    """One training run. `attempt` is the lease's fencing token at the last write of a worker."""
+
+    TYPE: ClassVar[str] = "JOB"
+    KEY_ONLY: ClassVar[frozenset[str]] = frozenset({"job_id"})
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"tags", "results", "attempt", "error_message"})
+
+    job_id: Uuid
+    name: Text
+    description: str
+    created_at: Timestamp
+    created_by: Text
+    status: JobState
+    priority: Priority
+    job_config: dict[str, Any]
+    storage: dict[str, Any] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    results: dict[str, Any] = field(default_factory=dict)
+    attempt: Attempt | None = None
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
+class JobCheckpoint(Record):
+    """A checkpoint in S3, its size in bytes and what was measured at it.
+
+    `attempt` is the lease's, of the attempt that wrote it.
+    """
+
+    TYPE: ClassVar[str] = "JOB_CHECKPOINT"
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"attempt"})
+
+    job_id: Uuid
+    timestamp: Timestamp
+    s3_bucket: Text
+    s3_key: Text
+    size_bytes: Count
+    step: Count
+    epoch: float
+    model_state: bool = True
+    optimizer_state: bool = True
+    metrics: dict[str, Any] = field(default_factory=dict)
+    is_best: bool = False
+    attempt: Attempt | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
+class JobLog(Record):
+    """A message with its level and source; `attempt` is the lease's, of the attempt that wrote it."""
+
+    TYPE: ClassVar[str] = "JOB_LOG"
+    KEY_ONLY: ClassVar[frozenset[str]] = frozenset({"job_id", "timestamp"})
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"source", "exception", "attempt"})
+
+    job_id: Uuid
+    timestamp: Timestamp
+    log_level: Text
+    message: str
+    source: str | None = None
+    exception: str | None = None
+    attempt: Attempt | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
+class JobMetric(Record):
+    """A named value at a time; `epoch` may be a fraction, `unit` says what the value counts.
+
+    `attempt` is the lease's, of the attempt that wrote it.
+    """
+
+    TYPE: ClassVar[str] = "JOB_METRIC"
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"unit", "step", "epoch", "attempt"})
+
+    job_id: Uuid
+    metric_name: Text
+    timestamp: Timestamp
+    value: float | dict[str, Any]
+    unit: str | None = None
+    step: Count | None = None
+    epoch: float | None = None
+    attempt: Attempt | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
+class JobStatus(Record):
+    """A status and when it began; `progress` is in percent.
+
+    `attempt` is the lease's, of the attempt that wrote it; `message_id` is SQS's, of the message that the
+    writer had taken.
+    """
+
+    TYPE: ClassVar[str] = "JOB_STATUS"
+    KEY_ONLY: ClassVar[frozenset[str]] = frozenset({"job_id"})
+    LEFT_OUT: ClassVar[frozenset[str]] = frozenset(
+        {"progress", "message", "updated_by", "instance_id", "attempt", "message_id"}
+    )
+
+    job_id: Uuid
+    status: JobState
+    updated_at: Timestamp
+    progress: Annotated[float, Field(ge=0, le=100)] | None = None
+    message: str | None = None
+    updated_by: str | None = None
+    instance_id: str | None = None
+    attempt: Attempt | None = None
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
+class RunName(Record):
+    """A name and the job that has it."""
+
+    TYPE: ClassVar[str] = "RUN_NAME"
+    KEY_ONLY: ClassVar[frozenset[str]] = frozenset({"name"})
+
+    name: Text
+    job_id: Uuid
+    claimed_at: Timestamp
