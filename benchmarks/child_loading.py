@@ -25,8 +25,8 @@ from receipt_layoutlm.data.receipts import Receipt, Word
 from receipt_layoutlm.data.snapshot import load_snapshot, save_snapshot
 from receipt_layoutlm.data.split import draw_merchant_split, draw_split
 from receipt_layoutlm.data.store import to_records
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training import run as training
+from run_records.s3_store import Storage
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from benchmarks.report import print_row
 from receipt_layoutlm.checkpoint import build_tokenizer, save_tokenizer
 from receipt_layoutlm.coreml.bundle import package_bytes
-from receipt_layoutlm.labels import CORE_LABELS, LabelSet
 from receipt_layoutlm.training.scratch import SIZES, SPECIAL_TOKENS, build_model
+from run_records.labels import CORE_LABELS, LabelSet
 
 # As many entries as the published model's vocabulary has; which ones makes no difference to time or size.
 _VOCABULARY = 30_522

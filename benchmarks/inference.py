@@ -20,9 +20,9 @@ from receipt_layoutlm.data.importers.labelling import import_sroie
 from receipt_layoutlm.data.pages import lay_out_all
 from receipt_layoutlm.evaluation.decode import Probabilities
 from receipt_layoutlm.evaluation.predict import average_windows, fastest_arithmetic, predict_pages
-from receipt_layoutlm.labels import LabelSet
 from receipt_layoutlm.training.config import use_all_cpus
 from receipt_layoutlm.training.scratch import SIZES, build_model, train_tokenizer
+from run_records.labels import LabelSet
 
 SROIE = Path(__file__).parent.parent.parent / "shared" / "data" / "sroie" / "train.jsonl"
 LABELS = LabelSet(("MERCHANT_NAME", "ADDRESS_LINE", "DATE", "GRAND_TOTAL"), {})

@@ -17,7 +17,7 @@ from receipt_layoutlm.analysis.comparison.groups import compare_groups
 from receipt_layoutlm.analysis.comparison.runs import compare_runs
 from receipt_layoutlm.analysis.run import read_run
 from receipt_layoutlm.analysis.runs import list_runs
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 from tests.support.many_runs import seed_runs
 from workers.local import Emulator, LocalStack
 

@@ -121,7 +121,7 @@ def _rows(changes: Iterable[Change], digits: int | None = None) -> list[tuple[st
 
 
 def _storage() -> Any:
-    from receipt_layoutlm.storage import Storage  # noqa: PLC0415
+    from run_records.s3_store import Storage  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
     return Storage(Settings.from_environ().allowed_buckets)

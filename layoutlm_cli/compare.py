@@ -13,7 +13,8 @@ from layoutlm_cli.jobs import Status
 if TYPE_CHECKING:
     from receipt_layoutlm.analysis.comparison.groups import GroupComparison
     from receipt_layoutlm.analysis.comparison.runs import ComparedRun, RunComparison
-    from receipt_layoutlm.analysis.runs import Bounds, RunSummary
+    from receipt_layoutlm.analysis.runs import RunSummary
+    from run_records.scores import Bounds
 
 _SHOWN_PAIRS = 20
 _SHOWN_VALUES = 5

@@ -12,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from receipt_layoutlm.diagnosis.report import Summary
-    from receipt_layoutlm.storage import Storage
+    from run_records.s3_store import Storage
 
 
 def diagnose_run(
@@ -33,8 +33,8 @@ def diagnose_run(
     from layoutlm_cli.writing import writing_explained  # noqa: PLC0415
     from receipt_layoutlm.diagnosis.diagnose import diagnose_checkpoint, read_facts  # noqa: PLC0415
     from receipt_layoutlm.evaluation.frozen import find_frozen  # noqa: PLC0415
-    from receipt_layoutlm.evaluation.record import read_run_record  # noqa: PLC0415
-    from receipt_layoutlm.storage import Storage  # noqa: PLC0415
+    from run_records.run_json import read_run_record  # noqa: PLC0415
+    from run_records.s3_store import Storage  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
     if job is None and checkpoint is None:

@@ -63,7 +63,7 @@ def redrive(
     _check_choice(ids, queue, everything=everything)
     if body is not None and len(ids or ()) != 1:
         raise typer.BadParameter("a mended body belongs to a single ID", param_hint="--body")
-    from receipt_layoutlm.user_files import read_text  # noqa: PLC0415
+    from run_records.user_files import read_text  # noqa: PLC0415
 
     mended = None if body is None else read_text(body).encode()
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from receipt_layoutlm.evaluation.epochs_file import EpochScores, EpochsFile
-    from receipt_layoutlm.storage import Storage
+    from run_records.epochs_json import EpochScores, EpochsFile
+    from run_records.s3_store import Storage
     from workers.settings import Settings
 
 
@@ -27,8 +27,8 @@ def eval_checkpoints(
 ) -> None:
     """Score every checkpoint of a run on its validation receipts, and write epochs.json beside them."""
     from layoutlm_cli.writing import refuse_unwritable, write_whole  # noqa: PLC0415
-    from receipt_layoutlm.evaluation.epochs_file import EPOCHS_JSON  # noqa: PLC0415
-    from receipt_layoutlm.storage import Storage  # noqa: PLC0415
+    from run_records.epochs_json import EPOCHS_JSON  # noqa: PLC0415
+    from run_records.s3_store import Storage  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
     if output not in {None, "-"}:
@@ -58,7 +58,7 @@ def _evaluate(settings: Settings, storage: Storage, root: str, names: Sequence[s
     )
     from receipt_layoutlm.evaluation.epochs_file import describe_epochs  # noqa: PLC0415
     from receipt_layoutlm.evaluation.frozen import find_frozen  # noqa: PLC0415
-    from receipt_layoutlm.evaluation.record import read_run_record  # noqa: PLC0415
+    from run_records.run_json import read_run_record  # noqa: PLC0415
 
     record = read_run_record(storage, root)
     chosen = list_checkpoints(storage, root, names)
@@ -88,7 +88,7 @@ def open_table(settings: Settings) -> Any:
 
 
 async def _find_root(settings: Settings, name: str) -> str:
-    from receipt_layoutlm.errors import ConfigurationError  # noqa: PLC0415
+    from run_records.errors import ConfigurationError  # noqa: PLC0415
     from workers.aws import open_aws  # noqa: PLC0415
 
     async with open_aws(settings) as aws:

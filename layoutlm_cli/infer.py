@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from receipt_layoutlm.inference.results import LabelledReceipt
     from receipt_layoutlm.inference.sources import FoundReceipt
-    from receipt_layoutlm.storage import Storage
+    from run_records.s3_store import Storage
     from workers.settings import Settings
 
 Model = tuple[Literal["checkpoint", "bundle", "job"], str]
@@ -34,7 +34,7 @@ def infer(  # noqa: PLR0913, PLR0917 - each is one argument or option of the com
     """Label the words of one receipt with a checkpoint or a bundle."""
     from receipt_layoutlm.inference.label import label_receipt  # noqa: PLC0415
     from receipt_layoutlm.inference.sources import open_model  # noqa: PLC0415
-    from receipt_layoutlm.storage import Storage  # noqa: PLC0415
+    from run_records.s3_store import Storage  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
     chosen = _choose_model(checkpoint=checkpoint, bundle=bundle, job=job)
@@ -65,7 +65,7 @@ def _choose_model(**options: str | None) -> Model:
 def _check_drawing(path: Path) -> None:
     # Before a model is fetched for minutes.
     from layoutlm_cli.writing import refuse_unwritable  # noqa: PLC0415
-    from receipt_layoutlm.errors import ConfigurationError  # noqa: PLC0415
+    from run_records.errors import ConfigurationError  # noqa: PLC0415
 
     if path.suffix.lower() != ".png":
         raise typer.BadParameter(f"{path} must be a .png", param_hint="--draw")
@@ -97,7 +97,7 @@ def _find_model(model: Model, settings: Settings) -> tuple[Literal["checkpoint",
 
 
 async def _best_checkpoint(settings: Settings, name: str) -> str:
-    from receipt_layoutlm.errors import ConfigurationError  # noqa: PLC0415
+    from run_records.errors import ConfigurationError  # noqa: PLC0415
     from workers.aws import open_aws  # noqa: PLC0415
 
     async with open_aws(settings) as aws:

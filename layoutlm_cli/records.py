@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from receipt_dynamo import DynamoClient
-    from receipt_layoutlm.storage import Storage
+    from run_records.s3_store import Storage
 
 
 class Records(NamedTuple):
@@ -23,7 +23,7 @@ def open_records() -> Records:
         SettingsError: no table is named.
     """
     from receipt_dynamo import DynamoClient  # noqa: PLC0415
-    from receipt_layoutlm.storage import Storage  # noqa: PLC0415
+    from run_records.s3_store import Storage  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
     settings = Settings.from_environ()

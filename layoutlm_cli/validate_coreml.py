@@ -30,7 +30,7 @@ def validate_coreml(
     from receipt_layoutlm.coreml.opening import open_bundle  # noqa: PLC0415
     from receipt_layoutlm.coreml.validate import validate_bundle  # noqa: PLC0415
     from receipt_layoutlm.coreml.validation_receipts import find_validation_by_hand  # noqa: PLC0415
-    from receipt_layoutlm.storage import Storage  # noqa: PLC0415
+    from run_records.s3_store import Storage  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
     if output_json not in {None, "-"}:

@@ -12,12 +12,12 @@ from transformers import BertTokenizer
 from messages.fields import Message
 from messages.options.encoding import EncodingOptions
 from receipt_layoutlm.data.geometry import BOX_RULE, READING_ORDER
-from receipt_layoutlm.errors import CheckpointError
 from receipt_layoutlm.evaluation.transitions import Transitions
-from receipt_layoutlm.labels import LabelSet, label_set_of_tags
 from receipt_layoutlm.source_config import CONFIG
-from receipt_layoutlm.storage import hash_file
 from receipt_layoutlm.tokenizer_files import FAST_TOKENIZER, TOKENIZER_CONFIG, VOCABULARY
+from run_records.errors import CheckpointError
+from run_records.labels import LabelSet, label_set_of_tags
+from run_records.s3_store import hash_file
 
 WEIGHTS = "model.safetensors"
 RUN_FACTS = "layoutlm_run.json"

@@ -2,33 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from messages.child_protocol import ErrorClass
-
-
-class LayoutLMError(Exception):
-    """Base: a failure with a reason that a person can act on."""
-
-    error_class: ClassVar[ErrorClass] = ErrorClass.CRASHED
-
-
-class DataError(LayoutLMError):
-    """The receipts cannot be trained on as they are."""
-
-    error_class = ErrorClass.DATA
-
-
-class ConfigurationError(LayoutLMError):
-    """The request asks for something that does not exist or does not fit together."""
-
-    error_class = ErrorClass.CONFIGURATION
-
-
-class CheckpointError(LayoutLMError):
-    """A checkpoint is missing, incomplete or of a form that is not loaded."""
-
-    error_class = ErrorClass.CHECKPOINT
+from run_records.errors import LayoutLMError
 
 
 class BundleError(LayoutLMError):
@@ -41,57 +16,3 @@ class Diverged(LayoutLMError):  # noqa: N818 - reads as what happened
     """The loss is not a number any more."""
 
     error_class = ErrorClass.DIVERGED
-
-
-class Forbidden(LayoutLMError):  # noqa: N818
-    """A bucket that is not on the allow list."""
-
-    error_class = ErrorClass.FORBIDDEN
-
-
-class Denied(LayoutLMError):  # noqa: N818
-    """AWS refuses an access to what the request names; a policy that is mended meanwhile may grant it."""
-
-    error_class = ErrorClass.DENIED
-
-
-class SetupError(LayoutLMError):
-    """The host's own bucket, role, encryption key or settings are not as a worker needs them."""
-
-    error_class = ErrorClass.SETUP
-
-
-class ClockError(LayoutLMError):
-    """The host's clock differs too much from that of AWS."""
-
-    error_class = ErrorClass.CLOCK
-
-
-class ChecksumError(LayoutLMError):
-    """The received bytes differ from the sent ones."""
-
-    error_class = ErrorClass.CHECKSUM
-
-
-class Throttled(LayoutLMError):  # noqa: N818
-    """AWS asks for fewer requests."""
-
-    error_class = ErrorClass.THROTTLED
-
-
-class NetworkError(LayoutLMError):
-    """An endpoint does not answer, or broke off."""
-
-    error_class = ErrorClass.NETWORK
-
-
-class CredentialsError(LayoutLMError):
-    """There are no credentials, or they have expired."""
-
-    error_class = ErrorClass.CREDENTIALS
-
-
-class DiskError(LayoutLMError):
-    """The work directory cannot hold what has to be written."""
-
-    error_class = ErrorClass.DISK

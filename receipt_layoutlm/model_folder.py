@@ -24,9 +24,7 @@ from receipt_layoutlm.checkpoint import (
     parse_manifest,
     read_run_facts,
 )
-from receipt_layoutlm.errors import CheckpointError
 from receipt_layoutlm.source_config import CONFIG, CheckpointConfig, ModelConfig, read_config
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.tokenizer_files import (
     FAST_TOKENIZER,
     VOCABULARY,
@@ -34,6 +32,8 @@ from receipt_layoutlm.tokenizer_files import (
     hash_vocabulary,
     read_tokenizer,
 )
+from run_records.errors import CheckpointError
+from run_records.s3_store import Storage
 
 FILES = (*MODEL_FILES, FAST_TOKENIZER, MANIFEST)
 """Files that are read from a folder, where they exist."""

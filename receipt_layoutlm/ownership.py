@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from receipt_layoutlm.checkpoint import WEIGHTS
-from receipt_layoutlm.errors import Forbidden
-from receipt_layoutlm.storage import Storage
+from run_records.errors import Forbidden
+from run_records.s3_store import Storage
 
 RUN_JSON = "run.json"
 BUNDLE_IDENTITY = "model_identity.json"

@@ -12,7 +12,7 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from transformers import LayoutLMConfig
 
-from receipt_layoutlm.errors import CheckpointError, LayoutLMError
+from run_records.errors import CheckpointError, LayoutLMError
 
 CONFIG = "config.json"
 MODEL_TYPE = "layoutlm"

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import pydantic
 from pydantic import BaseModel
 
-from receipt_layoutlm.errors import LayoutLMError
 from receipt_layoutlm.source_config import describe, read_object, refuse_remote_code
+from run_records.errors import LayoutLMError
 
 VOCABULARY = "vocab.txt"
 TOKENIZER_CONFIG = "tokenizer_config.json"

@@ -24,8 +24,8 @@ from messages.errors import Fault, InvalidMessage, shorten
 from messages.train import TrainJob
 from receipt_dynamo.entities import Job
 from receipt_dynamo.errors import DynamoError
-from receipt_layoutlm.errors import LayoutLMError
-from receipt_layoutlm.storage import Storage
+from run_records.errors import LayoutLMError
+from run_records.s3_store import Storage
 from workers.byhand import train_by_hand
 from workers.errors import QueueError, WorkerError
 from workers.logs import configure_logging

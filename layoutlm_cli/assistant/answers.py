@@ -13,11 +13,12 @@ from receipt_layoutlm.analysis.advice.proposal import Advice
 from receipt_layoutlm.analysis.comparison.groups import GroupComparison
 from receipt_layoutlm.analysis.comparison.runs import RunComparison
 from receipt_layoutlm.analysis.context import LabelScore
-from receipt_layoutlm.analysis.epochs import EpochFacts
 from receipt_layoutlm.analysis.findings.finding import Finding
 from receipt_layoutlm.analysis.live import LiveRun
 from receipt_layoutlm.analysis.parts import ExportFacts, FailureFacts, StatusFacts
-from receipt_layoutlm.analysis.runs import Fact, RunSummary
+from receipt_layoutlm.analysis.runs import RunSummary
+from run_records.epoch_record import EpochFacts
+from run_records.lenient_model import Fact
 
 _SUMMED_UP = (
     "job_id",

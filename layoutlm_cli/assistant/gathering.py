@@ -23,7 +23,7 @@ from receipt_layoutlm.analysis.context import (
 from receipt_layoutlm.analysis.history import read_history
 from receipt_layoutlm.analysis.live import list_live
 from receipt_layoutlm.analysis.tally import read_statistics
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 from workers.settings import Settings
 
 TableName = Annotated[str, typer.Argument(metavar="TABLE_NAME", help="The DynamoDB table.")]

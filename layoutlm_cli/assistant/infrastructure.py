@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pydantic import Field
 
 from receipt_layoutlm.analysis.context import DatasetContext, HistoryContext
-from receipt_layoutlm.analysis.runs import Fact
+from run_records.lenient_model import Fact
 from workers.aws import open_aws
 from workers.dead_letter import SOURCES
 from workers.errors import QueueError, WorkerError

@@ -18,7 +18,7 @@ from receipt_layoutlm.analysis.comparison.runs import compare_runs
 from receipt_layoutlm.analysis.findings.find import find_faults
 from receipt_layoutlm.analysis.run import read_run
 from receipt_layoutlm.analysis.runs import RECENT, list_runs
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 
 _PAIRS = 20
 _RUNS = 5

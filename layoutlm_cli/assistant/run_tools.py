@@ -25,12 +25,12 @@ from receipt_dynamo import DynamoClient
 from receipt_dynamo.clock import now
 from receipt_dynamo.entities.field_types import JobState
 from receipt_layoutlm.analysis.context import changed_options, score_labels
-from receipt_layoutlm.analysis.epochs import EpochFacts
 from receipt_layoutlm.analysis.live import list_live
-from receipt_layoutlm.analysis.predictions import ReceiptPrediction, read_predictions
 from receipt_layoutlm.analysis.run import RunDetail, read_run
 from receipt_layoutlm.analysis.runs import ALL_STATES, RunSummary, find_run, first_page, list_runs
-from receipt_layoutlm.storage import Storage
+from run_records.epoch_record import EpochFacts
+from run_records.predictions_json import ReceiptPrediction, read_predictions
+from run_records.s3_store import Storage
 
 Scalar = Literal[
     "recorded_at",

@@ -22,7 +22,7 @@ from layoutlm_cli.records import Records
 from messages.errors import InvalidMessage
 from receipt_dynamo.errors import DynamoError
 from receipt_dynamo.skipped import skipped_noted
-from receipt_layoutlm.errors import LayoutLMError
+from run_records.errors import LayoutLMError
 from workers.errors import QueueError, WorkerError
 from workers.settings import Settings
 

@@ -14,7 +14,7 @@ from layoutlm_cli.web.site import site_of
 from messages.errors import InvalidMessage
 from receipt_dynamo.errors import DynamoError, InvalidItem, NotFound
 from receipt_dynamo.operations.leases import LeaseRefused
-from receipt_layoutlm.errors import ConfigurationError, LayoutLMError
+from run_records.errors import ConfigurationError, LayoutLMError
 from workers.dead_letter import LetterMissing
 from workers.errors import QueueError, WorkerError
 

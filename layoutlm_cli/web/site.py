@@ -17,7 +17,7 @@ from layoutlm_cli.web.feed import Feed
 from layoutlm_cli.web.guard import Token
 from layoutlm_cli.web.rendering import Renderer
 from receipt_dynamo import DynamoClient
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 from workers.aws import open_aws
 from workers.settings import Settings
 

@@ -18,8 +18,9 @@ from receipt_layoutlm.analysis.findings.labels import LEAST_WORDS, count_words
 from receipt_layoutlm.analysis.history import History, RunHistory
 from receipt_layoutlm.analysis.live import LiveRun
 from receipt_layoutlm.analysis.run import RunDetail
-from receipt_layoutlm.analysis.runs import Fact, RunSummary
+from receipt_layoutlm.analysis.runs import RunSummary
 from receipt_layoutlm.markdown import escape, table
+from run_records.lenient_model import Fact
 
 _MERCHANTS = 20
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from receipt_layoutlm.analysis.runs import Fact
+from run_records.lenient_model import Fact
 
 
 class LabelStatistics(Fact):

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities.field_types import JobState
-from receipt_layoutlm.analysis.epochs import EpochFacts
 from receipt_layoutlm.analysis.run import read_epochs_of
-from receipt_layoutlm.analysis.runs import ALL_STATES, Fact, RunSummary, list_runs
-from receipt_layoutlm.data.load import THREADS, map_ahead
-from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.analysis.runs import ALL_STATES, RunSummary, list_runs
+from run_records.epoch_record import EpochFacts
+from run_records.lenient_model import Fact
+from run_records.parallel import THREADS, map_ahead
+from run_records.s3_store import Storage
 
 
 class RunHistory(Fact):

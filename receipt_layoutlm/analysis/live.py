@@ -13,10 +13,12 @@ from receipt_dynamo import DynamoClient
 from receipt_dynamo.clock import read_time
 from receipt_dynamo.entities import Job, JobLease
 from receipt_dynamo.entities.field_types import JobState
-from receipt_layoutlm.analysis.epochs import EpochFacts, epochs_of_metrics
+from receipt_layoutlm.analysis.epochs import epochs_of_metrics
 from receipt_layoutlm.analysis.parts import LogFacts
 from receipt_layoutlm.analysis.run import read_last_logs
-from receipt_layoutlm.analysis.runs import Fact, RunSummary
+from receipt_layoutlm.analysis.runs import RunSummary
+from run_records.epoch_record import EpochFacts
+from run_records.lenient_model import Fact
 
 UNDER_WAY: tuple[JobState, ...] = ("running", "interrupted", "pending")
 _LOGS = 5

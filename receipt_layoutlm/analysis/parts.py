@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from receipt_dynamo.entities import CoreMLExport, JobCheckpoint, JobLog, JobStatus
-from receipt_layoutlm.analysis.runs import Fact
+from run_records.lenient_model import Fact
 
 
 class StatusFacts(Fact):

@@ -11,7 +11,7 @@ from pydantic import Field
 from messages.hyperparameters import Hyperparameters
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import Job
-from receipt_layoutlm.analysis.epochs import EpochFacts, epochs_of_metrics, read_epochs
+from receipt_layoutlm.analysis.epochs import epochs_of_metrics
 from receipt_layoutlm.analysis.parts import (
     CheckpointFacts,
     ExportFacts,
@@ -19,9 +19,11 @@ from receipt_layoutlm.analysis.parts import (
     LogFacts,
     StatusFacts,
 )
-from receipt_layoutlm.analysis.runs import Fact, RunSummary
-from receipt_layoutlm.evaluation.record import RUN_JSON
-from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.analysis.runs import RunSummary
+from run_records.epoch_record import EpochFacts, read_epochs
+from run_records.lenient_model import Fact
+from run_records.run_json import RUN_JSON
+from run_records.s3_store import Storage
 
 LAST_LOGS = 20
 

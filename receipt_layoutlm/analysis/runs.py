@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-import pydantic
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import Job
 from receipt_dynamo.entities.field_types import JobState
+from run_records.lenient_model import Fact
+from run_records.scores import Bounds
 
 ALL_STATES: tuple[JobState, ...] = (
     "pending",
@@ -27,32 +28,6 @@ RECENT = 500
 # What job_config holds beside the hyperparameters.
 _NO_HYPERPARAMETERS = frozenset({"model", "use_spot", "auto_export", "quantize", "timeout"})
 _EXPORT = ("auto_export", "quantize")
-
-
-class Fact(BaseModel):
-    """Base of what is read from records, ours and those of other software: unknown fields are passed over."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True)
-
-    @classmethod
-    def lenient(cls, values: Mapping[str, Any]) -> Self:
-        """Read what can be read; an optional field of a wrong type is left out.
-
-        Raises:
-            pydantic.ValidationError: a field that is needed is missing or wrong.
-        """
-        try:
-            return cls.model_validate(values)
-        except pydantic.ValidationError as error:
-            wrong = {fault["loc"][0] for fault in error.errors() if fault["loc"]}
-            return cls.model_validate({name: value for name, value in values.items() if name not in wrong})
-
-
-class Bounds(Fact):
-    """What 95 % of the resamples of a score lie between."""
-
-    low: float
-    high: float
 
 
 class RunSummary(Fact):

@@ -17,9 +17,9 @@ from receipt_layoutlm.analysis.dataset import (
     MerchantStatistics,
 )
 from receipt_layoutlm.data.build import VALID, LoadStatistics, build_receipt
-from receipt_layoutlm.data.load import THREADS, map_ahead
 from receipt_layoutlm.data.merchants import merchant_of
-from receipt_layoutlm.labels import CORE_LABELS
+from run_records.labels import CORE_LABELS
+from run_records.parallel import THREADS, map_ahead
 
 EXAMPLES = 20
 """Of words in conflict that are named."""

@@ -8,8 +8,8 @@ import sys
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from messages.child_protocol import Exported, ExportTask
-from receipt_layoutlm.child import Reporter, StopRequested, run_child
-from receipt_layoutlm.progress import Pulse
+from run_records.job_process.child_main import Reporter, StopRequested, run_child
+from run_records.job_process.heartbeat import Pulse
 
 
 def _export(task: ExportTask, reporter: Reporter, stop: StopRequested) -> Exported:

@@ -23,7 +23,7 @@ from receipt_layoutlm.coreml.manifest import BundleForm
 from receipt_layoutlm.coreml.stages import Stages
 from receipt_layoutlm.coreml.verify import Verification, verify_package
 from receipt_layoutlm.coreml.verify.quality import Validation
-from receipt_layoutlm.errors import CheckpointError
+from run_records.errors import CheckpointError
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from receipt_layoutlm.checkpoint import Manifest, ManifestFile
-from receipt_layoutlm.errors import CheckpointError
-from receipt_layoutlm.storage import Storage, hash_file
-from receipt_layoutlm.transfers import resume_download
+from run_records.errors import CheckpointError
+from run_records.s3_store import Storage, hash_file
+from run_records.s3_transfers import resume_download
 
 log = logging.getLogger(__name__)
 

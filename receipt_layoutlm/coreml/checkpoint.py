@@ -12,10 +12,10 @@ from transformers import LayoutLMForTokenClassification
 from messages.export_options import MAX_TOKENS
 from receipt_layoutlm.checkpoint import MANIFEST, ManifestFile, RunFacts, parse_manifest
 from receipt_layoutlm.coreml.cache import CheckpointCache
-from receipt_layoutlm.errors import CheckpointError
 from receipt_layoutlm.model_folder import DAMAGED, FILES, check_listing, load_model, open_checkpoint
 from receipt_layoutlm.source_config import CONFIG, CheckpointConfig
-from receipt_layoutlm.storage import Storage
+from run_records.errors import CheckpointError
+from run_records.s3_store import Storage
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ import pydantic
 from messages.child_protocol import Exported, ExportTask
 from messages.export_options import RANGE, Quantize, Shapes
 from receipt_dynamo import clock as times
-from receipt_layoutlm.child import Reporter, StopRequested
 from receipt_layoutlm.coreml.archive import zip_bundle
 from receipt_layoutlm.coreml.build import Order, build_bundle, workspace
 from receipt_layoutlm.coreml.bundle import PACKAGE, ModelIdentity, package_bytes
@@ -23,8 +22,9 @@ from receipt_layoutlm.coreml.stages import Stages, peak_memory_bytes
 from receipt_layoutlm.coreml.upload import check_destination, upload_bundle
 from receipt_layoutlm.coreml.validation_receipts import find_validation
 from receipt_layoutlm.coreml.verify.quality import Validation
-from receipt_layoutlm.errors import ConfigurationError
-from receipt_layoutlm.storage import Storage
+from run_records.errors import ConfigurationError
+from run_records.job_process.child_main import Reporter, StopRequested
+from run_records.s3_store import Storage
 
 
 def export(task: ExportTask, reporter: Reporter, stop: StopRequested) -> Exported:

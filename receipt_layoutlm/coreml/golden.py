@@ -25,7 +25,7 @@ from receipt_layoutlm.data.geometry import ModelBox
 from receipt_layoutlm.data.pages import Page, lay_out
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.synthetic import generate
-from receipt_layoutlm.labels import NO_LABELS
+from run_records.labels import NO_LABELS
 
 GOLDEN = "golden"
 CASES = 5

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from receipt_layoutlm.causes import find_full_disk
 from receipt_layoutlm.coreml.bundle import BUNDLE_NAMES, FORBIDDEN_NAME
-from receipt_layoutlm.errors import BundleError, ConfigurationError, DiskError
-from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.errors import BundleError
+from run_records.error_causes import find_full_disk
+from run_records.errors import ConfigurationError, DiskError
+from run_records.s3_store import Storage
 
 MAX_BYTES = 8 * 2**30
 MAX_FILES = 1000

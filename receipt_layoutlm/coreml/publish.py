@@ -18,9 +18,9 @@ from pydantic import ValidationError
 from messages.child_protocol import CanonicalRule
 from messages.fields import Message
 from receipt_dynamo.clock import read_time
-from receipt_layoutlm.edge import ObjectChanged, ObjectMissing
-from receipt_layoutlm.storage import SHA256, Storage, StoredObject, hash_file
-from receipt_layoutlm.transfers import copy_object, replace_file
+from run_records.aws_errors import ObjectChanged, ObjectMissing
+from run_records.s3_store import SHA256, Storage, StoredObject, hash_file
+from run_records.s3_transfers import copy_object, replace_file
 
 log = logging.getLogger(__name__)
 

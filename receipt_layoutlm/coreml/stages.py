@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from receipt_layoutlm.child import Reporter, Stopped, StopRequested
-from receipt_layoutlm.progress import Pulse
+from run_records.job_process.child_main import Reporter, Stopped, StopRequested
+from run_records.job_process.heartbeat import Pulse
 
 log = logging.getLogger(__name__)
 

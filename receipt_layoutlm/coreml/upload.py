@@ -11,9 +11,10 @@ import pydantic
 from messages.child_protocol import ExportTask
 from receipt_layoutlm.coreml.bundle import BUNDLE_NAMES, FORBIDDEN_NAME, ModelIdentity
 from receipt_layoutlm.coreml.manifest import IDENTITY
-from receipt_layoutlm.errors import BundleError, ConfigurationError, Forbidden
+from receipt_layoutlm.errors import BundleError
 from receipt_layoutlm.ownership import refuse_enclosed
-from receipt_layoutlm.storage import OWNER, Storage
+from run_records.errors import ConfigurationError, Forbidden
+from run_records.s3_store import OWNER, Storage
 
 
 def check_destination(storage: Storage, task: ExportTask) -> None:

@@ -6,34 +6,19 @@ import logging
 from collections.abc import Sequence
 
 import pydantic
-from pydantic import BaseModel, ConfigDict
 
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.coreml.verify.quality import Validation
 from receipt_layoutlm.data.build import LoadStatistics, build_receipts
-from receipt_layoutlm.data.load import map_ahead
 from receipt_layoutlm.data.receipts import Receipt
-from receipt_layoutlm.storage import Storage
+from run_records.parallel import map_ahead
+from run_records.run_json import RUN_JSON, _read_run_json, _Run
+from run_records.s3_store import Storage
 
-RUN_JSON = "run.json"
 MAX_RECEIPTS = 64
 """More are not read: of a large model they are not evaluated, and of a small one they tell enough."""
 _THREADS = 8
 log = logging.getLogger(__name__)
-
-
-class _Split(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    val_receipt_keys: tuple[str, ...]
-
-
-class _Run(BaseModel):
-    """What of run.json matters here."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    split_metadata: _Split
 
 
 def find_validation(storage: Storage, model_s3_uri: str, table_name: str | None) -> Validation:
@@ -67,16 +52,6 @@ def find_validation_by_hand(storage: Storage, checkpoint: str, table_name: str |
     if not checkpoint.startswith("s3://"):
         return Validation(why_none=f"{checkpoint} does not lie in S3 with its run")
     return find_validation(storage, checkpoint, table_name)
-
-
-def _read_run_json(storage: Storage, model_s3_uri: str) -> bytes | None:
-    folder = model_s3_uri.rstrip("/")
-    for _ in range(2):  # runs/{name}/best/ and runs/{name}/checkpoints/checkpoint-{step}/
-        folder = folder.rpartition("/")[0]
-        body = storage.read(f"{folder}/{RUN_JSON}") if folder.count("/") > 2 else None  # noqa: PLR2004 - s3://bucket/key
-        if body is not None:
-            return body
-    return None
 
 
 def _read_receipts(client: DynamoClient, keys: Sequence[str]) -> list[Receipt]:

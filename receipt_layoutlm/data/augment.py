@@ -17,7 +17,7 @@ from receipt_layoutlm.data.encoder import Passage
 from receipt_layoutlm.data.examples import Example
 from receipt_layoutlm.data.geometry import BOX_SCALE, ModelBox
 from receipt_layoutlm.data.mentions import Mentions
-from receipt_layoutlm.labels import OUTSIDE_ID
+from run_records.labels import OUTSIDE_ID
 
 MOST_SHIFT = 50
 """Of the 1000 that a receipt is wide and high."""

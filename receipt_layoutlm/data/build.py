@@ -25,7 +25,7 @@ from receipt_dynamo.entities import ReceiptLine, ReceiptWord, ReceiptWordLabel
 from receipt_dynamo.entities.field_types import Point
 from receipt_layoutlm.data.geometry import hull
 from receipt_layoutlm.data.receipts import Box, Receipt, Word
-from receipt_layoutlm.labels import CORE_LABELS
+from run_records.labels import CORE_LABELS
 
 VALID = "VALID"
 

@@ -11,7 +11,7 @@ import torch
 
 from receipt_layoutlm.data.geometry import ModelBox
 from receipt_layoutlm.data.pages import Page
-from receipt_layoutlm.labels import OUTSIDE_ID
+from run_records.labels import OUTSIDE_ID
 
 IGNORED = -100
 _PAD_MULTIPLE = 8

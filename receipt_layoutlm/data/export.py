@@ -21,11 +21,12 @@ from receipt_dynamo.skipped import skipped_noted
 from receipt_dynamo.types import Item
 from receipt_layoutlm.data.build import LoadStatistics, build_receipts
 from receipt_layoutlm.data.export_files import ExportFile, list_files, read_items
-from receipt_layoutlm.data.load import LoadedReceipts, keep_labelled, map_ahead
+from receipt_layoutlm.data.load import LoadedReceipts, keep_labelled
 from receipt_layoutlm.data.piles import Piles
 from receipt_layoutlm.data.receipts import Receipt
-from receipt_layoutlm.errors import DataError
-from receipt_layoutlm.storage import Storage
+from run_records.errors import DataError
+from run_records.parallel import map_ahead
+from run_records.s3_store import Storage
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from receipt_dynamo.types import Item
-from receipt_layoutlm.errors import DataError
-from receipt_layoutlm.storage import Storage
-from receipt_layoutlm.transfers import resume_download
+from run_records.errors import DataError
+from run_records.s3_store import Storage
+from run_records.s3_transfers import resume_download
 
 SUMMARY = "manifest-summary.json"
 FILES = "manifest-files.json"

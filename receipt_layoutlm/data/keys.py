@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from receipt_layoutlm.errors import DataError
-from receipt_layoutlm.storage import Storage
+from run_records.errors import DataError
+from run_records.s3_store import Storage
 
 
 def read_val_keys(storage: Storage, uri: str) -> list[str]:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.skipped import skipped_noted
@@ -20,17 +16,11 @@ from receipt_layoutlm.data.build import LoadStatistics, build_receipts
 from receipt_layoutlm.data.fingerprint import count_labels, count_words
 from receipt_layoutlm.data.parts import Parts
 from receipt_layoutlm.data.receipts import Receipt
-from receipt_layoutlm.errors import DataError
+from run_records.errors import DataError
+from run_records.parallel import THREADS, map_ahead
 
 log = logging.getLogger(__name__)
-
-THREADS = 8
-_AHEAD = 4
-"""Tasks for each thread that may be done or under way before their turn: bounds what is in memory."""
 IMAGES_PER_PART = 2000
-
-A = TypeVar("A")
-B = TypeVar("B")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,25 +155,6 @@ def keep_listed(receipts: Sequence[Receipt], keys: Collection[str] | None = None
     chosen = sorted(key for key in places if wanted is None or key in wanted)
     kept = take(receipts, [places[key] for key in chosen])
     return _finish(kept, LoadStatistics(), set(chosen), wanted)
-
-
-def map_ahead(call: Callable[[A], B], values: Iterable[A], threads: int) -> Iterator[B]:
-    """Results of calls in threads, in the order of the values; only few are begun ahead of their turn."""
-    remaining = iter(values)
-    pending: deque[Future[B]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-
-        def submit(value: A) -> Future[B]:
-            return pool.submit(copy_context().run, call, value)  # so that what calls note reaches the caller
-
-        try:
-            pending.extend(map(submit, islice(remaining, threads * _AHEAD)))
-            while pending:
-                yield pending.popleft().result()
-                pending.extend(map(submit, islice(remaining, 1)))
-        finally:
-            for future in pending:
-                future.cancel()
 
 
 def _list_images(client: DynamoClient, keys: Collection[str] | None) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from receipt_layoutlm.data.pages import Page
-from receipt_layoutlm.labels import OUTSIDE_ID
+from run_records.labels import OUTSIDE_ID
 
 
 class Mentions:

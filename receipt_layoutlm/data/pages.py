@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from receipt_layoutlm.data.geometry import ModelBox, normalise_boxes, reading_order
 from receipt_layoutlm.data.lines import number_lines
 from receipt_layoutlm.data.receipts import Receipt
-from receipt_layoutlm.labels import OUTSIDE_ID, LabelSet
+from run_records.labels import OUTSIDE_ID, LabelSet
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from receipt_layoutlm.data.arrow import ReceiptTable
 from receipt_layoutlm.data.build import LoadStatistics
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.snapshot import load_snapshot, save_snapshot
-from receipt_layoutlm.errors import DataError
-from receipt_layoutlm.storage import Storage
+from run_records.errors import DataError
+from run_records.s3_store import Storage
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from receipt_layoutlm.data.arrow import SCHEMA, ReceiptTable, as_table, store_batches, to_batches
 from receipt_layoutlm.data.fingerprint import count_labels, hash_receipts
 from receipt_layoutlm.data.receipts import Receipt
-from receipt_layoutlm.errors import ConfigurationError, DataError
-from receipt_layoutlm.storage import OWNER, SHA256, Storage, hash_file
-from receipt_layoutlm.transfers import resume_download
+from run_records.errors import ConfigurationError, DataError
+from run_records.s3_store import OWNER, SHA256, Storage, hash_file
+from run_records.s3_transfers import resume_download
 
 SCHEMA_VERSION = 2
 """Version 1 was gzipped JSON lines."""

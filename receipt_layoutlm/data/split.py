@@ -13,7 +13,7 @@ from typing import Literal
 from receipt_layoutlm.data.arrow import receipt_keys, take
 from receipt_layoutlm.data.merchants import merchant_of
 from receipt_layoutlm.data.receipts import Receipt, hash_keys
-from receipt_layoutlm.errors import DataError
+from run_records.errors import DataError
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from receipt_layoutlm.evaluation.decode import (
     spans,
 )
 from receipt_layoutlm.evaluation.evaluate import Evaluation, Seen
-from receipt_layoutlm.labels import LabelSet
+from run_records.labels import LabelSet
 
 
 class WordError(Message):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from receipt_layoutlm.data.merchants import normalise_merchant as normalise_text
 from receipt_layoutlm.diagnosis.cases import Cases, WordError
 from receipt_layoutlm.evaluation.decode import label_of
-from receipt_layoutlm.labels import OUTSIDE
+from run_records.labels import OUTSIDE
 
 LEAST_CONFIDENCE = 0.9
 LEAST_RECEIPTS = 3

@@ -8,10 +8,10 @@ from pathlib import Path
 from receipt_layoutlm.checkpoint import RunFacts, read_run_facts
 from receipt_layoutlm.diagnosis.cases import gather_cases
 from receipt_layoutlm.diagnosis.report import Subject, Summary, write_diagnosis
-from receipt_layoutlm.errors import CheckpointError
 from receipt_layoutlm.evaluation.evaluate import evaluate_checkpoint
 from receipt_layoutlm.evaluation.frozen import FrozenReceipts
-from receipt_layoutlm.evaluation.record import RunRecord
+from run_records.errors import CheckpointError
+from run_records.run_json import RunRecord
 
 
 def diagnose_checkpoint(  # noqa: PLR0913 - what to look at, and where to write

@@ -23,7 +23,8 @@ from receipt_layoutlm.diagnosis.structure import entity_bounds, line_item_struct
 from receipt_layoutlm.evaluation.bootstrap import compare_f1, contrast_f1, f1_interval
 from receipt_layoutlm.evaluation.counts import EntityCounts
 from receipt_layoutlm.evaluation.decode import label_of
-from receipt_layoutlm.evaluation.scores import LabelScores, score_counts
+from receipt_layoutlm.evaluation.scores import score_counts
+from run_records.scores import LabelScores
 
 _SAME = 1e-9
 

@@ -10,7 +10,7 @@ from typing import Literal
 from receipt_layoutlm.diagnosis.cases import Case, Cases
 from receipt_layoutlm.diagnosis.finding import LEAST_ERRORS, LEAST_SHARE, Finding, most_frequent
 from receipt_layoutlm.evaluation.decode import Span
-from receipt_layoutlm.labels import LabelSet
+from run_records.labels import LabelSet
 
 AMOUNTS = frozenset(
     {

@@ -14,19 +14,13 @@ import numpy.typing as npt
 
 from messages.fields import Message
 from receipt_layoutlm.evaluation.counts import Counts, EntityCounts, rate
+from run_records.scores import Interval
 
 RESAMPLES = 1000
 SEED = 20_250_101
 _PERCENT = (2.5, 97.5)
 _CELLS = 4_000_000
 """Of a block of draws, so that ten thousand receipts take 32 MB and not 80."""
-
-
-class Interval(Message):
-    """What 95 % of the resamples lie between."""
-
-    low: float
-    high: float
 
 
 class Comparison(Message):

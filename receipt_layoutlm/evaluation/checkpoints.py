@@ -10,13 +10,14 @@ from functools import partial
 from pathlib import Path
 
 from receipt_layoutlm.checkpoint import MANIFEST, Manifest, parse_manifest
-from receipt_layoutlm.errors import CheckpointError
-from receipt_layoutlm.evaluation.epochs_file import EpochScores, describe_checkpoint
+from receipt_layoutlm.evaluation.epochs_file import describe_checkpoint
 from receipt_layoutlm.evaluation.evaluate import Evaluation, evaluate_checkpoint
 from receipt_layoutlm.evaluation.frozen import FrozenReceipts
-from receipt_layoutlm.evaluation.record import RunRecord
 from receipt_layoutlm.model_folder import download_model
-from receipt_layoutlm.storage import Storage
+from run_records.epochs_json import EpochScores
+from run_records.errors import CheckpointError
+from run_records.run_json import RunRecord
+from run_records.s3_store import Storage
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from receipt_layoutlm.evaluation.decode import Span, spans
-from receipt_layoutlm.labels import LabelSet
+from run_records.labels import LabelSet
 
 TagIds = Sequence[Sequence[int]]
 """Tag ids of words in reading order, receipt by receipt."""

@@ -3,83 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field
 
-from messages.fields import Message
 from receipt_dynamo.clock import now
 from receipt_layoutlm.evaluation.evaluate import Evaluation
 from receipt_layoutlm.evaluation.predict import fastest_device
-from receipt_layoutlm.evaluation.record import RunRecord
-from receipt_layoutlm.evaluation.scores import LabelScores
+from run_records.epochs_json import Compute, EpochScores, EpochsFile
+from run_records.run_json import RunRecord
+from run_records.scores import LabelScores
 
-EPOCHS_JSON = "epochs.json"
 SHOWCASE = 5
 """Receipts that a dashboard shows, spread evenly over the sorted validation receipts."""
-
-
-class EpochScores(Message):
-    """One checkpoint. Scores are of argmax tags as seqeval's default mode counts them; times in ms.
-
-    `training_reported_f1` is what the training recorded at that step. `diagnostics` holds what else the
-    evaluation gave: constrained decoding, strict mode, interval, merchants, confusion, loss.
-    """
-
-    checkpoint: str
-    step: int
-    epoch: float
-    heldout_f1: float
-    heldout_precision: float
-    heldout_recall: float
-    token_accuracy: float
-    per_label_f1: dict[str, float]
-    per_label_precision: dict[str, float]
-    per_label_recall: dict[str, float]
-    per_label_support: dict[str, int]
-    entity_prediction_rate: float
-    gold_entity_rate: float
-    training_reported_f1: float | None
-    num_receipts_evaluated: int
-    avg_inference_ms: float | None = None
-    total_inference_ms: float | None = None
-    diagnostics: dict[str, Any] = Field(default_factory=dict)
-
-
-class Compute(Message):
-    """What computed the scores."""
-
-    device: str
-    gpu_name: str | None = None
-    instance_type: str | None = None
-
-
-class EpochsFile(Message):
-    """The whole document."""
-
-    job_name: str
-    run_s3_uri: str
-    val_set_source: Literal["persisted_val_receipt_keys"] = "persisted_val_receipt_keys"
-    val_receipts_hash: str
-    val_receipts_hash_recorded: str | None
-    val_receipts_hash_verified: bool
-    num_val_receipts: int
-    metrics_comparable: bool
-    comparability_reason: str
-    random_seed: int | None
-    label_list: tuple[str, ...]
-    label_merges: dict[str, tuple[str, ...]]
-    metric: Literal["seqeval_entity_f1"] = "seqeval_entity_f1"
-    inference_mode: Literal["window_mean_argmax"] = "window_mean_argmax"
-    window_size: int
-    window_stride: int
-    compute: Compute
-    epochs: tuple[EpochScores, ...]
-    best_epoch_heldout: float | None
-    best_checkpoint_heldout: str | None
-    showcase_receipt_keys: tuple[str, ...]
-    generated_at: str
 
 
 def split_labels(scores: dict[str, LabelScores]) -> dict[str, dict[str, Any]]:

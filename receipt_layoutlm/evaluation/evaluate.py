@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from messages.fields import Message
 from receipt_layoutlm.checkpoint import Arithmetic
 from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.examples import EncodedPages
 from receipt_layoutlm.data.pages import lay_out_all
 from receipt_layoutlm.data.receipts import Receipt
-from receipt_layoutlm.errors import CheckpointError
-from receipt_layoutlm.evaluation.bootstrap import Interval, f1_interval
+from receipt_layoutlm.evaluation.bootstrap import f1_interval
 from receipt_layoutlm.evaluation.counts import EntityCounts, count_entities
 from receipt_layoutlm.evaluation.decode import decode_constrained
 from receipt_layoutlm.evaluation.predict import Predictions, fastest_device, predict_pages
-from receipt_layoutlm.evaluation.scores import Confusion, Scores, confuse, score_counts, score_tags
+from receipt_layoutlm.evaluation.scores import Scores, confuse, score_counts, score_tags
 from receipt_layoutlm.evaluation.transitions import Transitions
-from receipt_layoutlm.labels import LabelSet
 from receipt_layoutlm.model_folder import load_model, open_checkpoint
+from run_records.errors import CheckpointError
+from run_records.labels import LabelSet
+from run_records.scores import Confusion, Interval, MerchantScores
 
 Seen = Sequence[bool | None]
 """For each receipt whether training has its merchant, None where nobody knows; empty: nothing is known."""
@@ -56,17 +56,6 @@ class HeldOut:
     def gold(self) -> list[tuple[int, ...]]:
         """True tag ids, receipt by receipt."""
         return [page.tags for page in self.encoded.pages]
-
-
-class MerchantScores(Message):
-    """Scores of the receipts whose merchants training has seen, or has not."""
-
-    receipts: int
-    f1: float
-    precision: float
-    recall: float
-    f1_constrained: float
-    support: int
 
 
 @dataclass(frozen=True, slots=True)

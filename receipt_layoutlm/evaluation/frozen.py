@@ -11,8 +11,8 @@ from receipt_layoutlm.data.load import keep_listed, load_receipts
 from receipt_layoutlm.data.receipts import Receipt, hash_keys
 from receipt_layoutlm.data.snapshot import load_snapshot
 from receipt_layoutlm.evaluation.evaluate import Seen
-from receipt_layoutlm.evaluation.record import RunRecord
-from receipt_layoutlm.storage import Storage
+from run_records.run_json import RunRecord
+from run_records.s3_store import Storage
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,19 +9,8 @@ from pydantic import Field
 from messages.fields import Message
 from receipt_layoutlm.evaluation.counts import Counts, EntityCounts, TagIds, count_entities, rate
 from receipt_layoutlm.evaluation.decode import label_of, strict_spans
-from receipt_layoutlm.labels import OUTSIDE, OUTSIDE_ID, LabelSet
-
-Confusion = dict[str, dict[str, int]]
-"""True label to the label that words of it were given, to their count; `O` is none, zeros are left out."""
-
-
-class LabelScores(Message):
-    """Scores of one label; `support` counts its true entities."""
-
-    f1: float
-    precision: float
-    recall: float
-    support: int
+from run_records.labels import OUTSIDE, OUTSIDE_ID, LabelSet
+from run_records.scores import Confusion, LabelScores
 
 
 class Scores(Message):

@@ -11,8 +11,8 @@ from pydantic import Field
 from messages.fields import Float, Int, Message
 from receipt_layoutlm.data.geometry import hull
 from receipt_layoutlm.data.receipts import Box, Receipt, Word
-from receipt_layoutlm.errors import DataError
-from receipt_layoutlm.user_files import read_text
+from run_records.errors import DataError
+from run_records.user_files import read_text
 
 MAX_BYTES = 32 * 2**20
 MAX_WORDS = 50_000

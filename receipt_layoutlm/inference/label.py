@@ -9,7 +9,6 @@ import numpy as np
 from receipt_layoutlm.data.geometry import hull
 from receipt_layoutlm.data.pages import Page, lay_out_all
 from receipt_layoutlm.data.receipts import Box, Receipt, Word
-from receipt_layoutlm.errors import CheckpointError
 from receipt_layoutlm.evaluation.decode import (
     Decoding,
     Probabilities,
@@ -19,7 +18,8 @@ from receipt_layoutlm.evaluation.decode import (
 )
 from receipt_layoutlm.inference.labellers import Labeller
 from receipt_layoutlm.inference.results import Entity, LabelledReceipt, LabelledWord
-from receipt_layoutlm.labels import NO_LABELS
+from run_records.errors import CheckpointError
+from run_records.labels import NO_LABELS
 
 
 def label_receipts(

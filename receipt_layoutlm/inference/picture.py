@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 from receipt_layoutlm.inference.results import Entity, LabelledReceipt
-from receipt_layoutlm.labels import CORE_LABELS
+from run_records.labels import CORE_LABELS
 
 Color = tuple[int, int, int]
 Rectangle = tuple[float, float, float, float]

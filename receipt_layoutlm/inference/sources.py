@@ -14,11 +14,11 @@ from receipt_dynamo.client import DynamoClient
 from receipt_layoutlm.data.build import LoadStatistics, build_receipt
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.store import NO_BUCKET
-from receipt_layoutlm.errors import DataError, LayoutLMError
 from receipt_layoutlm.inference.files import read_receipt_file
 from receipt_layoutlm.inference.labellers import BundleLabeller, CheckpointLabeller, Labeller
 from receipt_layoutlm.model_folder import download_model
-from receipt_layoutlm.storage import Storage
+from run_records.errors import DataError, LayoutLMError
+from run_records.s3_store import Storage
 
 if TYPE_CHECKING:
     from PIL import Image

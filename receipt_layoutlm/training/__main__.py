@@ -11,10 +11,10 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from messages.child_protocol import Trained, TrainTask
-from receipt_layoutlm.child import Reporter, StopRequested, run_child
-from receipt_layoutlm.progress import Pulse
 from receipt_layoutlm.training.launch import launch, plan_processes
 from receipt_layoutlm.training.speed.allocator import keep_freed_memory
+from run_records.job_process.child_main import Reporter, StopRequested, run_child
+from run_records.job_process.heartbeat import Pulse
 
 
 def _train(task: TrainTask, reporter: Reporter, stop: StopRequested) -> Trained:

@@ -11,20 +11,16 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from receipt_dynamo.clock import now
 from receipt_layoutlm.checkpoint import MODEL_FILES, Manifest
-from receipt_layoutlm.child import Stopped
 from receipt_layoutlm.errors import Diverged
 from receipt_layoutlm.evaluation.evaluate import Evaluation, HeldOut
 from receipt_layoutlm.training.card import CARD, write_card
 from receipt_layoutlm.training.checkpoints import CHECKPOINT_FILES, Identity, checkpoint_name, seal, upload
-from receipt_layoutlm.training.history import (
-    EpochRecord,
-    is_complete,
-    is_exhausted,
-)
 from receipt_layoutlm.training.resume import RESUME_STATE
 from receipt_layoutlm.training.showcase import describe_predictions
 from receipt_layoutlm.training.state import Run, epoch_record
 from receipt_layoutlm.training.uploads import Uploads
+from run_records.epoch_record import EpochRecord, is_complete, is_exhausted
+from run_records.job_process.child_main import Stopped
 
 _SPEED = ("samples_per_second", "gpu_memory_used", "gpu_utilization")
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from messages.hyperparameters import Hyperparameters
-from receipt_layoutlm.labels import OUTSIDE
 from receipt_layoutlm.markdown import table
-from receipt_layoutlm.training.history import EpochRecord
+from run_records.epoch_record import EpochRecord
+from run_records.labels import OUTSIDE
 
 CARD = "README.md"
 

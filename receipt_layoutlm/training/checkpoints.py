@@ -24,12 +24,12 @@ from receipt_layoutlm.checkpoint import (
     parse_manifest,
     read_run_facts,
 )
-from receipt_layoutlm.errors import CheckpointError, DiskError
 from receipt_layoutlm.source_config import CONFIG
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.tokenizer_files import VOCABULARY, hash_vocabulary
 from receipt_layoutlm.training.ema import TRAINED_WEIGHTS
 from receipt_layoutlm.training.resume import RESUME_STATE, Resumed, ResumeState
+from run_records.errors import CheckpointError, DiskError
+from run_records.s3_store import Storage
 
 log = logging.getLogger(__name__)
 

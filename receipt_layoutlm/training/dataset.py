@@ -9,12 +9,12 @@ from receipt_layoutlm.data.keys import read_receipt_keys
 from receipt_layoutlm.data.load import LoadedReceipts, keep_listed, load_receipts
 from receipt_layoutlm.data.parts import Parts
 from receipt_layoutlm.data.snapshot import load_snapshot, save_snapshot
-from receipt_layoutlm.errors import ConfigurationError
 from receipt_layoutlm.ownership import RUN_JSON, refuse_enclosed, refuse_marked
-from receipt_layoutlm.progress import Pulse
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.config import RunConfig
 from receipt_layoutlm.training.describe import Dataset
+from run_records.errors import ConfigurationError
+from run_records.job_process.heartbeat import Pulse
+from run_records.s3_store import Storage
 
 
 def load_dataset(

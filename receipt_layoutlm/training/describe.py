@@ -16,10 +16,10 @@ from receipt_layoutlm.data.split import Split
 from receipt_layoutlm.evaluation.predict import fastest_device
 from receipt_layoutlm.training.config import RunConfig
 from receipt_layoutlm.training.distributed import Ranks
-from receipt_layoutlm.training.history import EpochRecord
 from receipt_layoutlm.training.prepare import Prepared
 from receipt_layoutlm.training.speed.memory import BatchPlan, free_bytes
 from receipt_layoutlm.training.speed.meter import peak_memory
+from run_records.epoch_record import EpochRecord
 
 _PINNED = "persisted_val_receipt_keys"
 

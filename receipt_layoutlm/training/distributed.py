@@ -21,8 +21,8 @@ import torch
 import torch.distributed as dist
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from receipt_layoutlm.child import StopRequested
 from receipt_layoutlm.training.launch import RENDEZVOUS
+from run_records.job_process.child_main import StopRequested
 
 # The others wait while the first one loads receipts and scores epochs. Who is gone is noticed by its end, and
 # who is stuck by the daemon.

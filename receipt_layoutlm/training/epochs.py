@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from receipt_layoutlm.data.split import Split
-from receipt_layoutlm.evaluation.epochs_file import (
-    EpochScores,
-    EpochsFile,
-    describe_epochs,
-    split_labels,
-)
-from receipt_layoutlm.evaluation.record import RunRecord
+from receipt_layoutlm.evaluation.epochs_file import describe_epochs, split_labels
 from receipt_layoutlm.training.checkpoints import checkpoint_name
-from receipt_layoutlm.training.history import EpochRecord
+from run_records.epoch_record import EpochRecord
+from run_records.epochs_json import EpochScores, EpochsFile
+from run_records.run_json import RunRecord
 
 
 def describe_history(

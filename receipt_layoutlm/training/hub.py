@@ -15,11 +15,11 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
 )
 
-from receipt_layoutlm.causes import causes_of, find_full_disk
 from receipt_layoutlm.checkpoint import WEIGHTS
-from receipt_layoutlm.errors import ConfigurationError, LayoutLMError, NetworkError
 from receipt_layoutlm.source_config import CONFIG
 from receipt_layoutlm.tokenizer_files import FAST_TOKENIZER, TOKENIZER_CONFIG, VOCABULARY
+from run_records.error_causes import causes_of, find_full_disk
+from run_records.errors import ConfigurationError, LayoutLMError, NetworkError
 
 log = logging.getLogger(__name__)
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from receipt_layoutlm.errors import ConfigurationError
 from receipt_layoutlm.evaluation.evaluate import HeldOut
-from receipt_layoutlm.labels import LabelSet
-
-
-def labels_of_metric(metric: str) -> tuple[str, ...]:
-    """The labels of `label:NAME` and `macro:A,B`, whose mean F1 counts; none for an overall metric."""
-    return tuple(metric.partition(":")[2].split(",")) if ":" in metric else ()
+from run_records.epoch_record import labels_of_metric
+from run_records.errors import ConfigurationError
+from run_records.labels import LabelSet
 
 
 def check_metric(metric: str, labels: LabelSet) -> None:

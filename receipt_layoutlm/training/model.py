@@ -10,13 +10,13 @@ from typing import Any
 import torch
 
 from messages.export_options import MAX_TOKENS
-from receipt_layoutlm.errors import CheckpointError, ConfigurationError
-from receipt_layoutlm.labels import LabelSet
 from receipt_layoutlm.model_folder import download_model, load_start, open_start
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.hub import fetch_from_hub, is_on_hub
 from receipt_layoutlm.training.places import fix_places
 from receipt_layoutlm.training.scratch import SIZES, build_model, train_tokenizer
+from run_records.errors import CheckpointError, ConfigurationError
+from run_records.labels import LabelSet
+from run_records.s3_store import Storage
 
 _SCRATCH = "scratch:"
 _S3 = "s3://"

@@ -17,14 +17,14 @@ from receipt_layoutlm.data.pages import Page, lay_out_all
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.split import DRAWS, Split, pin_split
 from receipt_layoutlm.data.training_set import TrainingSet
-from receipt_layoutlm.errors import ConfigurationError, DataError
 from receipt_layoutlm.evaluation.evaluate import HeldOut
 from receipt_layoutlm.evaluation.transitions import learn_transitions
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.config import RunConfig
 from receipt_layoutlm.training.metric import check_measurable
 from receipt_layoutlm.training.model import ModelSource, Start
 from receipt_layoutlm.training.resume import Resumed
+from run_records.errors import ConfigurationError, DataError
+from run_records.s3_store import Storage
 
 log = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ from messages.fields import S3Place
 from receipt_dynamo import AlreadyExists, DynamoClient
 from receipt_dynamo.clock import now
 from receipt_dynamo.entities import JobCheckpoint, JobLog, JobMetric
-from receipt_layoutlm.analysis.predictions import PREDICTIONS_JSON, Predictions
 from receipt_layoutlm.checkpoint import Manifest
-from receipt_layoutlm.evaluation.epochs_file import EPOCHS_JSON, EpochsFile
-from receipt_layoutlm.storage import Storage
-from receipt_layoutlm.training.history import EpochRecord
+from run_records.epoch_record import EpochRecord
+from run_records.epochs_json import EPOCHS_JSON, EpochsFile
+from run_records.predictions_json import PREDICTIONS_JSON, Predictions
+from run_records.s3_store import Storage
 
 LOG_SOURCE = "receipt_layoutlm.trainer"
 MAX_LOG_BYTES = 300_000

@@ -9,7 +9,7 @@ from typing import Literal
 from messages.fields import Message
 from receipt_layoutlm.checkpoint import Manifest, RunFacts
 from receipt_layoutlm.data.split import SplitSource
-from receipt_layoutlm.training.history import EpochRecord
+from run_records.epoch_record import EpochRecord
 
 RESUME_STATE = "resume.json"
 

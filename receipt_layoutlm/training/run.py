@@ -11,10 +11,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from messages.child_protocol import Trained, TrainTask
 from receipt_dynamo import DynamoClient
-from receipt_layoutlm.child import Reporter, Stopped, StopRequested
-from receipt_layoutlm.errors import ConfigurationError, Diverged
-from receipt_layoutlm.progress import Pulse
-from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.errors import Diverged
 from receipt_layoutlm.training.callbacks import (
     CheckpointCallback,
     ProgressCallback,
@@ -29,7 +26,7 @@ from receipt_layoutlm.training.describe import describe_results, describe_run
 from receipt_layoutlm.training.distributed import AgreeCallback, AgreedStop, Ranks
 from receipt_layoutlm.training.ending import leave_report
 from receipt_layoutlm.training.epochs import describe_history
-from receipt_layoutlm.training.history import RunningLoss, epochs_since_best, is_complete
+from receipt_layoutlm.training.history import RunningLoss
 from receipt_layoutlm.training.metric import check_metric
 from receipt_layoutlm.training.prepare import Prepared, prepare
 from receipt_layoutlm.training.recorder import Recorder
@@ -38,6 +35,11 @@ from receipt_layoutlm.training.speed.memory import BatchPlan
 from receipt_layoutlm.training.speed.plan import plan_run
 from receipt_layoutlm.training.state import Run
 from receipt_layoutlm.training.trainer import ReceiptTrainer
+from run_records.epoch_record import epochs_since_best, is_complete
+from run_records.errors import ConfigurationError
+from run_records.job_process.child_main import Reporter, Stopped, StopRequested
+from run_records.job_process.heartbeat import Pulse
+from run_records.s3_store import Storage
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from receipt_layoutlm.analysis.predictions import Predictions, ReceiptPrediction, WordPrediction
 from receipt_layoutlm.data.merchants import merchant_of
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.evaluation.decode import Probabilities
@@ -12,7 +11,8 @@ from receipt_layoutlm.evaluation.epochs_file import spread_evenly
 from receipt_layoutlm.evaluation.evaluate import Evaluation, HeldOut
 from receipt_layoutlm.evaluation.scores import score_counts
 from receipt_layoutlm.training.checkpoints import checkpoint_name
-from receipt_layoutlm.training.history import EpochRecord
+from run_records.epoch_record import EpochRecord
+from run_records.predictions_json import Predictions, ReceiptPrediction, WordPrediction
 
 WORST = 20
 MOST_WORDS = 400

@@ -8,18 +8,19 @@ from typing import Any
 
 from messages.options.encoding import EncodingOptions
 from receipt_layoutlm.checkpoint import RunFacts
-from receipt_layoutlm.child import StopRequested
 from receipt_layoutlm.data.split import Split
 from receipt_layoutlm.evaluation.evaluate import Evaluation
 from receipt_layoutlm.evaluation.transitions import Transitions
-from receipt_layoutlm.progress import Pulse
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.config import RunConfig
 from receipt_layoutlm.training.distributed import Ranks
-from receipt_layoutlm.training.history import EpochRecord, RunningLoss, best_epoch
+from receipt_layoutlm.training.history import RunningLoss
 from receipt_layoutlm.training.recorder import Recorder
 from receipt_layoutlm.training.resume import ResumeState
 from receipt_layoutlm.training.speed.meter import Meter
+from run_records.epoch_record import EpochRecord, best_epoch
+from run_records.job_process.child_main import StopRequested
+from run_records.job_process.heartbeat import Pulse
+from run_records.s3_store import Storage
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.clock import now, write_time
 from receipt_dynamo.entities import Job, JobMetric
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 from tests.support.dashboards import running_dashboard
 from tests.support.evaluations import make_epochs
 from tests.support.many_runs import seed_runs

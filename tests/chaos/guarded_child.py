@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from receipt_layoutlm.guard import watch_lease
+from run_records.job_process.lease_guard import watch_lease
 from tests.chaos.child import MOMENT_SECONDS, read_task, succeed
 from tests.chaos.wire import speak
 

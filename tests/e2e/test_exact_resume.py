@@ -16,7 +16,7 @@ import pytest
 
 from receipt_dynamo.client import DynamoClient
 from receipt_layoutlm.data.snapshot import save_snapshot
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 from tests.e2e.test_whole_path import daemon, wait_for_result
 from tests.support.refusing_proxy import refusing
 from tests.unit.training.conftest import MEASURED, make_receipts

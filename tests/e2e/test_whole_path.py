@@ -22,7 +22,7 @@ from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.load import load_receipts
 from receipt_layoutlm.data.store import write_records
 from receipt_layoutlm.evaluation.evaluate import evaluate_checkpoint
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 from workers.local import LocalStack
 
 pytestmark = pytest.mark.e2e

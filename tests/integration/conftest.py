@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from receipt_dynamo import DynamoClient
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 from tests.support.records import MakeJob, job_maker
 from workers.local import LocalStack
 

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from layoutlm_cli.main import main
 from messages.child_protocol import ChildExit, Progress
 from receipt_dynamo.session import new_session
-from receipt_layoutlm.guard import watch_lease
+from run_records.job_process.lease_guard import watch_lease
 from tests.support.scripted_child import play, say
 from workers import side_tasks
 from workers.train import Training

@@ -16,10 +16,10 @@ from random import Random
 from typing import Any, Literal
 
 from messages.hyperparameters import Hyperparameters
-from receipt_layoutlm.analysis.epochs import EpochFacts, LabelFacts, MerchantFacts
 from receipt_layoutlm.analysis.parts import CheckpointFacts
 from receipt_layoutlm.analysis.run import RunDetail
 from receipt_layoutlm.analysis.runs import RunSummary
+from run_records.epoch_record import EpochFacts, LabelFacts, MerchantFacts
 
 LABELS = {"ADDRESS_LINE": 1250, "MERCHANT_NAME": 870, "DATE": 270, "GRAND_TOTAL": 195}
 """Labels and their training words."""

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from receipt_dynamo.clock import write_time
-from receipt_layoutlm.analysis.epochs import EpochFacts, LabelFacts, MerchantFacts
-from receipt_layoutlm.analysis.runs import Bounds
+from run_records.epoch_record import EpochFacts, LabelFacts, MerchantFacts
+from run_records.scores import Bounds
 
 LABELS = ("MERCHANT_NAME", "ADDRESS_LINE", "DATE", "TIME", "PRODUCT_NAME", "LINE_TOTAL", "TAX", "GRAND_TOTAL")
 GIGABYTE = 1_000_000_000

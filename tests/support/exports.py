@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from receipt_dynamo.types import Item
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 
 KEY_PREFIX = "exports/AWSDynamoDB/01693685827463-2d8752fd/"
 

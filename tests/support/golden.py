@@ -28,15 +28,15 @@ from receipt_layoutlm.data.examples import EncodedPages
 from receipt_layoutlm.data.pages import lay_out_all
 from receipt_layoutlm.data.split import Split
 from receipt_layoutlm.data.synthetic.generator import make_receipt
-from receipt_layoutlm.evaluation.epochs_file import Compute
 from receipt_layoutlm.evaluation.evaluate import Evaluation, HeldOut, assess
 from receipt_layoutlm.evaluation.predict import Predictions
-from receipt_layoutlm.labels import LabelSet
 from receipt_layoutlm.training.epochs import describe_history
-from receipt_layoutlm.training.history import EpochRecord
 from receipt_layoutlm.training.recorder import Recorder
 from receipt_layoutlm.training.showcase import describe_predictions
 from receipt_layoutlm.training.state import epoch_record
+from run_records.epoch_record import EpochRecord
+from run_records.epochs_json import Compute
+from run_records.labels import LabelSet
 from tests.support.runs import make_detail, make_predictions
 from workers.settings import Settings
 

@@ -15,8 +15,8 @@ from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.examples import Collator, EncodedPages
 from receipt_layoutlm.data.pages import lay_out_all
 from receipt_layoutlm.data.receipts import Receipt
-from receipt_layoutlm.labels import resolve_labels
 from receipt_layoutlm.training.scratch import SIZES, build_model, train_tokenizer
+from run_records.labels import resolve_labels
 
 STEPS = 60
 BATCH = 8

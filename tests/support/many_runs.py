@@ -13,7 +13,7 @@ from receipt_dynamo.clock import write_time
 from receipt_dynamo.entities import Job
 from receipt_dynamo.entities.field_types import JobState
 from receipt_dynamo.operations.records import adding_many
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 from tests.support.evaluations import LABELS
 from tests.support.runs import make_detail, make_predictions
 from tests.support.stored_runs import store_run

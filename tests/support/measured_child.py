@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from messages.child_protocol import ChildExit, Progress, Trained
-from receipt_layoutlm.guard import watch_lease
+from run_records.job_process.lease_guard import watch_lease
 from tests.support.scripted_child import say
 
 SECONDS = 0.3

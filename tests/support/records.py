@@ -11,7 +11,7 @@ from typing import Any
 from messages.train import TrainJob
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import Job, JobMetric
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 from workers.local import LocalStack
 from workers.settings import Settings
 from workers.train import job_record

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from messages.child_protocol import ChildExit, ErrorClass, Exported, Failure, Progress, Trained
-from receipt_layoutlm.guard import watch_lease
+from run_records.job_process.lease_guard import watch_lease
 
 
 def say(line: Progress | Trained | Exported | Failure) -> None:

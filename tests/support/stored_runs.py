@@ -8,9 +8,9 @@ from typing import Any
 from messages.fields import S3Place
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import CoreMLExport, Job, JobCheckpoint, JobStatus
-from receipt_layoutlm.analysis.predictions import PREDICTIONS_JSON, Predictions
 from receipt_layoutlm.analysis.run import RunDetail
-from receipt_layoutlm.storage import Storage
+from run_records.predictions_json import PREDICTIONS_JSON, Predictions
+from run_records.s3_store import Storage
 
 
 def store_run(

@@ -21,9 +21,9 @@ from receipt_dynamo import aws_codes
 from receipt_dynamo import aws_errors as table_edge
 from receipt_dynamo.aws_codes import CODES_BY_FAULT, FAULT_BY_CODE, AwsFault
 from receipt_dynamo.aws_faults import call_errors, judge
-from receipt_layoutlm import edge as s3_edge
-from receipt_layoutlm.child import classify
-from receipt_layoutlm.errors import LayoutLMError, SetupError
+from run_records import aws_errors as s3_edge
+from run_records.errors import LayoutLMError, SetupError
+from run_records.job_process.child_main import classify
 from workers import bucket
 from workers import edge as sqs_edge
 from workers.errors import CredentialsMissing, QueueError, QueueUnusable, WorkerError

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parent.parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-OURS = {"messages", "receipt_dynamo", "receipt_layoutlm", "workers", "layoutlm_cli"}
+OURS = {"messages", "receipt_dynamo", "run_records", "receipt_layoutlm", "workers", "layoutlm_cli"}
 OURS |= {"infra", "layoutlm_infra", "lambdas", "scripts", "benchmarks", "tests"}
 PROVIDES = packages_distributions()
 
@@ -28,6 +28,7 @@ BASE: Installation = ()
 INSTALLATIONS: dict[str, tuple[Installation, ...]] = {
     "messages": (BASE,),
     "receipt_dynamo": (BASE,),
+    "run_records": (BASE,),
     "workers": (BASE,),
     "workers/emulator.py": (("local",),),
     "workers/tracing.py": (("otel",),),

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from receipt_layoutlm.errors import DataError
-from receipt_layoutlm.user_files import read_lines, read_text
+from run_records.errors import DataError
+from run_records.user_files import read_lines, read_text
 
 READERS: list[Callable[[Path], object]] = [read_text, lambda path: list(read_lines(path))]
 

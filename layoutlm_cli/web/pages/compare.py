@@ -15,7 +15,7 @@ from layoutlm_cli.web.site import in_thread, site_of, together
 from receipt_layoutlm.analysis.comparison.runs import compare_runs
 from receipt_layoutlm.analysis.report.values import NOT_KNOWN, anything, dollars, number, score, seconds
 from receipt_layoutlm.analysis.run import read_run
-from receipt_layoutlm.analysis.runs import Bounds
+from run_records.scores import Bounds
 
 LEAST, MOST = 2, 8
 

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from layoutlm_cli.web.site import Site, in_thread, site_of
-from receipt_layoutlm.analysis.predictions import read_predictions
 from receipt_layoutlm.analysis.report.receipts import KINDS, PLAIN, draw_receipt
 from receipt_layoutlm.analysis.runs import find_run
+from run_records.predictions_json import read_predictions
 
 
 async def show_receipts(request: Request) -> Response:

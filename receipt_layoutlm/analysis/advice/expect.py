@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from receipt_layoutlm.analysis.advice.proposal import Expectation
 from receipt_layoutlm.analysis.advice.situation import Situation
-from receipt_layoutlm.analysis.runs import Bounds
+from run_records.scores import Bounds
 
 if TYPE_CHECKING:
     from receipt_layoutlm.analysis.advice.curve import LearningCurve

@@ -8,7 +8,7 @@ from receipt_layoutlm.analysis.advice.proposal import Change, RestsOn
 from receipt_layoutlm.analysis.advice.situation import Situation
 from receipt_layoutlm.analysis.dataset import DatasetStatistics, LabelStatistics
 from receipt_layoutlm.analysis.findings.labels import LEAST_WORDS, count_words
-from receipt_layoutlm.labels import CORE_LABELS, MERGE_PRESETS
+from run_records.labels import CORE_LABELS, MERGE_PRESETS
 
 _F1 = "f1 "
 _PRESETS = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from receipt_layoutlm.analysis.runs import Bounds, Fact
+from run_records.lenient_model import Fact
+from run_records.scores import Bounds
 
 RestsOn = Literal["this run", "earlier runs", "the data", "general practice"]
 

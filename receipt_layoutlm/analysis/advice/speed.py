@@ -8,7 +8,7 @@ from statistics import fmean
 
 from receipt_layoutlm.analysis.advice.proposal import Change
 from receipt_layoutlm.analysis.advice.situation import Situation
-from receipt_layoutlm.analysis.epochs import EpochFacts
+from run_records.epoch_record import EpochFacts
 
 # Epochs to see that it was the best; fewer than a third saved are not worth another schedule.
 _AFTER_BEST = 3

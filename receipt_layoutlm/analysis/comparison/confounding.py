@@ -8,7 +8,8 @@ from fractions import Fraction
 from typing import Any
 
 from receipt_layoutlm.analysis.comparison.settings import settings_of, text_of
-from receipt_layoutlm.analysis.runs import Fact, RunSummary
+from receipt_layoutlm.analysis.runs import RunSummary
+from run_records.lenient_model import Fact
 
 # Repetitions are told apart by the seed; what a run was scored on is looked at by itself; the others change
 # where things lie and how fast they come.

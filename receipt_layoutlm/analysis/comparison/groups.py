@@ -18,7 +18,8 @@ from receipt_layoutlm.analysis.comparison.statistics import (
     summarize,
 )
 from receipt_layoutlm.analysis.comparison.validation import by_validation, name_some
-from receipt_layoutlm.analysis.runs import Fact, RunSummary
+from receipt_layoutlm.analysis.runs import RunSummary
+from run_records.lenient_model import Fact
 
 
 class GroupRun(Fact):

@@ -12,8 +12,10 @@ from receipt_dynamo.entities.field_types import JobState
 from receipt_layoutlm.analysis.comparison.settings import Setting, compare_settings, settings_of
 from receipt_layoutlm.analysis.comparison.validation import by_validation, describe_ranking
 from receipt_layoutlm.analysis.run import RunDetail
-from receipt_layoutlm.analysis.runs import Bounds, Fact, RunSummary
-from receipt_layoutlm.errors import ConfigurationError
+from receipt_layoutlm.analysis.runs import RunSummary
+from run_records.errors import ConfigurationError
+from run_records.lenient_model import Fact
+from run_records.scores import Bounds
 
 _LEAST = 2
 

@@ -12,8 +12,8 @@ import pydantic
 
 from messages.errors import shorten
 from messages.hyperparameters import Hyperparameters
-from receipt_layoutlm.analysis.runs import Fact
-from receipt_layoutlm.errors import ConfigurationError
+from run_records.errors import ConfigurationError
+from run_records.lenient_model import Fact
 
 OPTIONS = tuple(Hyperparameters.model_fields)
 

@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from receipt_layoutlm.analysis.runs import Bounds, Fact
+from run_records.lenient_model import Fact
+from run_records.scores import Bounds
 
 Method = Literal["exact permutation", "random permutation", "Welch"]
 Verdict = Literal["higher", "not told apart", "too few runs"]

@@ -8,11 +8,11 @@ from functools import cached_property
 from statistics import median
 
 from messages.hyperparameters import Hyperparameters
-from receipt_layoutlm.analysis.epochs import EpochFacts
 from receipt_layoutlm.analysis.findings.options import read_options
 from receipt_layoutlm.analysis.findings.series import Series
 from receipt_layoutlm.analysis.run import RunDetail
 from receipt_layoutlm.analysis.runs import RunSummary
+from run_records.epoch_record import EpochFacts
 
 USUAL_RATES = {"scratch:": 1.5e-3, "": 5e-5}
 """Peak learning rates that AdamW takes, by how the model's name begins: fresh weights, and published ones.

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from receipt_layoutlm.analysis.runs import Fact
+from run_records.lenient_model import Fact
 
 Kind = Literal[
     "divergence",

@@ -9,8 +9,8 @@ from functools import cached_property
 from itertools import pairwise
 from statistics import fmean, linear_regression, median
 
-from receipt_layoutlm.analysis.epochs import EpochFacts
 from receipt_layoutlm.analysis.findings.finding import Evidence, Point
+from run_records.epoch_record import EpochFacts
 
 # The median of |x| of a normal variable is 0.6745 of its deviation; of a second difference, that has 6 times
 # the variance.

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from receipt_layoutlm.analysis.findings.find import find_faults
-from receipt_layoutlm.analysis.predictions import Predictions, read_predictions
 from receipt_layoutlm.analysis.report import settings
 from receipt_layoutlm.analysis.report.charts import CHARTS, charts_of
 from receipt_layoutlm.analysis.report.page import render
 from receipt_layoutlm.analysis.report.receipts import KINDS, draw_receipt
 from receipt_layoutlm.analysis.report.tables import tables_of
 from receipt_layoutlm.analysis.run import RunDetail
-from receipt_layoutlm.errors import ConfigurationError
-from receipt_layoutlm.storage import Storage
+from run_records.errors import ConfigurationError
+from run_records.predictions_json import Predictions, read_predictions
+from run_records.s3_store import Storage
 
 REPORT_HTML = "report.html"
 _TYPE = "text/html; charset=utf-8"

@@ -7,8 +7,8 @@ from typing import Any
 
 import altair as alt
 
-from receipt_layoutlm.analysis.epochs import EpochFacts
 from receipt_layoutlm.analysis.report.theme import DASHES, SERIES, SOFT, Row, Spec, data, finish, rounded
+from run_records.epoch_record import EpochFacts
 
 GIGABYTE = 1_000_000_000
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from receipt_layoutlm.analysis.epochs import EpochFacts
 from receipt_layoutlm.analysis.report.theme import (
     ROW_HEIGHT,
     SERIES,
@@ -16,6 +15,7 @@ from receipt_layoutlm.analysis.report.theme import (
     finish,
     rounded,
 )
+from run_records.epoch_record import EpochFacts
 
 OUTSIDE = "O"
 NO_LABEL = "no label"

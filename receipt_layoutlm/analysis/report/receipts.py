@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import median
 
-from receipt_layoutlm.analysis.predictions import ReceiptPrediction, WordPrediction
+from run_records.predictions_json import ReceiptPrediction, WordPrediction
 
 WIDTH = 520
 """Units across the words of a receipt; an SVG scales them to the page."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from receipt_layoutlm.analysis.epochs import EpochFacts
 from receipt_layoutlm.analysis.parts import CheckpointFacts, ExportFacts, FailureFacts
 from receipt_layoutlm.analysis.report.label_charts import (
     NO_LABEL,
@@ -17,6 +16,7 @@ from receipt_layoutlm.analysis.report.label_charts import (
 from receipt_layoutlm.analysis.report.timeline import Stretch, stretches_of
 from receipt_layoutlm.analysis.report.values import NOT_KNOWN, anything, moment, number, score, seconds, size
 from receipt_layoutlm.analysis.run import RunDetail
+from run_records.epoch_record import EpochFacts
 
 T = TypeVar("T")
 Columns = Mapping[str, Callable[[T], str]]

@@ -13,9 +13,9 @@ from messages.codec import decode_train_job
 from messages.fields import JobName, derive_id
 from messages.train import JOB_OPTIONS, TrainJob
 from receipt_layoutlm.analysis.comparison.settings import find_option, read_option
-from receipt_layoutlm.analysis.runs import Fact
 from receipt_layoutlm.analysis.sweep.space import Scalar, Space, grid_of
-from receipt_layoutlm.errors import ConfigurationError
+from run_records.errors import ConfigurationError
+from run_records.lenient_model import Fact
 
 Method = Literal["grid", "optuna"]
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from messages.errors import shorten
 from receipt_layoutlm.analysis.comparison.settings import find_option, read_option, text_of
-from receipt_layoutlm.analysis.runs import Fact
-from receipt_layoutlm.errors import ConfigurationError, DataError
-from receipt_layoutlm.user_files import read_text
+from run_records.errors import ConfigurationError, DataError
+from run_records.lenient_model import Fact
+from run_records.user_files import read_text
 
 Scalar = bool | int | float | str | None
 

@@ -15,11 +15,12 @@ from receipt_dynamo import DynamoClient
 from receipt_dynamo.errors import InvalidItem, NotFound
 from receipt_layoutlm.analysis.comparison.settings import settings_of, text_of
 from receipt_layoutlm.analysis.live import UNDER_WAY
-from receipt_layoutlm.analysis.runs import Fact, RunSummary
+from receipt_layoutlm.analysis.runs import RunSummary
 from receipt_layoutlm.analysis.sweep.plan import Method, jobs_of
 from receipt_layoutlm.analysis.sweep.space import Scalar
 from receipt_layoutlm.analysis.sweep.study import REFUSED, Sweep
-from receipt_layoutlm.errors import ConfigurationError
+from run_records.errors import ConfigurationError
+from run_records.lenient_model import Fact
 
 State = Literal["proposed", "under way", "succeeded", "failed", "refused", "unreadable"]
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from messages.errors import InvalidMessage
 from receipt_layoutlm.analysis.sweep.plan import SweepPlan, jobs_of
 from receipt_layoutlm.analysis.sweep.space import Dimension, Range, Scalar, grid_of
-from receipt_layoutlm.errors import ConfigurationError
+from run_records.errors import ConfigurationError
 
 REFUSED = "refused"
 """Attribute of a trial that was never sent: why."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from receipt_layoutlm.coreml.model import INPUT_NAMES
 from receipt_layoutlm.coreml.toolkit import ct
-from receipt_layoutlm.errors import ConfigurationError
+from run_records.errors import ConfigurationError
 
 ComputeUnits = Literal["ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE"]
 COMPUTE_UNITS: tuple[ComputeUnits, ...] = ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")

@@ -23,7 +23,7 @@ from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.errors import BundleError
 from receipt_layoutlm.evaluation.predict import Predictions, average_windows, predict_pages
 from receipt_layoutlm.evaluation.scores import score_tags
-from receipt_layoutlm.labels import LabelSet
+from run_records.labels import LabelSet
 
 WORK = 4e11
 """Weights times tokens that are evaluated at most: 4,700 tokens of a base-size model, about 20 receipts, so

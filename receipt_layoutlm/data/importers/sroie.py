@@ -12,8 +12,8 @@ from typing import Any
 from pydantic_core import from_json
 
 from receipt_layoutlm.data.draft import Box, DraftLine, DraftWord
-from receipt_layoutlm.errors import DataError
-from receipt_layoutlm.user_files import read_lines
+from run_records.errors import DataError
+from run_records.user_files import read_lines
 
 FIELDS = ("company", "date", "address", "total")
 BOX_NUMBERS = 4

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from receipt_layoutlm.errors import ConfigurationError
 from receipt_layoutlm.training.speed.spec import RUNGS, Measured, RungTask
+from run_records.errors import ConfigurationError
 
 _NAIVE_SHARE = 4
 _MODULE = "receipt_layoutlm.training.speed.rung"

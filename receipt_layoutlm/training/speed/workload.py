@@ -17,11 +17,11 @@ from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.examples import Example
 from receipt_layoutlm.data.importers.labelling import import_sroie
 from receipt_layoutlm.data.pages import Page, lay_out_all
-from receipt_layoutlm.labels import resolve_labels
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.model import ModelSource
 from receipt_layoutlm.training.scratch import SIZES
 from receipt_layoutlm.training.speed.spec import RungTask
+from run_records.labels import resolve_labels
+from run_records.s3_store import Storage
 
 _SYNTHETIC_RECEIPTS = 400
 _ATTENTION_DROPOUT = 0.1

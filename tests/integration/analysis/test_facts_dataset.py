@@ -13,7 +13,7 @@ from receipt_layoutlm.analysis.tally import read_statistics
 from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.load import load_receipts
 from receipt_layoutlm.data.store import write_records
-from receipt_layoutlm.labels import CORE_LABELS
+from run_records.labels import CORE_LABELS
 
 
 @pytest.fixture

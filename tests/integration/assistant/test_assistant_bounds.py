@@ -29,7 +29,7 @@ from receipt_dynamo.skipped import NAMED
 from receipt_layoutlm.analysis.runs import RunSummary
 from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.store import write_records
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 from tests.support.damage import damage, damaged, put_items, stored_items
 from tests.support.many_runs import seed_runs
 from tests.support.records import job_maker, metrics, minute

@@ -11,11 +11,11 @@ import pytest
 
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import Job
-from receipt_layoutlm.analysis.predictions import Predictions, ReceiptPrediction, WordPrediction
 from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.store import write_records
-from receipt_layoutlm.labels import CORE_LABELS
-from receipt_layoutlm.storage import Storage
+from run_records.labels import CORE_LABELS
+from run_records.predictions_json import Predictions, ReceiptPrediction, WordPrediction
+from run_records.s3_store import Storage
 from tests.integration.assistant.conftest import Assistant
 from tests.support.records import MakeJob, job_maker, metrics, write_run_json
 from workers.local import LocalStack

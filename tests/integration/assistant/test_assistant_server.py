@@ -22,10 +22,10 @@ from messages.codec import decode_train_job
 from messages.hyperparameters import Hyperparameters
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.errors import NotFound
-from receipt_layoutlm.analysis.epochs import EpochFacts
 from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.store import write_records
-from receipt_layoutlm.storage import Storage
+from run_records.epoch_record import EpochFacts
+from run_records.s3_store import Storage
 from tests.integration.assistant.conftest import ROOT, Assistant, Start
 from tests.support.records import MakeJob
 from workers.errors import SettingsError

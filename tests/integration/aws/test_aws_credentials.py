@@ -13,8 +13,8 @@ import pytest
 
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.errors import CredentialsError, InvalidSetting
-from receipt_layoutlm.errors import SetupError
-from receipt_layoutlm.storage import Storage
+from run_records.errors import SetupError
+from run_records.s3_store import Storage
 from tests.support.commands import run_here
 from tests.support.fake_imds import fake_imds, moment
 from tests.support.processes import run_command

@@ -10,9 +10,9 @@ import pytest
 from botocore.config import Config
 
 from messages.child_protocol import ErrorClass
-from receipt_layoutlm.edge import ObjectMissing
-from receipt_layoutlm.errors import Denied, LayoutLMError, NetworkError, SetupError
-from receipt_layoutlm.storage import Storage
+from run_records.aws_errors import ObjectMissing
+from run_records.errors import Denied, LayoutLMError, NetworkError, SetupError
+from run_records.s3_store import Storage
 from tests.support.scripted_aws import Answer, Asked, bare, portal, s3_refusal, scripted_aws
 
 OWN, NAMED = "own-bucket", "named-bucket"

@@ -18,8 +18,8 @@ from receipt_dynamo.client import DynamoClient
 from receipt_dynamo.clock import now
 from receipt_dynamo.entities import JobMetric
 from receipt_dynamo.errors import NotFound
-from receipt_layoutlm.errors import ConfigurationError
-from receipt_layoutlm.storage import Storage
+from run_records.errors import ConfigurationError
+from run_records.s3_store import Storage
 from tests.support.runs import make_detail
 from tests.support.stored_runs import store_run
 from workers.local import LocalStack

@@ -16,7 +16,7 @@ from layoutlm_cli.watch import sparkline
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.store import write_records
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 from tests.support.records import MakeJob, metrics, write_run_json
 from workers.local import LocalStack
 

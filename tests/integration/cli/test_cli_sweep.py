@@ -16,7 +16,7 @@ from receipt_layoutlm.analysis.sweep.plan import Method, make_plan
 from receipt_layoutlm.analysis.sweep.space import parse_space
 from receipt_layoutlm.analysis.sweep.standing import SweepStanding, look_at_sweep
 from receipt_layoutlm.analysis.sweep.study import load_sweep, open_sweep
-from receipt_layoutlm.errors import ConfigurationError
+from run_records.errors import ConfigurationError
 from tests.support.damage import damage
 from workers.local import LocalStack
 from workers.train import job_record

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 from tests.support.served import Dashboard, Start, served
 from workers.local import LocalStack
 

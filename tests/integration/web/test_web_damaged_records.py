@@ -12,7 +12,7 @@ from receipt_dynamo.entities import JobLease
 from receipt_dynamo.requests.leases import lease_key
 from receipt_dynamo.requests.records import job_key
 from receipt_dynamo.types import Item
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 from tests.support.damage import damage, damaged, put_items, stored_items
 from tests.support.records import job_maker, metrics
 from tests.support.runs import make_detail

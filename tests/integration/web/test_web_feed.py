@@ -16,7 +16,7 @@ from layoutlm_cli.web.pages import run as run_page
 from layoutlm_cli.web.rendering import Fragment
 from receipt_dynamo.clock import now
 from receipt_dynamo.entities import Job, JobMetric
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 from tests.support.runs import make_detail
 from tests.support.served import Dashboard, texts, until
 from tests.support.stored_runs import store_run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 from tests.support.many_runs import seed_runs
 from tests.support.served import Dashboard, Start
 

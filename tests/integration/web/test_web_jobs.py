@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from receipt_dynamo.clock import now
 from receipt_dynamo.entities import Job
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 from tests.support.many_runs import seed_runs
 from tests.support.served import Dashboard, Start, texts
 

@@ -9,7 +9,7 @@ import uuid
 from layoutlm_cli.web.pages.compare import MOST
 from receipt_dynamo.clock import now
 from receipt_dynamo.entities import Job, JobLog
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 from tests.support.many_runs import seed_runs
 from tests.support.runs import make_detail, make_predictions
 from tests.support.served import Dashboard, Start, texts

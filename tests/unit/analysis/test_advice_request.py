@@ -21,7 +21,7 @@ from receipt_layoutlm.analysis.advice.proposal import Advice, Machine
 from receipt_layoutlm.analysis.advice.request import command_of, message_of, next_name
 from receipt_layoutlm.analysis.dataset import DatasetStatistics, LabelStatistics
 from receipt_layoutlm.analysis.findings.options import read_options
-from receipt_layoutlm.labels import CORE_LABELS
+from run_records.labels import CORE_LABELS
 from tests.support.curve_shapes import FAULTY, HEALTHY
 from tests.support.curves import simulate
 

@@ -9,7 +9,7 @@ import pytest
 
 from receipt_layoutlm.analysis.comparison.groups import GroupComparison, compare_groups
 from receipt_layoutlm.analysis.runs import RunSummary
-from receipt_layoutlm.errors import ConfigurationError
+from run_records.errors import ConfigurationError
 
 
 def a_run(

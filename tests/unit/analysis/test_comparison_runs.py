@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from receipt_layoutlm.analysis.comparison.runs import RunComparison, compare_runs
-from receipt_layoutlm.analysis.epochs import EpochFacts, LabelFacts
 from receipt_layoutlm.analysis.run import RunDetail
-from receipt_layoutlm.analysis.runs import Bounds, RunSummary
-from receipt_layoutlm.errors import ConfigurationError
+from receipt_layoutlm.analysis.runs import RunSummary
+from run_records.epoch_record import EpochFacts, LabelFacts
+from run_records.errors import ConfigurationError
+from run_records.scores import Bounds
 
 
 def a_run(name: str, f1: float | None = 0.8, validation: str | None = "aaaa", **fields: Any) -> RunDetail:

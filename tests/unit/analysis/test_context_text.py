@@ -13,10 +13,10 @@ from receipt_layoutlm.analysis.context import (
     sum_up_history,
 )
 from receipt_layoutlm.analysis.dataset import DatasetStatistics, LabelStatistics, MerchantStatistics
-from receipt_layoutlm.analysis.epochs import EpochFacts, LabelFacts
 from receipt_layoutlm.analysis.history import History, RunHistory
 from receipt_layoutlm.analysis.run import RunDetail
 from receipt_layoutlm.analysis.runs import RunSummary
+from run_records.epoch_record import EpochFacts, LabelFacts
 
 NOW = "2026-03-04T09:30:00.000000+00:00"
 

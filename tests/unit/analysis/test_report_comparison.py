@@ -7,7 +7,7 @@ import json
 import pytest
 
 from receipt_layoutlm.analysis.report.comparison import build_comparison
-from receipt_layoutlm.errors import ConfigurationError
+from run_records.errors import ConfigurationError
 from tests.support.pages import Page
 from tests.support.runs import make_detail
 

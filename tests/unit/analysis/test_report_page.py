@@ -13,7 +13,7 @@ from receipt_layoutlm.analysis.report.build import build_report
 from receipt_layoutlm.analysis.report.charts import charts_of
 from receipt_layoutlm.analysis.run import RunDetail
 from receipt_layoutlm.analysis.runs import RunSummary
-from receipt_layoutlm.labels import CORE_LABELS
+from run_records.labels import CORE_LABELS
 from tests.support.pages import Page, hash_of
 from tests.support.runs import make_detail, make_predictions
 

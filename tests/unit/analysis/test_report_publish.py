@@ -13,8 +13,8 @@ from receipt_dynamo import DynamoClient
 from receipt_dynamo.errors import NotFound
 from receipt_layoutlm.analysis.report.build import report_of, write_report
 from receipt_layoutlm.analysis.run import read_run
-from receipt_layoutlm.errors import ConfigurationError
-from receipt_layoutlm.storage import Storage
+from run_records.errors import ConfigurationError
+from run_records.s3_store import Storage
 from tests.support.pages import Page
 from tests.support.runs import make_detail, make_predictions
 from tests.support.stored_runs import store_run

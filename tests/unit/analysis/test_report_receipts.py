@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from receipt_layoutlm.analysis.predictions import ReceiptPrediction, WordPrediction
 from receipt_layoutlm.analysis.report.receipts import KINDS, WIDTH, draw_receipt, kind_of
+from run_records.predictions_json import ReceiptPrediction, WordPrediction
 from tests.support.runs import make_detail, make_predictions
 
 Box = tuple[float, float, float, float]

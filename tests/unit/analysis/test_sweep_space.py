@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from messages.hyperparameters import Hyperparameters
 from receipt_layoutlm.analysis.sweep.space import Choices, Range, grid_of, parse_space, read_space
-from receipt_layoutlm.errors import ConfigurationError
+from run_records.errors import ConfigurationError
 
 RATES = st.floats(1e-8, 1, exclude_min=True)
 SIZES = st.integers(1, 1024)

@@ -13,7 +13,7 @@ from messages.train import TrainJob
 from receipt_layoutlm.analysis.sweep.plan import Method, SweepPlan, jobs_of, make_plan
 from receipt_layoutlm.analysis.sweep.space import parse_space
 from receipt_layoutlm.analysis.sweep.study import REFUSED, load_sweep, open_sweep
-from receipt_layoutlm.errors import ConfigurationError
+from run_records.errors import ConfigurationError
 
 SPACE = "learning_rate=1e-5:1e-4:log,batch_size=4|8|auto"
 

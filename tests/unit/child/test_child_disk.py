@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from messages.child_protocol import ErrorClass
-from receipt_layoutlm.causes import causes_of, find_full_disk
-from receipt_layoutlm.child import classify
-from receipt_layoutlm.errors import CheckpointError, DataError
+from run_records.error_causes import causes_of, find_full_disk
+from run_records.errors import CheckpointError, DataError
+from run_records.job_process.child_main import classify
 from tests.support.small_files import run_with_small_files
 
 # Each writes some megabytes into `folder`; the process that runs them can write half of one.
@@ -36,8 +36,8 @@ import json, os, sys, tempfile, zipfile
 from pathlib import Path
 import pyarrow as pa, pyarrow.feather as feather, pyarrow.parquet as pq, tokenizers, torch
 from safetensors.torch import save_file
-from receipt_layoutlm.child import classify
-from receipt_layoutlm.errors import CheckpointError
+from run_records.job_process.child_main import classify
+from run_records.errors import CheckpointError
 
 folder, noise, tensor = Path(sys.argv[1]), os.urandom(3_000_000), torch.rand(800_000)
 table = pa.table({"a": tensor.numpy()})

@@ -18,7 +18,7 @@ from botocore.exceptions import EndpointConnectionError
 from messages.child_protocol import ChildExit
 from receipt_dynamo import DynamoClient, session
 from receipt_dynamo.clock import steady_seconds
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 from workers.local import LocalStack
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
@@ -39,8 +39,8 @@ from pathlib import Path
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.session import check_before_requests
 from receipt_dynamo.clock import now
-from receipt_layoutlm.guard import {guard}
-from receipt_layoutlm.storage import Storage
+from run_records.job_process.lease_guard import {guard}
+from run_records.s3_store import Storage
 
 table, bucket, flag, large = sys.argv[1], sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])
 check_before_requests({guard}(0).check)

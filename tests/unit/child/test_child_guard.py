@@ -13,13 +13,13 @@ import pytest
 
 from messages.child_protocol import ChildExit
 from receipt_dynamo.clock import steady_seconds
-from receipt_layoutlm.guard import LOOK_SECONDS, Guard
+from run_records.job_process.lease_guard import LOOK_SECONDS, Guard
 
 StartChild = Callable[[str], "subprocess.Popen[bytes]"]
 
 WATCHED = """
 import time
-from receipt_layoutlm.guard import watch_lease
+from run_records.job_process.lease_guard import watch_lease
 
 watch_lease()
 print("up", flush=True)
@@ -27,7 +27,7 @@ time.sleep(60)
 """
 TALKATIVE = """
 import os, time
-from receipt_layoutlm.guard import watch_lease
+from run_records.job_process.lease_guard import watch_lease
 
 watch_lease()
 print("up", flush=True)
@@ -36,7 +36,7 @@ while True:
 """
 ASLEEP_FOR_AN_HOUR = """
 import threading, time
-from receipt_layoutlm.guard import Guard, steady_seconds
+from run_records.job_process.lease_guard import Guard, steady_seconds
 
 woken = threading.Event()
 sleeper = Guard(0, steady=lambda: steady_seconds() + 3600 * woken.is_set())

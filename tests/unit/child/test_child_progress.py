@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from messages.child_protocol import Progress, Report
-from receipt_layoutlm.child import Reporter
-from receipt_layoutlm.progress import Activity, Pulse
+from run_records.job_process.child_main import Reporter
+from run_records.job_process.heartbeat import Activity, Pulse
 
 
 class Heard(Reporter):
@@ -46,8 +46,8 @@ def test_a_stage_that_says_nothing_is_reported_while_it_computes(heard: Heard) -
 
 _LOCKED_UP = """
 import threading
-from receipt_layoutlm.child import Reporter
-from receipt_layoutlm.progress import Pulse
+from run_records.job_process.child_main import Reporter
+from run_records.job_process.heartbeat import Pulse
 
 class Heard(Reporter):
     def send(self, report):

@@ -15,15 +15,15 @@ import pytest
 from messages.child_protocol import ChildExit, ErrorClass, Failure, Progress, TrainTask, parse_report
 from messages.train import TrainJob
 from receipt_dynamo import errors as dynamo
-from receipt_layoutlm.child import Reporter, classify
-from receipt_layoutlm.errors import CheckpointError, DataError
+from run_records.errors import CheckpointError, DataError
+from run_records.job_process.child_main import Reporter, classify
 
 CODE = """
 import sys
 from messages.child_protocol import TrainTask
 from receipt_dynamo import session
-from receipt_layoutlm.child import Stopped, run_child
-from receipt_layoutlm.errors import DataError
+from run_records.job_process.child_main import Stopped, run_child
+from run_records.errors import DataError
 
 def work(task, reporter, stop):
     print("a library prints")

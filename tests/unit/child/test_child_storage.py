@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 from workers.local import LocalStack
 
 SIZE = 3 * 2**20

@@ -16,9 +16,9 @@ from botocore.exceptions import ResponseStreamingError
 from receipt_layoutlm.checkpoint import MODEL_FILES, Manifest, describe_files
 from receipt_layoutlm.coreml.cache import CheckpointCache
 from receipt_layoutlm.coreml.checkpoint import fetch_checkpoint, load_checkpoint
-from receipt_layoutlm.errors import CheckpointError
-from receipt_layoutlm.storage import Storage
-from receipt_layoutlm.transfers import resume_download
+from run_records.errors import CheckpointError
+from run_records.s3_store import Storage
+from run_records.s3_transfers import resume_download
 
 BUCKET = "models"
 PLENTY = 10**9

@@ -12,8 +12,8 @@ import torch
 from receipt_layoutlm import model_folder
 from receipt_layoutlm.checkpoint import MODEL_FILES, Manifest, describe_files
 from receipt_layoutlm.coreml.checkpoint import fetch_checkpoint, load_checkpoint
-from receipt_layoutlm.errors import CheckpointError, Forbidden
-from receipt_layoutlm.storage import Storage
+from run_records.errors import CheckpointError, Forbidden
+from run_records.s3_store import Storage
 
 Change = Callable[..., None]
 QUERY = "layoutlm.encoder.layer.0.attention.self.query.weight"

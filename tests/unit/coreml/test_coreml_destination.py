@@ -11,11 +11,11 @@ import pytest
 
 from messages.child_protocol import ErrorClass, ExportTask
 from messages.export import ExportJob
-from receipt_layoutlm.child import Reporter, StopRequested, classify
 from receipt_layoutlm.coreml.export import export
 from receipt_layoutlm.coreml.upload import check_destination, upload_bundle
-from receipt_layoutlm.errors import Forbidden
-from receipt_layoutlm.storage import OWNER, Storage
+from run_records.errors import Forbidden
+from run_records.job_process.child_main import Reporter, StopRequested, classify
+from run_records.s3_store import OWNER, Storage
 from tests.unit.coreml.conftest import BUCKET
 
 OURS, THEIRS = str(uuid.UUID(int=1, version=4)), str(uuid.UUID(int=2, version=4))

@@ -13,7 +13,7 @@ from tests.support.small_files import run_with_small_files
 CODE = """
 import json, sys
 from pathlib import Path
-from receipt_layoutlm.child import classify
+from run_records.job_process.child_main import classify
 from receipt_layoutlm.coreml.export import export_local
 
 try:

@@ -18,7 +18,8 @@ from receipt_layoutlm.coreml.evaluator.operations import OPERATIONS
 from receipt_layoutlm.coreml.evaluator.rounding import ROUNDINGS
 from receipt_layoutlm.coreml.model import make_inputs
 from receipt_layoutlm.coreml.toolkit import ct, quiet
-from receipt_layoutlm.errors import BundleError, ConfigurationError
+from receipt_layoutlm.errors import BundleError
+from run_records.errors import ConfigurationError
 
 BundleOf = Callable[[Quantize], Path]
 ROWS = [[1, 2, 3], [4, 5, 6]]

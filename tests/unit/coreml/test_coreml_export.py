@@ -19,14 +19,15 @@ from messages.child_protocol import ChildExit, Exported, ExportTask, Failure, Pr
 from messages.export import ExportJob
 from receipt_dynamo.clock import steady_seconds
 from receipt_layoutlm.checkpoint import RUN_FACTS, RunFacts
-from receipt_layoutlm.child import Reporter, Stopped, StopRequested
 from receipt_layoutlm.coreml.bundle import check_bundle
 from receipt_layoutlm.coreml.export import export, export_local
 from receipt_layoutlm.coreml.stages import Stages
 from receipt_layoutlm.coreml.upload import check_destination, upload_bundle
-from receipt_layoutlm.errors import BundleError, CheckpointError, ConfigurationError, Forbidden
-from receipt_layoutlm.progress import Pulse
-from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.errors import BundleError
+from run_records.errors import CheckpointError, ConfigurationError, Forbidden
+from run_records.job_process.child_main import Reporter, Stopped, StopRequested
+from run_records.job_process.heartbeat import Pulse
+from run_records.s3_store import Storage
 from tests.unit.coreml.conftest import LABELS
 
 BUCKET = "models"

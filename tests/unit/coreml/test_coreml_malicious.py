@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save_file
 
 from messages.child_protocol import ErrorClass, ExportTask
 from messages.export import ExportJob
-from receipt_layoutlm.child import Reporter, StopRequested, classify
 from receipt_layoutlm.coreml.export import export
-from receipt_layoutlm.errors import CheckpointError
+from run_records.errors import CheckpointError
+from run_records.job_process.child_main import Reporter, StopRequested, classify
 
 BUCKET = "models"
 TEN_GB = 10 * 2**30

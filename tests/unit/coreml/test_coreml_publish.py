@@ -15,12 +15,12 @@ from botocore.exceptions import ClientError
 from messages.child_protocol import ExportTask
 from messages.export import ExportJob
 from messages.export_options import parse_shapes
-from receipt_layoutlm.child import Reporter, StopRequested
 from receipt_layoutlm.coreml import publish as publishing
 from receipt_layoutlm.coreml.export import export
 from receipt_layoutlm.coreml.publish import Canonical, Edition, keep, preserved_uri, publish
-from receipt_layoutlm.edge import ObjectChanged
-from receipt_layoutlm.storage import Storage, StoredObject
+from run_records.aws_errors import ObjectChanged
+from run_records.job_process.child_main import Reporter, StopRequested
+from run_records.s3_store import Storage, StoredObject
 
 BUCKET = "models"
 OLD, NEW = "2026-11-01T08:00:00.000000+00:00", "2026-11-02T08:00:00.000000+00:00"

@@ -19,7 +19,6 @@ from messages.export import ExportJob
 from messages.export_options import RANGE, Quantize, Shapes, parse_shapes
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.checkpoint import RunFacts
-from receipt_layoutlm.child import Reporter, StopRequested
 from receipt_layoutlm.coreml import build
 from receipt_layoutlm.coreml.bundle import PACKAGE
 from receipt_layoutlm.coreml.checkpoint import Checkpoint, load_checkpoint
@@ -35,7 +34,8 @@ from receipt_layoutlm.data.store import write_records
 from receipt_layoutlm.data.synthetic import generate
 from receipt_layoutlm.errors import BundleError
 from receipt_layoutlm.evaluation.predict import predict_pages
-from receipt_layoutlm.storage import Storage
+from run_records.job_process.child_main import Reporter, StopRequested
+from run_records.s3_store import Storage
 from workers.local import LocalStack
 
 BundleOf = Callable[[Quantize], Path]

@@ -11,7 +11,6 @@ import torch
 
 from messages.export_options import RANGE, Quantize, Shapes, parse_shapes
 from receipt_layoutlm.checkpoint import RunFacts
-from receipt_layoutlm.child import Reporter, Stopped, StopRequested
 from receipt_layoutlm.coreml.bundle import PACKAGE
 from receipt_layoutlm.coreml.checkpoint import Checkpoint, load_checkpoint
 from receipt_layoutlm.coreml.convert import PackageMetadata, convert, to_program
@@ -25,6 +24,7 @@ from receipt_layoutlm.coreml.verify.cases import draw_cases, with_other_padding
 from receipt_layoutlm.coreml.verify.headroom import Extremes, check_headroom
 from receipt_layoutlm.coreml.verify.match import match_parameters, relative_error
 from receipt_layoutlm.errors import BundleError
+from run_records.job_process.child_main import Reporter, Stopped, StopRequested
 
 BundleOf = Callable[[Quantize], Path]
 PackageOf = Callable[[Quantize, str], Path]

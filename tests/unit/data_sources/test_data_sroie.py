@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from receipt_layoutlm.data.draft import DraftReceipt
 from receipt_layoutlm.data.importers.labelling import ImportReport, import_sroie, label_receipt
 from receipt_layoutlm.data.importers.sroie import SroieReceipt, read_sroie, repaired, split_line
-from receipt_layoutlm.errors import DataError
+from run_records.errors import DataError
 from tests.conftest import SROIE
 
 GOOD: dict[str, Any] = {

@@ -14,7 +14,7 @@ from receipt_layoutlm.data.draft import DraftLine, DraftReceipt
 from receipt_layoutlm.data.synthetic import SyntheticReceipt, generate, make_receipt
 from receipt_layoutlm.data.synthetic.layout import SKEW_DEGREES_LIMIT
 from receipt_layoutlm.data.synthetic.templates import TEMPLATES
-from receipt_layoutlm.labels import CORE_LABELS
+from run_records.labels import CORE_LABELS
 
 FINGERPRINT = (
     "from hashlib import sha256; from receipt_layoutlm.data.synthetic import generate;"

@@ -14,7 +14,7 @@ from receipt_layoutlm.data.receipts import Receipt, Word
 from receipt_layoutlm.diagnosis.cases import Cases, gather_cases
 from receipt_layoutlm.evaluation.evaluate import HeldOut, assess
 from receipt_layoutlm.evaluation.predict import Predictions
-from receipt_layoutlm.labels import LabelSet
+from run_records.labels import LabelSet
 
 LABELS = LabelSet(
     ("MERCHANT_NAME", "DATE", "PRODUCT_NAME", "LINE_TOTAL", "GRAND_TOTAL"), MappingProxyType({})

@@ -10,7 +10,7 @@ import pytest
 from receipt_layoutlm.diagnosis.finding import Finding
 from receipt_layoutlm.diagnosis.modes import find_modes
 from receipt_layoutlm.diagnosis.structure import ITEMS, names_like
-from receipt_layoutlm.labels import LabelSet
+from run_records.labels import LabelSet
 from tests.unit.diagnosis.conftest import MakeCases, Printed, Said
 
 DATE: Said = ("01/02/2025", "DATE", "B-DATE")

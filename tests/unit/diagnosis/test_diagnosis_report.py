@@ -11,7 +11,7 @@ import pytest
 from receipt_layoutlm.diagnosis.cases import Cases
 from receipt_layoutlm.diagnosis.groups import score_groups, score_receipts
 from receipt_layoutlm.diagnosis.report import FILES, Subject, write_diagnosis
-from receipt_layoutlm.evaluation.record import Comparability
+from run_records.run_json import Comparability
 from tests.unit.diagnosis.conftest import MakeCases, Said
 
 WORDS: list[tuple[Said, ...]] = [

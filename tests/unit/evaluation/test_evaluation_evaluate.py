@@ -12,7 +12,7 @@ from receipt_layoutlm.data.pages import Page
 from receipt_layoutlm.evaluation.bootstrap import compare_f1
 from receipt_layoutlm.evaluation.evaluate import Evaluation, HeldOut, Seen, assess
 from receipt_layoutlm.evaluation.predict import Predictions
-from receipt_layoutlm.labels import LabelSet
+from run_records.labels import LabelSet
 
 LABELS = LabelSet(("DATE", "TAX"), MappingProxyType({}))
 GOLD = ("B-DATE I-DATE O", "B-TAX O O", "B-DATE O O")

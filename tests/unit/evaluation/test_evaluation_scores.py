@@ -17,7 +17,7 @@ from seqeval.scheme import IOB2
 from receipt_layoutlm.evaluation.counts import count_entities, rate
 from receipt_layoutlm.evaluation.decode import strict_spans
 from receipt_layoutlm.evaluation.scores import confuse, score_tags
-from receipt_layoutlm.labels import LabelSet
+from run_records.labels import LabelSet
 
 LABELS = LabelSet(("DATE", "TAX", "GRAND_TOTAL"), MappingProxyType({}))
 TAG = st.integers(0, len(LABELS.tags) - 1)

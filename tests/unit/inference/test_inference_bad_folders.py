@@ -18,16 +18,16 @@ from safetensors.torch import load_file, save_file
 from layoutlm_cli.main import main
 from receipt_layoutlm.checkpoint import MANIFEST, MODEL_FILES, RUN_FACTS, WEIGHTS, read_run_facts
 from receipt_layoutlm.data.receipts import Receipt, Word
-from receipt_layoutlm.errors import CheckpointError, ConfigurationError
 from receipt_layoutlm.evaluation.evaluate import evaluate_checkpoint
 from receipt_layoutlm.inference.label import label_receipt
 from receipt_layoutlm.inference.labellers import CheckpointLabeller
 from receipt_layoutlm.model_folder import open_checkpoint
 from receipt_layoutlm.source_config import CONFIG
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.tokenizer_files import FAST_TOKENIZER, TOKENIZER_CONFIG, VOCABULARY
 from receipt_layoutlm.training.checkpoints import Identity, seal
 from receipt_layoutlm.training.model import ModelSource
+from run_records.errors import CheckpointError, ConfigurationError
+from run_records.s3_store import Storage
 from tests.support.learned import LABELS
 
 Spoil = Callable[[Path], Any]

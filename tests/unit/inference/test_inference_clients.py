@@ -21,11 +21,11 @@ from receipt_layoutlm.data.examples import EncodedPages, Example
 from receipt_layoutlm.data.importers.labelling import import_sroie
 from receipt_layoutlm.data.pages import lay_out_all
 from receipt_layoutlm.data.receipts import Receipt, Word
-from receipt_layoutlm.errors import CheckpointError
 from receipt_layoutlm.evaluation.predict import average_windows, batch_by_length
-from receipt_layoutlm.labels import LabelSet
 from receipt_layoutlm.tokenizer_files import read_tokenizer
 from receipt_layoutlm.training.scratch import SIZES, train_tokenizer
+from run_records.errors import CheckpointError
+from run_records.labels import LabelSet
 from tests.conftest import SROIE
 from tests.support.clients import (
     MOST_TOKENS,

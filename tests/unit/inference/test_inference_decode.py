@@ -20,7 +20,7 @@ from receipt_layoutlm.evaluation.decode import (
     spans,
     transitions,
 )
-from receipt_layoutlm.labels import resolve_labels
+from run_records.labels import resolve_labels
 
 LABELS = resolve_labels(Hyperparameters())
 TAGS = ("O", "B-DATE", "I-DATE", "B-TAX", "I-TAX")

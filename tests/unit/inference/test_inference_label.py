@@ -19,7 +19,6 @@ from receipt_layoutlm.checkpoint import RUN_FACTS, WEIGHTS
 from receipt_layoutlm.data.examples import Collator, EncodedPages
 from receipt_layoutlm.data.pages import lay_out_all
 from receipt_layoutlm.data.receipts import Receipt, Word
-from receipt_layoutlm.errors import CheckpointError
 from receipt_layoutlm.evaluation import predict
 from receipt_layoutlm.evaluation.decode import Probabilities, spans
 from receipt_layoutlm.evaluation.evaluate import HeldOut, evaluate, evaluate_checkpoint
@@ -34,6 +33,7 @@ from receipt_layoutlm.inference.label import label_receipt, label_receipts
 from receipt_layoutlm.inference.labellers import CheckpointLabeller
 from receipt_layoutlm.inference.results import LabelledReceipt
 from receipt_layoutlm.model_folder import load_model, open_checkpoint
+from run_records.errors import CheckpointError
 from tests.support.learned import LABELS
 
 UNDECIDED = 0.05

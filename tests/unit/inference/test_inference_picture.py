@@ -9,7 +9,7 @@ from PIL import Image
 
 from receipt_layoutlm.inference.picture import PAGE_WIDTH, color_of, draw_receipt, read_page
 from receipt_layoutlm.inference.results import Entity, LabelledReceipt, LabelledWord
-from receipt_layoutlm.labels import CORE_LABELS
+from run_records.labels import CORE_LABELS
 
 WHITE = (255, 255, 255)
 

@@ -22,7 +22,7 @@ from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import Job
 from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.store import write_records
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 from workers.local import LocalStack
 from workers.settings import Settings
 from workers.train import job_record

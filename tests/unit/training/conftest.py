@@ -14,12 +14,12 @@ import torch
 from messages.child_protocol import TrainTask
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.checkpoint import save_tokenizer
-from receipt_layoutlm.child import StopRequested
 from receipt_layoutlm.data.receipts import Receipt, Word
 from receipt_layoutlm.data.snapshot import save_snapshot
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.scratch import SIZES, build_model, train_tokenizer
 from receipt_layoutlm.training.speed.meter import Speed
+from run_records.job_process.child_main import StopRequested
+from run_records.s3_store import Storage
 from workers.local import Emulator, LocalStack
 
 MakeTask = Callable[..., TrainTask]

@@ -20,8 +20,8 @@ from receipt_layoutlm.data.geometry import ModelBox
 from receipt_layoutlm.data.mentions import Mentions, find_entities
 from receipt_layoutlm.data.pages import Page, lay_out_all
 from receipt_layoutlm.data.training_set import TrainingSet
-from receipt_layoutlm.labels import resolve_labels
 from receipt_layoutlm.training.scratch import SIZES, train_tokenizer
+from run_records.labels import resolve_labels
 from tests.unit.training.conftest import make_receipts
 
 LABELS = resolve_labels(Hyperparameters())

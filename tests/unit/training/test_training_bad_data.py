@@ -23,8 +23,8 @@ from receipt_layoutlm.data.load import keep_labelled
 from receipt_layoutlm.data.pages import lay_out
 from receipt_layoutlm.data.receipts import Receipt, Word
 from receipt_layoutlm.data.store import to_records
-from receipt_layoutlm.errors import DataError
-from receipt_layoutlm.labels import OUTSIDE_ID, resolve_labels
+from run_records.errors import DataError
+from run_records.labels import OUTSIDE_ID, resolve_labels
 
 LABELS = resolve_labels(Hyperparameters())
 ASKED = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

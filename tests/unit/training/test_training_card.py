@@ -10,12 +10,12 @@ import pytest
 from huggingface_hub import ModelCard
 
 from receipt_layoutlm.checkpoint import MANIFEST
-from receipt_layoutlm.child import Reporter, StopRequested
 from receipt_layoutlm.data.snapshot import load_snapshot
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.card import CARD, write_card
-from receipt_layoutlm.training.history import EpochRecord
 from receipt_layoutlm.training.run import train
+from run_records.epoch_record import EpochRecord
+from run_records.job_process.child_main import Reporter, StopRequested
+from run_records.s3_store import Storage
 from tests.unit.training.conftest import MakeTask, read_json
 
 QUIET, GO_ON = Reporter(None), StopRequested()

@@ -9,13 +9,13 @@ import pytest
 
 from messages.hyperparameters import Hyperparameters
 from receipt_layoutlm.checkpoint import MODEL_FILES, WEIGHTS, Manifest, describe_files, save_tokenizer
-from receipt_layoutlm.errors import CheckpointError, ConfigurationError
-from receipt_layoutlm.labels import resolve_labels
 from receipt_layoutlm.model_folder import download_model, load_model, open_checkpoint
 from receipt_layoutlm.source_config import CONFIG
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.tokenizer_files import VOCABULARY
 from receipt_layoutlm.training.model import ModelSource
+from run_records.errors import CheckpointError, ConfigurationError
+from run_records.labels import resolve_labels
+from run_records.s3_store import Storage
 
 LABELS = resolve_labels(Hyperparameters())
 _TEXTS = {"Milk", "TOTAL", "12.50", "Straße", "03/2025"}

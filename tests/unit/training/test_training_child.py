@@ -9,7 +9,7 @@ from pathlib import Path
 
 from messages.child_protocol import ChildExit, ErrorClass, Failure, Progress, Trained, TrainTask, parse_report
 from receipt_dynamo.clock import steady_seconds
-from receipt_layoutlm.storage import Storage
+from run_records.s3_store import Storage
 from tests.unit.training.conftest import MakeTask, read_json
 from workers.local import LocalStack
 

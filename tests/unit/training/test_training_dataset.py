@@ -13,19 +13,19 @@ import pytest
 
 from messages.child_protocol import TrainTask
 from receipt_dynamo import DynamoClient
-from receipt_layoutlm.child import Reporter, Stopped, StopRequested
 from receipt_layoutlm.data.fingerprint import hash_receipts
 from receipt_layoutlm.data.merchants import seen_merchants
 from receipt_layoutlm.data.pages import lay_out_all
 from receipt_layoutlm.data.store import write_records
 from receipt_layoutlm.data.synthetic import generate
-from receipt_layoutlm.errors import ConfigurationError, DataError, Forbidden
-from receipt_layoutlm.progress import Pulse
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.config import RunConfig
 from receipt_layoutlm.training.dataset import load_dataset
 from receipt_layoutlm.training.prepare import choose_split
 from receipt_layoutlm.training.run import train
+from run_records.errors import ConfigurationError, DataError, Forbidden
+from run_records.job_process.child_main import Reporter, Stopped, StopRequested
+from run_records.job_process.heartbeat import Pulse
+from run_records.s3_store import Storage
 from tests.support.exports import export_items
 from tests.unit.training.conftest import (
     MakeTask,

@@ -13,9 +13,9 @@ from messages.child_protocol import ChildExit, ErrorClass, ExportTask, Failure, 
 from receipt_dynamo.clock import steady_seconds
 from receipt_layoutlm.checkpoint import WEIGHTS
 from receipt_layoutlm.source_config import CONFIG
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.tokenizer_files import VOCABULARY
 from receipt_layoutlm.training.places import FIXED
+from run_records.s3_store import Storage
 from tests.support.small_files import run_with_small_files
 from tests.unit.training.conftest import MakeTask, read_json
 from workers.local import LocalStack

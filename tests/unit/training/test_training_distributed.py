@@ -20,14 +20,14 @@ from messages.child_protocol import ChildExit, Progress, Trained, TrainTask, par
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.clock import steady_seconds
 from receipt_layoutlm.checkpoint import save_tokenizer
-from receipt_layoutlm.child import Reporter, StopRequested
 from receipt_layoutlm.data.examples import IGNORED
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.distributed import AgreedStop, Ranks
 from receipt_layoutlm.training.run import train
 from receipt_layoutlm.training.scratch import SIZES, build_model, train_tokenizer
 from receipt_layoutlm.training.speed.batches import LengthBatches
 from receipt_layoutlm.training.speed.collate import PAGES, TrainingCollator
+from run_records.job_process.child_main import Reporter, StopRequested
+from run_records.s3_store import Storage
 from tests.unit.training.conftest import MakeTask, StopAfter, make_receipts, read_json
 from tests.unit.training.test_training_distributed_launch import ending
 from workers.local import LocalStack

@@ -150,7 +150,7 @@ def test_each_one_hears_of_the_lease_and_of_its_end(tmp_path: Path) -> None:
 
 
 _AGREES = """
-from receipt_layoutlm.child import StopRequested
+from run_records.job_process.child_main import StopRequested
 from receipt_layoutlm.training.distributed import AgreedStop, Ranks
 with Ranks.joined() as ranks:
     asked = StopRequested()

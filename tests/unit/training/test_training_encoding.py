@@ -19,7 +19,7 @@ from receipt_layoutlm.data.lines import lines_by_height
 from receipt_layoutlm.data.pages import Page, lay_out
 from receipt_layoutlm.data.receipts import Box, Receipt, Word
 from receipt_layoutlm.evaluation.predict import average_windows
-from receipt_layoutlm.labels import resolve_labels
+from run_records.labels import resolve_labels
 
 _VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcd", *(f"##{letter}" for letter in "abcd")]
 LABELS = resolve_labels(Hyperparameters())

@@ -8,10 +8,11 @@ import pytest
 
 from messages.fields import S3Place
 from receipt_dynamo import DynamoClient
-from receipt_layoutlm.child import Reporter, StopRequested
-from receipt_layoutlm.errors import Diverged, NetworkError
-from receipt_layoutlm.storage import Storage
+from receipt_layoutlm.errors import Diverged
 from receipt_layoutlm.training.run import train
+from run_records.errors import NetworkError
+from run_records.job_process.child_main import Reporter, StopRequested
+from run_records.s3_store import Storage
 from tests.unit.training.conftest import MakeTask
 from workers.train import job_record
 

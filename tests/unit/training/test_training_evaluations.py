@@ -14,14 +14,14 @@ import torch
 from messages.child_protocol import Progress
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.checkpoint import MANIFEST
-from receipt_layoutlm.child import Reporter, Stopped, StopRequested
-from receipt_layoutlm.errors import ConfigurationError
 from receipt_layoutlm.evaluation import predict
 from receipt_layoutlm.model_folder import download_model, load_model, open_checkpoint
-from receipt_layoutlm.progress import Pulse
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training import run as running
 from receipt_layoutlm.training.run import train
+from run_records.errors import ConfigurationError
+from run_records.job_process.child_main import Reporter, Stopped, StopRequested
+from run_records.job_process.heartbeat import Pulse
+from run_records.s3_store import Storage
 from tests.unit.training.conftest import MakeTask, StopAfter, read_json, what_was_learned
 
 QUIET = Reporter(None)

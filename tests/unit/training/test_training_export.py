@@ -18,8 +18,8 @@ from receipt_layoutlm.data.export import load_export
 from receipt_layoutlm.data.load import LoadedReceipts, load_receipts
 from receipt_layoutlm.data.store import to_records, write_records
 from receipt_layoutlm.data.synthetic import generate
-from receipt_layoutlm.errors import DataError
-from receipt_layoutlm.storage import Storage
+from run_records.errors import DataError
+from run_records.s3_store import Storage
 from tests.support.exports import export_items, write_manifests
 from tests.unit.training.conftest import keys_of
 from workers.local import Emulator, LocalStack

@@ -5,14 +5,8 @@ from __future__ import annotations
 import pytest
 
 from messages.hyperparameters import Hyperparameters
-from receipt_layoutlm.evaluation.scores import LabelScores
-from receipt_layoutlm.training.history import (
-    EpochRecord,
-    best_epoch,
-    epochs_since_best,
-    is_complete,
-    is_exhausted,
-)
+from run_records.epoch_record import EpochRecord, best_epoch, epochs_since_best, is_complete, is_exhausted
+from run_records.scores import LabelScores
 
 
 def history(*scores: float, loss: float = 0.5) -> list[EpochRecord]:

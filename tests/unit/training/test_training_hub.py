@@ -14,17 +14,17 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from messages.hyperparameters import Hyperparameters
 from receipt_layoutlm.checkpoint import WEIGHTS
-from receipt_layoutlm.child import classify
-from receipt_layoutlm.errors import ConfigurationError, NetworkError
-from receipt_layoutlm.labels import resolve_labels
 from receipt_layoutlm.source_config import CONFIG
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.tokenizer_files import FAST_TOKENIZER, VOCABULARY
 from receipt_layoutlm.training.hub import judge_hub_error
 from receipt_layoutlm.training.model import ModelSource
 from receipt_layoutlm.training.scratch import SIZES, train_tokenizer
 from receipt_layoutlm.training.speed.ladder import climb
 from receipt_layoutlm.training.speed.spec import RungTask
+from run_records.errors import ConfigurationError, NetworkError
+from run_records.job_process.child_main import classify
+from run_records.labels import resolve_labels
+from run_records.s3_store import Storage
 from tests.support.fake_hub import FakeHub, Fault, serve_hub
 
 DEFAULT = Hyperparameters().pretrained_model

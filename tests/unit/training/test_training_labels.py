@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from messages.hyperparameters import Hyperparameters
-from receipt_layoutlm.errors import ConfigurationError
-from receipt_layoutlm.labels import CORE_LABELS, label_set_of_tags, resolve_labels
+from run_records.errors import ConfigurationError
+from run_records.labels import CORE_LABELS, label_set_of_tags, resolve_labels
 
 _LABELS = st.lists(st.one_of(st.none(), st.sampled_from(CORE_LABELS)), max_size=30)
 

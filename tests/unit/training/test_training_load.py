@@ -12,10 +12,11 @@ from receipt_layoutlm.analysis.tally import read_statistics
 from receipt_layoutlm.data.arrow import store_receipts
 from receipt_layoutlm.data.build import LoadStatistics, build_receipt
 from receipt_layoutlm.data.fingerprint import count_labels
-from receipt_layoutlm.data.load import keep_labelled, keep_listed, load_receipts, map_ahead
+from receipt_layoutlm.data.load import keep_labelled, keep_listed, load_receipts
 from receipt_layoutlm.data.store import write_records
 from receipt_layoutlm.data.synthetic import generate
-from receipt_layoutlm.errors import DataError
+from run_records.errors import DataError
+from run_records.parallel import map_ahead
 from tests.support.damage import damage
 from tests.unit.training.conftest import keys_of, make_receipts
 from workers.local import LocalStack

@@ -13,8 +13,8 @@ import torch
 
 from messages.child_protocol import ChildExit, Trained, parse_report
 from receipt_dynamo.clock import steady_seconds
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.speed.loader_workers import PipedBatch, startable_workers
+from run_records.s3_store import Storage
 from tests.unit.training.conftest import MakeTask, read_json, what_was_learned
 from workers.local import LocalStack
 

@@ -8,10 +8,10 @@ import pytest
 
 from receipt_layoutlm.data.examples import EncodedPages
 from receipt_layoutlm.data.pages import Page
-from receipt_layoutlm.errors import ConfigurationError
 from receipt_layoutlm.evaluation.evaluate import HeldOut
-from receipt_layoutlm.labels import LabelSet
 from receipt_layoutlm.training.metric import check_measurable, check_metric
+from run_records.errors import ConfigurationError
+from run_records.labels import LabelSet
 
 LABELS = LabelSet(("DATE", "TAX"), MappingProxyType({}))
 

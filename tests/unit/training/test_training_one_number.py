@@ -15,7 +15,6 @@ from messages.child_protocol import TrainTask
 from messages.fields import S3Place
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.checkpoint import MANIFEST, WEIGHTS, read_run_facts
-from receipt_layoutlm.child import Reporter, StopRequested
 from receipt_layoutlm.data.pages import lay_out_all
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.snapshot import load_snapshot, save_snapshot
@@ -23,13 +22,14 @@ from receipt_layoutlm.diagnosis.report import FILES
 from receipt_layoutlm.evaluation.checkpoints import list_checkpoints
 from receipt_layoutlm.evaluation.evaluate import evaluate_checkpoint
 from receipt_layoutlm.evaluation.frozen import find_frozen
-from receipt_layoutlm.evaluation.record import read_run_record
 from receipt_layoutlm.evaluation.scores import score_tags
 from receipt_layoutlm.inference.label import label_receipts
 from receipt_layoutlm.inference.labellers import CheckpointLabeller
 from receipt_layoutlm.model_folder import download_model
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.run import train
+from run_records.job_process.child_main import Reporter, StopRequested
+from run_records.run_json import read_run_record
+from run_records.s3_store import Storage
 from tests.unit.training.conftest import MakeTask, read_json
 from workers.train import job_record
 

@@ -14,8 +14,8 @@ from receipt_layoutlm.data.load import LoadedReceipts, load_receipts
 from receipt_layoutlm.data.parts import Parts
 from receipt_layoutlm.data.store import image_id_of, to_records
 from receipt_layoutlm.data.synthetic import generate
-from receipt_layoutlm.errors import NetworkError
-from receipt_layoutlm.storage import Storage
+from run_records.errors import NetworkError
+from run_records.s3_store import Storage
 from tests.unit.training.conftest import keys_of
 
 IMAGES = 7

@@ -9,11 +9,11 @@ import torch
 
 from messages.hyperparameters import Hyperparameters
 from receipt_layoutlm.checkpoint import save_tokenizer
-from receipt_layoutlm.labels import resolve_labels
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.model import ModelSource
 from receipt_layoutlm.training.places import FIXED
 from receipt_layoutlm.training.scratch import SIZES
+from run_records.labels import resolve_labels
+from run_records.s3_store import Storage
 
 _TABLES = ("position", "x_position", "y_position", "w_position", "h_position")
 

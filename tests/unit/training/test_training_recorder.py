@@ -12,9 +12,10 @@ import pytest
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.clock import now
 from receipt_layoutlm.checkpoint import Manifest
-from receipt_layoutlm.storage import Storage
-from receipt_layoutlm.training.history import EpochRecord, RunningLoss
+from receipt_layoutlm.training.history import RunningLoss
 from receipt_layoutlm.training.recorder import MAX_LOG_BYTES, Recorder
+from run_records.epoch_record import EpochRecord
+from run_records.s3_store import Storage
 
 COUNTS = {"num_train_samples": 18.0, "num_val_samples": 2.0}
 

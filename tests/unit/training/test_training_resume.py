@@ -14,12 +14,12 @@ import torch
 
 from messages.child_protocol import ErrorClass, TrainTask
 from receipt_layoutlm.checkpoint import MANIFEST, describe_files
-from receipt_layoutlm.child import Reporter, StopRequested, classify
-from receipt_layoutlm.errors import CheckpointError
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.checkpoints import find_foreign, find_own
 from receipt_layoutlm.training.resume import Resumed
 from receipt_layoutlm.training.run import train
+from run_records.errors import CheckpointError
+from run_records.job_process.child_main import Reporter, StopRequested, classify
+from run_records.s3_store import Storage
 from tests.unit.training.conftest import MakeTask, read_json
 
 STEPS_PER_EPOCH = 5

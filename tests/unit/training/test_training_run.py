@@ -12,16 +12,17 @@ import torch
 from messages.child_protocol import ErrorClass
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.checkpoint import MANIFEST, WEIGHTS, read_run_facts
-from receipt_layoutlm.child import Reporter, Stopped, StopRequested
 from receipt_layoutlm.data.examples import Example
 from receipt_layoutlm.data.geometry import ModelBox
 from receipt_layoutlm.data.snapshot import load_snapshot
 from receipt_layoutlm.data.training_set import TrainingSet
-from receipt_layoutlm.errors import CheckpointError, ConfigurationError, DataError, Diverged
+from receipt_layoutlm.errors import Diverged
 from receipt_layoutlm.evaluation.evaluate import evaluate_checkpoint
 from receipt_layoutlm.model_folder import download_model, load_model, open_checkpoint
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.run import train
+from run_records.errors import CheckpointError, ConfigurationError, DataError
+from run_records.job_process.child_main import Reporter, Stopped, StopRequested
+from run_records.s3_store import Storage
 from tests.unit.training.conftest import MakeTask, StopAfter, read_json, what_was_learned
 
 QUIET = Reporter(None)

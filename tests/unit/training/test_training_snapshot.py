@@ -12,8 +12,8 @@ import pytest
 from receipt_layoutlm.data.arrow import store_receipts
 from receipt_layoutlm.data.fingerprint import hash_receipts
 from receipt_layoutlm.data.snapshot import load_snapshot, save_snapshot
-from receipt_layoutlm.errors import DataError
-from receipt_layoutlm.storage import Storage
+from run_records.errors import DataError
+from run_records.s3_store import Storage
 from tests.unit.training.conftest import make_receipts
 
 NOWHERE = Storage([])

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from receipt_dynamo import DynamoClient
-from receipt_layoutlm.analysis.epochs import epochs_of_metrics, read_epochs
-from receipt_layoutlm.analysis.predictions import Predictions, read_predictions
-from receipt_layoutlm.child import Reporter, Stopped, StopRequested
+from receipt_layoutlm.analysis.epochs import epochs_of_metrics
 from receipt_layoutlm.data.snapshot import load_snapshot, save_snapshot
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.run import train
 from receipt_layoutlm.training.showcase import MOST_WORDS
+from run_records.epoch_record import read_epochs
+from run_records.job_process.child_main import Reporter, Stopped, StopRequested
+from run_records.predictions_json import Predictions, read_predictions
+from run_records.s3_store import Storage
 from tests.unit.training.conftest import MakeTask, StopAfter, make_receipts, read_json
 
 QUIET = Reporter(None)

@@ -11,13 +11,13 @@ import torch
 from transformers import LayoutLMForTokenClassification
 
 from receipt_layoutlm.checkpoint import save_tokenizer
-from receipt_layoutlm.child import Reporter, Stopped, StopRequested
 from receipt_layoutlm.errors import Diverged
 from receipt_layoutlm.model_folder import download_model, load_model, open_checkpoint
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.run import train
 from receipt_layoutlm.training.scratch import SIZES, build_model, train_tokenizer
 from receipt_layoutlm.training.trainer import ReceiptTrainer
+from run_records.job_process.child_main import Reporter, Stopped, StopRequested
+from run_records.s3_store import Storage
 from tests.unit.training.conftest import MakeTask, StopAfter, make_receipts, read_json
 
 QUIET = Reporter(None)

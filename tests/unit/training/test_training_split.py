@@ -14,8 +14,8 @@ from receipt_layoutlm.data.keys import read_receipt_keys, read_val_keys
 from receipt_layoutlm.data.merchants import seen_merchants
 from receipt_layoutlm.data.receipts import Receipt, hash_keys
 from receipt_layoutlm.data.split import draw_merchant_split, draw_split, pin_split
-from receipt_layoutlm.errors import DataError
-from receipt_layoutlm.storage import Storage
+from run_records.errors import DataError
+from run_records.s3_store import Storage
 from tests.unit.training.conftest import keys_of, make_receipts
 
 

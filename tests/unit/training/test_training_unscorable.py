@@ -11,13 +11,13 @@ import pytest
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.analysis.findings.find import find_faults
 from receipt_layoutlm.analysis.run import read_run
-from receipt_layoutlm.child import Reporter, StopRequested, classify
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.snapshot import save_snapshot
 from receipt_layoutlm.data.split import draw_split
-from receipt_layoutlm.errors import DataError
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training.run import train
+from run_records.errors import DataError
+from run_records.job_process.child_main import Reporter, StopRequested, classify
+from run_records.s3_store import Storage
 from tests.unit.training.conftest import MakeTask, make_receipts
 from workers.train import job_record
 

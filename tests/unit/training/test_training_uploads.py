@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from receipt_layoutlm.checkpoint import MANIFEST
-from receipt_layoutlm.child import Reporter, Stopped, StopRequested
-from receipt_layoutlm.errors import NetworkError
-from receipt_layoutlm.storage import Storage
 from receipt_layoutlm.training import callbacks, checkpoints
 from receipt_layoutlm.training.run import train
 from receipt_layoutlm.training.uploads import Uploads
+from run_records.errors import NetworkError
+from run_records.job_process.child_main import Reporter, Stopped, StopRequested
+from run_records.s3_store import Storage
 from tests.unit.training.conftest import MakeTask, StopAfter
 
 QUIET = Reporter(None)

@@ -15,7 +15,7 @@ from receipt_layoutlm.data.examples import IGNORED, Collator, drop_empty_windows
 from receipt_layoutlm.data.pages import lay_out
 from receipt_layoutlm.data.receipts import Receipt, Word
 from receipt_layoutlm.data.windows import cut_windows
-from receipt_layoutlm.labels import resolve_labels
+from run_records.labels import resolve_labels
 from tests.unit.training.conftest import make_receipts
 
 _COUNTS = st.lists(st.integers(1, 40), max_size=120)

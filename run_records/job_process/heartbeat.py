@@ -1,8 +1,4 @@
-"""Signs of life for the daemon: often enough to tell a slow child from a stuck one, and none from the latter.
-
-The daemon ends a child that reports nothing for too long. So a line must come from work that goes on, never
-from a clock: a library that has locked itself up has to fall silent.
-"""
+"""Progress reports, sent only while work advances."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from receipt_layoutlm.child import Reporter
+from run_records.job_process.child_main import Reporter
 
 _INTERVAL_SECONDS = 2.0
 _LOOK_SECONDS = 5.0

@@ -1,4 +1,4 @@
-"""What an evaluation has to know of a run: read from its `run.json`, whoever wrote it."""
+"""The model of `run.json`: one writer, one lenient reader, `RUN_JSON`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
 from messages.hyperparameters import Hyperparameters
-from receipt_layoutlm.errors import CheckpointError
-from receipt_layoutlm.storage import Storage
+from run_records.errors import CheckpointError
+from run_records.s3_store import Storage
 
 RUN_JSON = "run.json"
 
@@ -86,3 +86,27 @@ def read_run_record(storage: Storage, root: str) -> RunRecord:
         raise CheckpointError(
             f"{root}{RUN_JSON} is not the record of a run with validation receipts: {error}"
         ) from error
+
+
+class _Split(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    val_receipt_keys: tuple[str, ...]
+
+
+class _Run(BaseModel):
+    """What of run.json matters here."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    split_metadata: _Split
+
+
+def _read_run_json(storage: Storage, model_s3_uri: str) -> bytes | None:
+    folder = model_s3_uri.rstrip("/")
+    for _ in range(2):  # runs/{name}/best/ and runs/{name}/checkpoints/checkpoint-{step}/
+        folder = folder.rpartition("/")[0]
+        body = storage.read(f"{folder}/{RUN_JSON}") if folder.count("/") > 2 else None  # noqa: PLR2004 - s3://bucket/key
+        if body is not None:
+            return body
+    return None

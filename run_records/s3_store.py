@@ -1,4 +1,4 @@
-"""S3 as this package uses it: whole folders up and down, small documents, and errors that say what to do."""
+"""S3 limited to an allow list of buckets: small documents, files, folders."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from botocore.exceptions import ClientError
 from messages.fields import S3Place
 from receipt_dynamo.aws_faults import is_bare
 from receipt_dynamo.session import new_client
-from receipt_layoutlm.edge import ObjectMissing, translated
-from receipt_layoutlm.errors import CheckpointError, ConfigurationError, Forbidden
+from run_records.aws_errors import ObjectMissing, translated
+from run_records.errors import CheckpointError, ConfigurationError, Forbidden
 
 SHA256 = "sha256"
 """Metadata of an object: what its content hashes to. An ETag says that of small objects only."""

@@ -1,4 +1,4 @@
-"""Transfers on a condition: what is missing of a file, and what nobody else has changed meanwhile."""
+"""Resumed downloads, conditional uploads and conditional copies."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import tenacity
 from s3transfer.utils import ReadFileChunk
 
-from receipt_layoutlm.errors import NetworkError
-from receipt_layoutlm.storage import Storage, StoredObject
+from run_records.errors import NetworkError
+from run_records.s3_store import Storage, StoredObject
 
 log = logging.getLogger(__name__)
 

@@ -1,9 +1,4 @@
-"""Ends this process once its job may be someone else's: its daemon is gone, frozen or cut off.
-
-The daemon says through standard input until which steady second the lease is good, one line a renewal. A
-daemon that was killed closes the pipe; one that is frozen says nothing. In both cases another worker may
-start the same job, and two of them must never write.
-"""
+"""Ends the child when its lease lapses, by a deadline that the daemon sends through stdin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The edge to S3: what AWS and botocore raise becomes this package's errors, each with what to do."""
+"""S3's error codes and what each becomes, with whether it is retryable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botocore.parsers import ResponseParserError
 
 from receipt_dynamo.aws_codes import AwsFault
 from receipt_dynamo.aws_faults import ClientNotMade, Judgement, judge
-from receipt_layoutlm.errors import (
+from run_records.errors import (
     CheckpointError,
     ChecksumError,
     ClockError,

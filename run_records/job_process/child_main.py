@@ -1,8 +1,4 @@
-"""The child's side of the pipe: job file in, report lines and an exit code out.
-
-Reports go to a copy of the original standard output; the descriptor itself is pointed at standard error,
-so that a library that prints cannot break a report line.
-"""
+"""The child's side of the process boundary: job file in, report lines and exit code out."""
 
 from __future__ import annotations
 
@@ -21,9 +17,9 @@ from messages.child_protocol import ChildExit, ErrorClass, Exported, Failure, Pr
 from messages.fields import Message
 from receipt_dynamo import errors as dynamo
 from receipt_dynamo.session import check_before_requests
-from receipt_layoutlm.causes import causes_of, find_full_disk
-from receipt_layoutlm.errors import DiskError, LayoutLMError
-from receipt_layoutlm.guard import watch_lease
+from run_records.error_causes import causes_of, find_full_disk
+from run_records.errors import DiskError, LayoutLMError
+from run_records.job_process.lease_guard import watch_lease
 
 _T = TypeVar("_T", bound=Message)
 _TABLE_ERRORS: dict[type[dynamo.DynamoError], ErrorClass] = {

@@ -1,4 +1,4 @@
-"""The label vocabulary: which labels a run learns, what they are merged into, and their BIO tags and ids."""
+"""The label vocabulary, merge presets, BIO tags and their ids."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 
 from messages.hyperparameters import Hyperparameters
-from receipt_layoutlm.errors import ConfigurationError
+from run_records.errors import ConfigurationError
 
 CORE_LABELS = (
     "MERCHANT_NAME",

@@ -1,15 +1,11 @@
-"""What the best checkpoint says about some validation receipts, word by word: `predictions.json` of a run.
-
-The receipts it does worst on, and those that dashboards show; so many that the file stays small however many
-receipts were scored.
-"""
+"""The model of `predictions.json`, and its reader."""
 
 from __future__ import annotations
 
 import pydantic
 
-from receipt_layoutlm.analysis.runs import Fact
-from receipt_layoutlm.storage import Storage
+from run_records.lenient_model import Fact
+from run_records.s3_store import Storage
 
 PREDICTIONS_JSON = "predictions.json"
 

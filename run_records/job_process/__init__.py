@@ -1,0 +1,1 @@
+"""The child's side of the process boundary between a daemon and its work."""
