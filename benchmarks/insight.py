@@ -13,10 +13,10 @@ from typing import Any
 
 from benchmarks.report import print_row, spread
 from receipt_dynamo import DynamoClient
-from receipt_layoutlm.analysis.comparison.groups import compare_groups
-from receipt_layoutlm.analysis.comparison.runs import compare_runs
-from receipt_layoutlm.analysis.run import read_run
-from receipt_layoutlm.analysis.runs import list_runs
+from run_analysis.comparison.compare_groups import compare_groups
+from run_analysis.comparison.compare_runs import compare_runs
+from run_analysis.run import read_run
+from run_analysis.runs import list_runs
 from run_records.s3_store import Storage
 from tests.support.many_runs import seed_runs
 from workers.local import Emulator, LocalStack

@@ -8,10 +8,10 @@ import typer
 
 if TYPE_CHECKING:
     from layoutlm_cli.records import Records
-    from receipt_layoutlm.analysis.advice.proposal import Advice
-    from receipt_layoutlm.analysis.dataset import DatasetStatistics
-    from receipt_layoutlm.analysis.run import RunDetail
-    from receipt_layoutlm.analysis.runs import RunSummary
+    from run_analysis.advice.proposal import Advice
+    from run_analysis.dataset_statistics import DatasetStatistics
+    from run_analysis.run import RunDetail
+    from run_analysis.runs import RunSummary
 
 
 def advise(
@@ -31,9 +31,9 @@ def advise(
     from pydantic_core import to_json  # noqa: PLC0415
 
     from layoutlm_cli.records import open_records  # noqa: PLC0415
-    from receipt_layoutlm.analysis.advice.advise import advise as propose  # noqa: PLC0415
-    from receipt_layoutlm.analysis.advice.proposal import Machine  # noqa: PLC0415
-    from receipt_layoutlm.analysis.runs import RECENT, list_runs  # noqa: PLC0415
+    from run_analysis.advice.advise import advise as propose  # noqa: PLC0415
+    from run_analysis.advice.proposal import Machine  # noqa: PLC0415
+    from run_analysis.runs import RECENT, list_runs  # noqa: PLC0415
 
     records = open_records()
     history = list_runs(records.client, limit=RECENT).runs
@@ -48,7 +48,7 @@ def advise(
 
 
 def _read(records: Records, history: tuple[RunSummary, ...], job: str | None) -> RunDetail | None:
-    from receipt_layoutlm.analysis.run import read_run  # noqa: PLC0415
+    from run_analysis.run import read_run  # noqa: PLC0415
 
     chosen = job or next((one.job_id for one in history if one.status == "succeeded"), None)
     return read_run(records.client, records.storage, chosen) if chosen else None
@@ -56,7 +56,7 @@ def _read(records: Records, history: tuple[RunSummary, ...], job: str | None) ->
 
 def _count(records: Records) -> DatasetStatistics:
     from layoutlm_cli.console import errors  # noqa: PLC0415
-    from receipt_layoutlm.analysis.tally import read_statistics  # noqa: PLC0415
+    from receipt_layoutlm.data.statistics import read_statistics  # noqa: PLC0415
 
     with errors.status("counting") as status:
         return read_statistics(records.client, lambda done, all_: status.update(f"{done} of {all_} images"))

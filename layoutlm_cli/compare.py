@@ -11,9 +11,9 @@ import typer
 from layoutlm_cli.jobs import Status
 
 if TYPE_CHECKING:
-    from receipt_layoutlm.analysis.comparison.groups import GroupComparison
-    from receipt_layoutlm.analysis.comparison.runs import ComparedRun, RunComparison
-    from receipt_layoutlm.analysis.runs import RunSummary
+    from run_analysis.comparison.compare_groups import GroupComparison
+    from run_analysis.comparison.compare_runs import ComparedRun, RunComparison
+    from run_analysis.runs import RunSummary
     from run_records.scores import Bounds
 
 _SHOWN_PAIRS = 20
@@ -66,8 +66,8 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter for each option
 def _compare_runs(names: Sequence[str], html: Path | None, *, across_splits: bool) -> RunComparison:
     from layoutlm_cli.records import open_records  # noqa: PLC0415
     from layoutlm_cli.writing import write_whole  # noqa: PLC0415
-    from receipt_layoutlm.analysis.comparison.runs import compare_runs  # noqa: PLC0415
-    from receipt_layoutlm.analysis.run import read_run  # noqa: PLC0415
+    from run_analysis.comparison.compare_runs import compare_runs  # noqa: PLC0415
+    from run_analysis.run import read_run  # noqa: PLC0415
 
     client, storage = open_records()
     # A run may be named by its name and by its id.
@@ -75,7 +75,7 @@ def _compare_runs(names: Sequence[str], html: Path | None, *, across_splits: boo
     runs = list({run.run.job_id: run for run in read}.values())
     found = compare_runs(runs, across_splits=across_splits)
     if html:
-        from receipt_layoutlm.analysis.report.comparison import build_comparison  # noqa: PLC0415
+        from run_analysis.report.comparison_report import build_comparison  # noqa: PLC0415
 
         write_whole(html, build_comparison(runs, across_splits=across_splits))
         typer.echo(f"wrote {html}", err=True)
@@ -84,7 +84,7 @@ def _compare_runs(names: Sequence[str], html: Path | None, *, across_splits: boo
 
 def _choose(names: Sequence[str], tags: Sequence[str], status: Status, limit: int) -> list[RunSummary]:
     from layoutlm_cli.records import open_records  # noqa: PLC0415
-    from receipt_layoutlm.analysis.runs import find_run, list_runs  # noqa: PLC0415
+    from run_analysis.runs import find_run, list_runs  # noqa: PLC0415
 
     if not all("=" in tag for tag in tags):
         raise typer.BadParameter("write NAME=VALUE", param_hint="--tag")
@@ -101,14 +101,14 @@ def _choose(names: Sequence[str], tags: Sequence[str], status: Status, limit: in
 
 
 def _compare_groups(runs: Sequence[RunSummary], by: str, *, across_splits: bool) -> GroupComparison:
-    from receipt_layoutlm.analysis.comparison.groups import compare_groups  # noqa: PLC0415
+    from run_analysis.comparison.compare_groups import compare_groups  # noqa: PLC0415
 
     return compare_groups(runs, by, across_splits=across_splits)
 
 
 def _show_runs(found: RunComparison) -> None:
     from layoutlm_cli.console import printable, score, table  # noqa: PLC0415
-    from receipt_layoutlm.analysis.comparison.settings import text_of  # noqa: PLC0415
+    from run_analysis.comparison.setting_differences import text_of  # noqa: PLC0415
 
     names = [run.name for run in found.runs]
     table(

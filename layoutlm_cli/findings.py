@@ -16,9 +16,9 @@ def findings(
 
     from layoutlm_cli.console import printable, table  # noqa: PLC0415
     from layoutlm_cli.records import open_records  # noqa: PLC0415
-    from receipt_layoutlm.analysis.findings.find import find_faults  # noqa: PLC0415
-    from receipt_layoutlm.analysis.run import read_run  # noqa: PLC0415
-    from receipt_layoutlm.analysis.runs import list_runs  # noqa: PLC0415
+    from run_analysis.findings.find import find_faults  # noqa: PLC0415
+    from run_analysis.run import read_run  # noqa: PLC0415
+    from run_analysis.runs import list_runs  # noqa: PLC0415
 
     records = open_records()
     run = read_run(records.client, records.storage, job)

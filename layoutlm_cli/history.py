@@ -10,7 +10,7 @@ import typer
 from layoutlm_cli.jobs import Status
 
 if TYPE_CHECKING:
-    from receipt_layoutlm.analysis.history import RunHistory
+    from run_analysis.run import RunHistory
 
 
 def history(
@@ -26,8 +26,8 @@ def history(
 ) -> None:
     """List trainings, newest first: scores, epochs, attempts, time, cost, and whether they can be ranked."""
     from layoutlm_cli.records import open_records  # noqa: PLC0415
-    from receipt_layoutlm.analysis.history import RunHistory, read_history  # noqa: PLC0415
-    from receipt_layoutlm.analysis.runs import ALL_STATES, list_runs  # noqa: PLC0415
+    from run_analysis.run import RunHistory, read_history  # noqa: PLC0415
+    from run_analysis.runs import ALL_STATES, list_runs  # noqa: PLC0415
 
     client, storage = open_records()
     statuses = (status,) if status else ALL_STATES

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from receipt_layoutlm.analysis.live import LiveRun
+    from run_analysis.active_runs import LiveRun
 
 
 def monitor(
@@ -18,7 +18,7 @@ def monitor(
 ) -> None:
     """Show runs that are pending, running or interrupted: epoch, scores, pace, time left, who has them."""
     from layoutlm_cli.records import open_records  # noqa: PLC0415
-    from receipt_layoutlm.analysis.live import LiveRuns, list_live  # noqa: PLC0415
+    from run_analysis.active_runs import LiveRuns, list_live  # noqa: PLC0415
 
     found = list_live(open_records().client, limit)
     if as_json:

@@ -22,8 +22,8 @@ def report(
     """Write a run's report as one HTML file that needs no network: scores, faults, receipts, settings."""
     from layoutlm_cli.records import open_records  # noqa: PLC0415
     from layoutlm_cli.writing import write_whole  # noqa: PLC0415
-    from receipt_layoutlm.analysis.report.build import report_of, write_report  # noqa: PLC0415
-    from receipt_layoutlm.analysis.run import read_run  # noqa: PLC0415
+    from run_analysis.report.build import report_of, write_report  # noqa: PLC0415
+    from run_analysis.run import read_run  # noqa: PLC0415
 
     client, storage = open_records()
     detail = read_run(client, storage, job)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from receipt_layoutlm.analysis.dataset import DatasetStatistics
+    from run_analysis.dataset_statistics import DatasetStatistics
 
 _MERCHANTS_SHOWN = 10
 _CONFLICTS_SHOWN = 10
@@ -19,7 +19,7 @@ def stats(
     """Count receipts, words, labels by status, merchants, conflicts, faulty boxes; reads the whole table."""
     from layoutlm_cli.console import errors  # noqa: PLC0415
     from layoutlm_cli.records import open_records  # noqa: PLC0415
-    from receipt_layoutlm.analysis.tally import read_statistics  # noqa: PLC0415
+    from receipt_layoutlm.data.statistics import read_statistics  # noqa: PLC0415
 
     with errors.status("reading receipts") as status:
         found = read_statistics(

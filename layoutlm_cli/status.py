@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from receipt_layoutlm.analysis.runs import RunSummary
+    from run_analysis.runs import RunSummary
 
 
 def status(job: Annotated[str, typer.Argument(help="Id or name of the job.")]) -> None:
@@ -24,7 +24,7 @@ def status(job: Annotated[str, typer.Argument(help="Id or name of the job.")]) -
 
 def _print_facts(overview: Any) -> None:
     from layoutlm_cli.console import score, table  # noqa: PLC0415
-    from receipt_layoutlm.analysis.runs import RunSummary  # noqa: PLC0415
+    from run_analysis.runs import RunSummary  # noqa: PLC0415
 
     run, lease = RunSummary.of(overview.job), overview.lease
     rows = [

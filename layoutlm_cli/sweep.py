@@ -12,8 +12,8 @@ import typer
 from layoutlm_cli.failing import skipped_said
 
 if TYPE_CHECKING:
-    from receipt_layoutlm.analysis.sweep.standing import SweepStanding, TrialStanding
-    from receipt_layoutlm.analysis.sweep.study import Sweep
+    from run_analysis.sweep.study import Sweep
+    from run_analysis.sweep.sweep_status import SweepStanding, TrialStanding
 
 app = typer.Typer(
     help="Try settings over a space of them: propose runs, send them, learn from what they scored.",
@@ -64,9 +64,9 @@ def propose(  # noqa: PLR0913, PLR0917 - one parameter for each option
     submit: Submit = False,
 ) -> None:
     """Begin a sweep, or go on where this command broke off: nothing is sent twice."""
-    from receipt_layoutlm.analysis.sweep.plan import make_plan  # noqa: PLC0415
-    from receipt_layoutlm.analysis.sweep.space import grid_of, read_space  # noqa: PLC0415
-    from receipt_layoutlm.analysis.sweep.study import open_sweep  # noqa: PLC0415
+    from run_analysis.sweep.search_space import grid_of, read_space  # noqa: PLC0415
+    from run_analysis.sweep.study import open_sweep  # noqa: PLC0415
+    from run_analysis.sweep.sweep_plan import make_plan  # noqa: PLC0415
 
     numbers = [seed.strip() for seed in seeds.split(",") if seed.strip()]
     plan = make_plan(name, read_space(space), method, _pairs(base or ()), numbers)
@@ -86,7 +86,7 @@ def more(
     submit: Submit = False,
 ) -> None:
     """Propose further trials with what the ended ones have taught."""
-    from receipt_layoutlm.analysis.sweep.study import load_sweep  # noqa: PLC0415
+    from run_analysis.sweep.study import load_sweep  # noqa: PLC0415
 
     sweep = load_sweep(storage or _file_of(name), name, keep=submit)
     before = _look(sweep)
@@ -100,8 +100,8 @@ def more(
 def status(name: Name, storage: Storage = None) -> None:
     """Tell the sweep what its runs scored, and show it: the best so far, every trial, what counts."""
     from layoutlm_cli.console import printable, score, table  # noqa: PLC0415
-    from receipt_layoutlm.analysis.comparison.settings import text_of  # noqa: PLC0415
-    from receipt_layoutlm.analysis.sweep.study import load_sweep  # noqa: PLC0415
+    from run_analysis.comparison.setting_differences import text_of  # noqa: PLC0415
+    from run_analysis.sweep.study import load_sweep  # noqa: PLC0415
 
     sweep = load_sweep(storage or _file_of(name), name, keep=True)
     found = _look(sweep)
@@ -135,7 +135,7 @@ def _file_of(name: str) -> str:
 
 def _look(sweep: Sweep) -> SweepStanding:
     from layoutlm_cli.records import open_records  # noqa: PLC0415
-    from receipt_layoutlm.analysis.sweep.standing import look_at_sweep  # noqa: PLC0415
+    from run_analysis.sweep.sweep_status import look_at_sweep  # noqa: PLC0415
 
     return look_at_sweep(open_records().client, sweep)
 
@@ -166,7 +166,7 @@ async def _send(jobs: Sequence[Any]) -> None:
 
 def _show_unsent(found: SweepStanding) -> None:
     from layoutlm_cli.console import table  # noqa: PLC0415
-    from receipt_layoutlm.analysis.comparison.settings import text_of  # noqa: PLC0415
+    from run_analysis.comparison.setting_differences import text_of  # noqa: PLC0415
 
     rows = [
         (job.job_name, *map(text_of, trial.values.values()), job.hyperparameters.seed, job.job_id)
@@ -178,7 +178,7 @@ def _show_unsent(found: SweepStanding) -> None:
 
 def _row(found: SweepStanding, trial: TrialStanding) -> tuple[Any, ...]:
     from layoutlm_cli.console import score  # noqa: PLC0415
-    from receipt_layoutlm.analysis.comparison.settings import text_of  # noqa: PLC0415
+    from run_analysis.comparison.setting_differences import text_of  # noqa: PLC0415
 
     return (
         trial.number,

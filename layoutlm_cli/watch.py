@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from receipt_layoutlm.analysis.live import LiveRun
+    from run_analysis.active_runs import LiveRun
 
 ENDED = {"succeeded": 0, "failed": 65, "cancelled": 130}
 """Exit code by final status."""
@@ -31,7 +31,7 @@ def watch(
 
     from layoutlm_cli.console import console, printable  # noqa: PLC0415
     from layoutlm_cli.records import open_records  # noqa: PLC0415
-    from receipt_layoutlm.analysis.live import look_at  # noqa: PLC0415
+    from run_analysis.active_runs import look_at  # noqa: PLC0415
 
     client = open_records().client
     job_id = client.find_job(job).job_id

@@ -9,14 +9,14 @@ from typing import Any, ClassVar, NamedTuple
 from pydantic import Field, model_serializer
 
 from layoutlm_cli.assistant.bounds import Lean, Limits, fit
-from receipt_layoutlm.analysis.advice.proposal import Advice
-from receipt_layoutlm.analysis.comparison.groups import GroupComparison
-from receipt_layoutlm.analysis.comparison.runs import RunComparison
-from receipt_layoutlm.analysis.context import LabelScore
-from receipt_layoutlm.analysis.findings.finding import Finding
-from receipt_layoutlm.analysis.live import LiveRun
-from receipt_layoutlm.analysis.parts import ExportFacts, FailureFacts, StatusFacts
-from receipt_layoutlm.analysis.runs import RunSummary
+from run_analysis.active_runs import LiveRun
+from run_analysis.advice.proposal import Advice
+from run_analysis.comparison.compare_groups import GroupComparison
+from run_analysis.comparison.compare_runs import RunComparison
+from run_analysis.findings.finding import Finding
+from run_analysis.job_records import ExportFacts, FailureFacts, StatusFacts
+from run_analysis.runs import RunSummary
+from run_analysis.summary import LabelScore
 from run_records.epoch_record import EpochFacts
 from run_records.lenient_model import Fact
 

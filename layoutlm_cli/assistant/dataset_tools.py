@@ -11,8 +11,8 @@ from pydantic import Field
 from layoutlm_cli.assistant.answers import Answer
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.clock import now
-from receipt_layoutlm.analysis.context import DatasetContext, sum_up_dataset
-from receipt_layoutlm.analysis.tally import read_statistics
+from receipt_layoutlm.data.statistics import read_statistics
+from run_analysis.summary import DatasetContext, sum_up_dataset
 
 _MERCHANTS = 20
 

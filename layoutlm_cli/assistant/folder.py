@@ -10,8 +10,8 @@ from layoutlm_cli.assistant.infrastructure import describe_infrastructure, envir
 from layoutlm_cli.assistant.template import make_template
 from layoutlm_cli.records import Records
 from layoutlm_cli.writing import write_whole, writing_explained
-from receipt_layoutlm.analysis.context import render_dataset, render_history
-from receipt_layoutlm.markdown import table
+from run_analysis.markdown import table
+from run_analysis.summary import render_dataset, render_history
 from workers.errors import SettingsError
 from workers.settings import Settings
 

@@ -13,16 +13,10 @@ from pydantic import BaseModel
 from layoutlm_cli.records import Records
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.clock import now
-from receipt_layoutlm.analysis.context import (
-    DatasetContext,
-    HistoryContext,
-    LiveContext,
-    sum_up_dataset,
-    sum_up_history,
-)
-from receipt_layoutlm.analysis.history import read_history
-from receipt_layoutlm.analysis.live import list_live
-from receipt_layoutlm.analysis.tally import read_statistics
+from receipt_layoutlm.data.statistics import read_statistics
+from run_analysis.active_runs import list_live
+from run_analysis.run import read_history
+from run_analysis.summary import DatasetContext, HistoryContext, LiveContext, sum_up_dataset, sum_up_history
 from run_records.s3_store import Storage
 from workers.settings import Settings
 

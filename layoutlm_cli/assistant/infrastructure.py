@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 from pydantic import Field
 
-from receipt_layoutlm.analysis.context import DatasetContext, HistoryContext
+from run_analysis.summary import DatasetContext, HistoryContext
 from run_records.lenient_model import Fact
 from workers.aws import open_aws
 from workers.dead_letter import SOURCES

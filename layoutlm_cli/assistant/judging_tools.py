@@ -11,13 +11,13 @@ from layoutlm_cli.assistant.answers import AdviceAnswer, DiagnosisAnswer, Groups
 from layoutlm_cli.assistant.dataset_tools import DatasetTools
 from layoutlm_cli.assistant.run_tools import Job
 from receipt_dynamo import DynamoClient
-from receipt_layoutlm.analysis.advice.advise import advise
-from receipt_layoutlm.analysis.advice.proposal import Machine
-from receipt_layoutlm.analysis.comparison.groups import Group, LeftOut, compare_groups
-from receipt_layoutlm.analysis.comparison.runs import compare_runs
-from receipt_layoutlm.analysis.findings.find import find_faults
-from receipt_layoutlm.analysis.run import read_run
-from receipt_layoutlm.analysis.runs import RECENT, list_runs
+from run_analysis.advice.advise import advise
+from run_analysis.advice.proposal import Machine
+from run_analysis.comparison.compare_groups import Group, LeftOut, compare_groups
+from run_analysis.comparison.compare_runs import compare_runs
+from run_analysis.findings.find import find_faults
+from run_analysis.run import read_run
+from run_analysis.runs import RECENT, list_runs
 from run_records.s3_store import Storage
 
 _PAIRS = 20

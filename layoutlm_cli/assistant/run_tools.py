@@ -24,10 +24,11 @@ from layoutlm_cli.assistant.bounds import ROOM, count_fitting
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.clock import now
 from receipt_dynamo.entities.field_types import JobState
-from receipt_layoutlm.analysis.context import changed_options, score_labels
-from receipt_layoutlm.analysis.live import list_live
-from receipt_layoutlm.analysis.run import RunDetail, read_run
-from receipt_layoutlm.analysis.runs import ALL_STATES, RunSummary, find_run, first_page, list_runs
+from run_analysis.active_runs import list_live
+from run_analysis.comparison.setting_differences import changed_options
+from run_analysis.run import RunDetail, read_run
+from run_analysis.runs import ALL_STATES, RunSummary, find_run, first_page, list_runs
+from run_analysis.summary import score_labels
 from run_records.epoch_record import EpochFacts
 from run_records.predictions_json import ReceiptPrediction, read_predictions
 from run_records.s3_store import Storage

@@ -14,7 +14,7 @@ from layoutlm_cli.assistant.answers import Answer
 from messages.codec import decode_train_job
 from messages.hyperparameters import Hyperparameters
 from messages.train import TrainJob
-from receipt_layoutlm.analysis.context import changed_options
+from run_analysis.comparison.setting_differences import changed_options
 from workers.settings import Settings
 from workers.submit import submit_training
 

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from receipt_layoutlm.analysis.report.charts import CHARTS, charts_of
-from receipt_layoutlm.analysis.report.curves import overlay
-from receipt_layoutlm.analysis.run import RunDetail
+from run_analysis.report.charts import CHARTS, charts_of, overlay
+from run_analysis.run import RunDetail
 
 PART = "charts/specs"
 """The part of a page that holds the specs; charts.js draws them."""

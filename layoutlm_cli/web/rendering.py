@@ -13,10 +13,10 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from receipt_dynamo.skipped import skipped_so_far
-from receipt_layoutlm.analysis.report import values
+from run_analysis.report import formatting as values
 
 HERE = Path(__file__).parent
-_REPORT = PrefixLoader({"report": PackageLoader("receipt_layoutlm.analysis.report")})
+_REPORT = PrefixLoader({"report": PackageLoader("run_analysis.report")})
 """Tables and receipts look as they do in a run's report."""
 
 

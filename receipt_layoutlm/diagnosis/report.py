@@ -15,7 +15,7 @@ from receipt_layoutlm.diagnosis.finding import Finding
 from receipt_layoutlm.diagnosis.groups import GroupScores, ReceiptScores, score_groups, score_receipts
 from receipt_layoutlm.diagnosis.modes import find_modes
 from receipt_layoutlm.evaluation.scores import Scores
-from receipt_layoutlm.markdown import cell, escape, table
+from run_analysis.markdown import cell, escape, table
 from run_records.run_json import Comparability
 from run_records.scores import Confusion, Interval
 

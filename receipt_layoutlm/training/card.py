@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from messages.hyperparameters import Hyperparameters
-from receipt_layoutlm.markdown import table
+from run_analysis.markdown import table
 from run_records.epoch_record import EpochRecord
 from run_records.labels import OUTSIDE
 

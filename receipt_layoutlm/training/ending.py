@@ -30,8 +30,8 @@ def leave_report(run: Run, status: JobState, results: dict[str, Any], error: str
 
 def _write(run: Run, status: JobState, results: dict[str, Any], error: str | None) -> None:
     # Here, because drawing takes a second to load that a run which is stopped does not have.
-    from receipt_layoutlm.analysis.report.build import report_of, write_report  # noqa: PLC0415
-    from receipt_layoutlm.analysis.run import describe_job  # noqa: PLC0415
+    from run_analysis.report.build import report_of, write_report  # noqa: PLC0415
+    from run_analysis.run import describe_job  # noqa: PLC0415
 
     client = run.recorder.client
     job = client.get_job(run.config.job_id)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from receipt_layoutlm.analysis.report.build import build_report
-from receipt_layoutlm.analysis.report.charts import CHARTS
-from receipt_layoutlm.analysis.report.comparison import build_comparison
+from run_analysis.report.build import build_report
+from run_analysis.report.charts import CHARTS
+from run_analysis.report.comparison_report import build_comparison
 from tests.support.runs import make_detail, make_predictions
 
 HOSTILE = "</script></style><script>window.hacked=1</script><img src=x onerror=window.hacked=1>"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from receipt_layoutlm.analysis.findings.finding import Kind
+from run_analysis.findings.finding import Kind
 from tests.support.curves import LABELS, Shape
 
 _ENDLESS: Mapping[str, Any] = {"early_stopping_patience": 0}

@@ -16,9 +16,9 @@ from random import Random
 from typing import Any, Literal
 
 from messages.hyperparameters import Hyperparameters
-from receipt_layoutlm.analysis.parts import CheckpointFacts
-from receipt_layoutlm.analysis.run import RunDetail
-from receipt_layoutlm.analysis.runs import RunSummary
+from run_analysis.job_records import CheckpointFacts
+from run_analysis.run import RunDetail
+from run_analysis.runs import RunSummary
 from run_records.epoch_record import EpochFacts, LabelFacts, MerchantFacts
 
 LABELS = {"ADDRESS_LINE": 1250, "MERCHANT_NAME": 870, "DATE": 270, "GRAND_TOTAL": 195}

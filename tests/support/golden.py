@@ -22,7 +22,6 @@ import typer.main
 from layoutlm_cli.assistant.server import make_server
 from layoutlm_cli.main import app
 from layoutlm_cli.records import Records
-from receipt_layoutlm.analysis.report.build import build_report
 from receipt_layoutlm.data.drafted import receipt_of
 from receipt_layoutlm.data.examples import EncodedPages
 from receipt_layoutlm.data.pages import lay_out_all
@@ -34,6 +33,7 @@ from receipt_layoutlm.training.epochs import describe_history
 from receipt_layoutlm.training.recorder import Recorder
 from receipt_layoutlm.training.showcase import describe_predictions
 from receipt_layoutlm.training.state import epoch_record
+from run_analysis.report.build import build_report
 from run_records.epoch_record import EpochRecord
 from run_records.epochs_json import Compute
 from run_records.labels import LabelSet

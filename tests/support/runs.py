@@ -13,12 +13,12 @@ from typing import Any
 
 from messages.hyperparameters import Hyperparameters
 from receipt_dynamo.clock import write_time
-from receipt_layoutlm.analysis.parts import CheckpointFacts, ExportFacts, StatusFacts
-from receipt_layoutlm.analysis.run import RunDetail
-from receipt_layoutlm.analysis.runs import RunSummary
 from receipt_layoutlm.data.drafted import receipt_of
 from receipt_layoutlm.data.receipts import Word
 from receipt_layoutlm.data.synthetic.generator import make_receipt
+from run_analysis.job_records import CheckpointFacts, ExportFacts, StatusFacts
+from run_analysis.run import RunDetail
+from run_analysis.runs import RunSummary
 from run_records.epoch_record import EpochFacts
 from run_records.predictions_json import Predictions, ReceiptPrediction, WordPrediction
 from tests.support.evaluations import BEGIN, LABELS, PAUSE, attempt_ends, make_epochs, moment_of

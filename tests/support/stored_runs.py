@@ -8,7 +8,7 @@ from typing import Any
 from messages.fields import S3Place
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import CoreMLExport, Job, JobCheckpoint, JobStatus
-from receipt_layoutlm.analysis.run import RunDetail
+from run_analysis.run import RunDetail
 from run_records.predictions_json import PREDICTIONS_JSON, Predictions
 from run_records.s3_store import Storage
 

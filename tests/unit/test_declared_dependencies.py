@@ -18,7 +18,15 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parent.parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-OURS = {"messages", "receipt_dynamo", "run_records", "receipt_layoutlm", "workers", "layoutlm_cli"}
+OURS = {
+    "messages",
+    "receipt_dynamo",
+    "run_records",
+    "run_analysis",
+    "receipt_layoutlm",
+    "workers",
+    "layoutlm_cli",
+}
 OURS |= {"infra", "layoutlm_infra", "lambdas", "scripts", "benchmarks", "tests"}
 PROVIDES = packages_distributions()
 
@@ -33,8 +41,8 @@ INSTALLATIONS: dict[str, tuple[Installation, ...]] = {
     "workers/emulator.py": (("local",),),
     "workers/tracing.py": (("otel",),),
     "receipt_layoutlm": (("train",), ("export",)),
-    "receipt_layoutlm/analysis": (("analysis",),),
-    "receipt_layoutlm/analysis/report": (("analysis",), ("train",)),
+    "run_analysis": (("analysis",),),
+    "run_analysis/report": (("analysis",), ("train",)),
     "receipt_layoutlm/coreml": (("export",),),
     "receipt_layoutlm/data/arrow.py": (("train",), ("analysis",)),
     "receipt_layoutlm/data/fingerprint.py": (("train",), ("analysis",)),

@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from layoutlm_cli.web.charts import PART, overlaid
 from layoutlm_cli.web.site import in_thread, site_of, together
-from receipt_layoutlm.analysis.comparison.runs import compare_runs
-from receipt_layoutlm.analysis.report.values import NOT_KNOWN, anything, dollars, number, score, seconds
-from receipt_layoutlm.analysis.run import read_run
+from run_analysis.comparison.compare_runs import compare_runs
+from run_analysis.report.formatting import NOT_KNOWN, anything, dollars, number, score, seconds
+from run_analysis.run import read_run
 from run_records.scores import Bounds
 
 LEAST, MOST = 2, 8

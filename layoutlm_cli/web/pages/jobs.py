@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from layoutlm_cli.web.site import in_thread, site_of
 from receipt_dynamo.entities.field_types import JobState
-from receipt_layoutlm.analysis.runs import ALL_STATES, PAGE, RunSummary, list_runs
+from run_analysis.runs import ALL_STATES, PAGE, RunSummary, list_runs
 
 LOOKED_THROUGH = 200
 """Runs that a filter by name or tag goes through for one page: the table has an index of neither."""

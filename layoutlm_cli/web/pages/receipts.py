@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from layoutlm_cli.web.site import Site, in_thread, site_of
-from receipt_layoutlm.analysis.report.receipts import KINDS, PLAIN, draw_receipt
-from receipt_layoutlm.analysis.runs import find_run
+from run_analysis.report.receipt_drawings import KINDS, PLAIN, draw_receipt
+from run_analysis.runs import find_run
 from run_records.predictions_json import read_predictions
 
 

@@ -10,12 +10,12 @@ from starlette.responses import Response
 from layoutlm_cli.web import charts
 from layoutlm_cli.web.live import looking, send_parts
 from layoutlm_cli.web.site import Site, in_thread, site_of
-from receipt_layoutlm.analysis.findings.find import find_faults
-from receipt_layoutlm.analysis.live import UNDER_WAY, look_at
-from receipt_layoutlm.analysis.report import settings
-from receipt_layoutlm.analysis.report.page import theme_css, vega_javascript
-from receipt_layoutlm.analysis.report.tables import tables_of
-from receipt_layoutlm.analysis.run import describe_job, read_last_logs
+from run_analysis.active_runs import UNDER_WAY, look_at
+from run_analysis.findings.find import find_faults
+from run_analysis.report import settings_tables as settings
+from run_analysis.report.page import theme_css, vega_javascript
+from run_analysis.report.tables import tables_of
+from run_analysis.run import describe_job, read_last_logs
 
 PARTS = (
     "run/summary",

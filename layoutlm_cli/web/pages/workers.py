@@ -14,7 +14,7 @@ from layoutlm_cli.web.site import Site, in_thread, site_of
 from receipt_dynamo.clock import now
 from receipt_dynamo.entities import JobLease
 from receipt_dynamo.entities.field_types import LeaseKind
-from receipt_layoutlm.analysis.runs import list_runs
+from run_analysis.runs import list_runs
 from workers.errors import SettingsError
 from workers.status import WorkerStatus, read_statuses
 

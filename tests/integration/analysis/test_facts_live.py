@@ -7,7 +7,7 @@ import pytest
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import Job, JobLog
 from receipt_dynamo.entities.field_types import LeaseProgress
-from receipt_layoutlm.analysis.live import Where, estimate_seconds_left, list_live, look_at
+from run_analysis.active_runs import Where, estimate_seconds_left, list_live, look_at
 from run_records.epoch_record import EpochFacts
 from tests.support.records import MakeJob, metrics, minute
 

@@ -10,9 +10,8 @@ import pytest
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import CoreMLExport, JobCheckpoint, JobLog, JobStatus
 from receipt_dynamo.errors import NotFound
-from receipt_layoutlm.analysis.history import read_history
-from receipt_layoutlm.analysis.run import read_last_logs, read_run
-from receipt_layoutlm.analysis.runs import RunSummary, find_run, list_runs
+from run_analysis.run import read_history, read_last_logs, read_run
+from run_analysis.runs import RunSummary, find_run, list_runs
 from run_records.epoch_record import LabelFacts
 from run_records.s3_store import Storage
 from tests.support.records import MakeJob, metrics, minute, write_run_json

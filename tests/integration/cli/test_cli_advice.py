@@ -12,7 +12,7 @@ import pytest
 
 from messages.codec import decode_train_job
 from receipt_dynamo import DynamoClient
-from receipt_layoutlm.analysis.run import RunDetail
+from run_analysis.run import RunDetail
 from run_records.s3_store import Storage
 from tests.integration.cli.test_cli_commands import cli as run_cli
 from tests.support.curve_shapes import FAULTY, HEALTHY

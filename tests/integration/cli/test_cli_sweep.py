@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from layoutlm_cli.main import app
 from receipt_dynamo.client import DynamoClient
 from receipt_dynamo.requests.records import job_key
-from receipt_layoutlm.analysis.sweep.plan import Method, make_plan
-from receipt_layoutlm.analysis.sweep.space import parse_space
-from receipt_layoutlm.analysis.sweep.standing import SweepStanding, look_at_sweep
-from receipt_layoutlm.analysis.sweep.study import load_sweep, open_sweep
+from run_analysis.sweep.search_space import parse_space
+from run_analysis.sweep.study import load_sweep, open_sweep
+from run_analysis.sweep.sweep_plan import Method, make_plan
+from run_analysis.sweep.sweep_status import SweepStanding, look_at_sweep
 from run_records.errors import ConfigurationError
 from tests.support.damage import damage
 from workers.local import LocalStack

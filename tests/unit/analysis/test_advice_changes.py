@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from receipt_layoutlm.analysis.advice.advise import advise
-from receipt_layoutlm.analysis.advice.proposal import Advice, Machine
-from receipt_layoutlm.analysis.dataset import DatasetStatistics, LabelStatistics
-from receipt_layoutlm.analysis.parts import FailureFacts
-from receipt_layoutlm.analysis.run import RunDetail
+from run_analysis.advice.advise import advise
+from run_analysis.advice.proposal import Advice, Machine
+from run_analysis.dataset_statistics import DatasetStatistics, LabelStatistics
+from run_analysis.job_records import FailureFacts
+from run_analysis.run import RunDetail
 from tests.support.curve_shapes import FAULTY, HEALTHY
 from tests.support.curves import Shape, simulate
 

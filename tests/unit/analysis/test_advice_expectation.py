@@ -7,11 +7,11 @@ import random
 
 import pytest
 
-from receipt_layoutlm.analysis.advice.advise import advise
-from receipt_layoutlm.analysis.advice.curve import fit_curve
-from receipt_layoutlm.analysis.advice.proposal import Expectation
-from receipt_layoutlm.analysis.run import RunDetail
-from receipt_layoutlm.analysis.runs import RunSummary
+from run_analysis.advice.advise import advise
+from run_analysis.advice.learning_curve import fit_curve
+from run_analysis.advice.proposal import Expectation
+from run_analysis.run import RunDetail
+from run_analysis.runs import RunSummary
 from tests.support.curves import Shape, simulate
 
 SIZES = (100, 200, 400, 800, 1600)

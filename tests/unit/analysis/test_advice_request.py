@@ -16,11 +16,10 @@ from layoutlm_cli.options import request, training_options
 from messages.codec import decode_train_job
 from messages.hyperparameters import Hyperparameters
 from messages.train import TrainJob
-from receipt_layoutlm.analysis.advice.advise import advise
-from receipt_layoutlm.analysis.advice.proposal import Advice, Machine
-from receipt_layoutlm.analysis.advice.request import command_of, message_of, next_name
-from receipt_layoutlm.analysis.dataset import DatasetStatistics, LabelStatistics
-from receipt_layoutlm.analysis.findings.options import read_options
+from run_analysis.advice.advise import advise, command_of, message_of, next_name
+from run_analysis.advice.proposal import Advice, Machine
+from run_analysis.dataset_statistics import DatasetStatistics, LabelStatistics
+from run_analysis.findings.run_context import read_options
 from run_records.labels import CORE_LABELS
 from tests.support.curve_shapes import FAULTY, HEALTHY
 from tests.support.curves import simulate

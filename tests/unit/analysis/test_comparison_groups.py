@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from receipt_layoutlm.analysis.comparison.groups import GroupComparison, compare_groups
-from receipt_layoutlm.analysis.runs import RunSummary
+from run_analysis.comparison.compare_groups import GroupComparison, compare_groups
+from run_analysis.runs import RunSummary
 from run_records.errors import ConfigurationError
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from receipt_layoutlm.analysis.comparison.runs import RunComparison, compare_runs
-from receipt_layoutlm.analysis.run import RunDetail
-from receipt_layoutlm.analysis.runs import RunSummary
+from run_analysis.comparison.compare_runs import RunComparison, compare_runs
+from run_analysis.run import RunDetail
+from run_analysis.runs import RunSummary
 from run_records.epoch_record import EpochFacts, LabelFacts
 from run_records.errors import ConfigurationError
 from run_records.scores import Bounds

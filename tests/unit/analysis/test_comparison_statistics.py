@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receipt_layoutlm.analysis.comparison.statistics import compare_pairs, holm, summarize
+from run_analysis.comparison.statistics import compare_pairs, holm, summarize
 
 LOW = [0.70, 0.71, 0.72, 0.73]
 HIGH = [0.80, 0.81, 0.82, 0.83]

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from receipt_layoutlm.analysis.context import (
-    changed_options,
-    render_dataset,
-    render_history,
-    score_labels,
-    sum_up_dataset,
-    sum_up_history,
-)
-from receipt_layoutlm.analysis.dataset import DatasetStatistics, LabelStatistics, MerchantStatistics
-from receipt_layoutlm.analysis.history import History, RunHistory
-from receipt_layoutlm.analysis.run import RunDetail
-from receipt_layoutlm.analysis.runs import RunSummary
+from run_analysis.comparison.setting_differences import changed_options
+from run_analysis.dataset_statistics import DatasetStatistics, LabelStatistics, MerchantStatistics
+from run_analysis.run import History, RunDetail, RunHistory
+from run_analysis.runs import RunSummary
+from run_analysis.summary import render_dataset, render_history, score_labels, sum_up_dataset, sum_up_history
 from run_records.epoch_record import EpochFacts, LabelFacts
 
 NOW = "2026-03-04T09:30:00.000000+00:00"

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from receipt_layoutlm.analysis.findings.find import find_faults
-from receipt_layoutlm.analysis.findings.finding import Finding
-from receipt_layoutlm.analysis.run import RunDetail
+from run_analysis.findings.find import find_faults
+from run_analysis.findings.finding import Finding
+from run_analysis.run import RunDetail
 from tests.support.curve_shapes import FAULTY, HEALTHY, Labelled
 from tests.support.curves import simulate
 

@@ -8,13 +8,13 @@ from typing import Any
 import pydantic
 import pytest
 
-from receipt_layoutlm.analysis.findings.case import Case
-from receipt_layoutlm.analysis.findings.find import find_faults
-from receipt_layoutlm.analysis.findings.finding import Evidence, Finding, Point
-from receipt_layoutlm.analysis.findings.planned import scheduled
-from receipt_layoutlm.analysis.findings.series import Series
-from receipt_layoutlm.analysis.parts import FailureFacts
-from receipt_layoutlm.analysis.run import RunDetail
+from run_analysis.findings.find import find_faults
+from run_analysis.findings.finding import Evidence, Finding, Point
+from run_analysis.findings.run_context import Case
+from run_analysis.findings.schedule import scheduled
+from run_analysis.findings.series import Series
+from run_analysis.job_records import FailureFacts
+from run_analysis.run import RunDetail
 from tests.support.curve_shapes import FAULTY, HEALTHY
 from tests.support.curves import STEPS, Shape, simulate
 

@@ -10,11 +10,10 @@ import pytest
 import vl_convert
 
 from receipt_dynamo.clock import read_time
-from receipt_layoutlm.analysis.parts import FailureFacts
-from receipt_layoutlm.analysis.report.charts import CHARTS, charts_of
-from receipt_layoutlm.analysis.report.curves import loss_chart, memory_chart, overlay, score_chart
-from receipt_layoutlm.analysis.report.label_charts import confusion_chart, label_bars, label_history
-from receipt_layoutlm.analysis.report.timeline import stretches_of, timeline_chart
+from run_analysis.job_records import FailureFacts
+from run_analysis.report.charts import CHARTS, charts_of, loss_chart, memory_chart, overlay, score_chart
+from run_analysis.report.label_charts import confusion_chart, label_bars, label_history
+from run_analysis.report.timeline import stretches_of, timeline_chart
 from run_records.epoch_record import EpochFacts, LabelFacts
 from tests.support.runs import make_detail
 

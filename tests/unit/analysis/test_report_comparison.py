@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from receipt_layoutlm.analysis.report.comparison import build_comparison
+from run_analysis.report.comparison_report import build_comparison
 from run_records.errors import ConfigurationError
 from tests.support.pages import Page
 from tests.support.runs import make_detail

@@ -7,12 +7,12 @@ from functools import cache
 
 import pytest
 
-from receipt_layoutlm.analysis.findings.finding import Evidence, Finding
-from receipt_layoutlm.analysis.parts import StatusFacts
-from receipt_layoutlm.analysis.report.build import build_report
-from receipt_layoutlm.analysis.report.charts import charts_of
-from receipt_layoutlm.analysis.run import RunDetail
-from receipt_layoutlm.analysis.runs import RunSummary
+from run_analysis.findings.finding import Evidence, Finding
+from run_analysis.job_records import StatusFacts
+from run_analysis.report.build import build_report
+from run_analysis.report.charts import charts_of
+from run_analysis.run import RunDetail
+from run_analysis.runs import RunSummary
 from run_records.labels import CORE_LABELS
 from tests.support.pages import Page, hash_of
 from tests.support.runs import make_detail, make_predictions

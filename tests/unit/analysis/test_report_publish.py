@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from layoutlm_cli.main import app
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.errors import NotFound
-from receipt_layoutlm.analysis.report.build import report_of, write_report
-from receipt_layoutlm.analysis.run import read_run
+from run_analysis.report.build import report_of, write_report
+from run_analysis.run import read_run
 from run_records.errors import ConfigurationError
 from run_records.s3_store import Storage
 from tests.support.pages import Page

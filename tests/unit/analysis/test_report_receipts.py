@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from receipt_layoutlm.analysis.report.receipts import KINDS, WIDTH, draw_receipt, kind_of
+from run_analysis.report.receipt_drawings import KINDS, WIDTH, draw_receipt, kind_of
 from run_records.predictions_json import ReceiptPrediction, WordPrediction
 from tests.support.runs import make_detail, make_predictions
 

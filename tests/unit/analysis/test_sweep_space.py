@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from messages.hyperparameters import Hyperparameters
-from receipt_layoutlm.analysis.sweep.space import Choices, Range, grid_of, parse_space, read_space
+from run_analysis.sweep.search_space import Choices, Range, grid_of, parse_space, read_space
 from run_records.errors import ConfigurationError
 
 RATES = st.floats(1e-8, 1, exclude_min=True)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from messages.errors import InvalidMessage
 from messages.train import TrainJob
-from receipt_layoutlm.analysis.sweep.plan import Method, SweepPlan, jobs_of, make_plan
-from receipt_layoutlm.analysis.sweep.space import parse_space
-from receipt_layoutlm.analysis.sweep.study import REFUSED, load_sweep, open_sweep
+from run_analysis.sweep.search_space import parse_space
+from run_analysis.sweep.study import REFUSED, load_sweep, open_sweep
+from run_analysis.sweep.sweep_plan import Method, SweepPlan, jobs_of, make_plan
 from run_records.errors import ConfigurationError
 
 SPACE = "learning_rate=1e-5:1e-4:log,batch_size=4|8|auto"

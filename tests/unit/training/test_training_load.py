@@ -8,11 +8,11 @@ import pytest
 
 from receipt_dynamo import DynamoClient, ReceiptDetails, ReceiptWordLabel
 from receipt_dynamo.types import Item
-from receipt_layoutlm.analysis.tally import read_statistics
 from receipt_layoutlm.data.arrow import store_receipts
 from receipt_layoutlm.data.build import LoadStatistics, build_receipt
 from receipt_layoutlm.data.fingerprint import count_labels
 from receipt_layoutlm.data.load import keep_labelled, keep_listed, load_receipts
+from receipt_layoutlm.data.statistics import read_statistics
 from receipt_layoutlm.data.store import write_records
 from receipt_layoutlm.data.synthetic import generate
 from run_records.errors import DataError

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from receipt_dynamo import DynamoClient
-from receipt_layoutlm.analysis.epochs import epochs_of_metrics
 from receipt_layoutlm.data.snapshot import load_snapshot, save_snapshot
 from receipt_layoutlm.training.run import train
 from receipt_layoutlm.training.showcase import MOST_WORDS
+from run_analysis.job_records import epochs_of_metrics
 from run_records.epoch_record import read_epochs
 from run_records.job_process.child_main import Reporter, Stopped, StopRequested
 from run_records.predictions_json import Predictions, read_predictions

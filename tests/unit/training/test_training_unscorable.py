@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 
 from receipt_dynamo import DynamoClient
-from receipt_layoutlm.analysis.findings.find import find_faults
-from receipt_layoutlm.analysis.run import read_run
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.snapshot import save_snapshot
 from receipt_layoutlm.data.split import draw_split
 from receipt_layoutlm.training.run import train
+from run_analysis.findings.find import find_faults
+from run_analysis.run import read_run
 from run_records.errors import DataError
 from run_records.job_process.child_main import Reporter, StopRequested, classify
 from run_records.s3_store import Storage
