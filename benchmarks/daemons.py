@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 PATIENCE_SECONDS = 120
 LOOK_SECONDS = 0.005

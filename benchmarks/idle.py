@@ -8,7 +8,7 @@ import psutil
 
 from benchmarks.daemons import Jobs, running
 from benchmarks.report import print_row
-from workers.local import Emulator, LocalStack
+from workers.local_aws.local_stack import Emulator, LocalStack
 
 SECONDS = 30.0
 SETTLE_SECONDS = 5.0

@@ -9,7 +9,7 @@ import time
 
 from benchmarks.daemons import moment, running
 from benchmarks.report import least, print_row
-from workers.local import Emulator, LocalStack
+from workers.local_aws.local_stack import Emulator, LocalStack
 
 ROUNDS = 15
 STARTS = 9
@@ -18,7 +18,7 @@ _CODES = {
     "a bare interpreter, `python -c pass`": ("pass", ""),
     "the daemon's import, `python -c 'import workers.daemon'`": ("import workers.daemon", "300 ms"),
     "the same with its AWS clients, which it imports after its settings": (
-        "import workers.daemon, workers.aws",
+        "import workers.daemon, workers.aws_clients",
         "",
     ),
 }

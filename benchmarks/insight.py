@@ -19,7 +19,7 @@ from run_analysis.run import read_run
 from run_analysis.runs import list_runs
 from run_records.s3_store import Storage
 from tests.support.many_runs import seed_runs
-from workers.local import Emulator, LocalStack
+from workers.local_aws.local_stack import Emulator, LocalStack
 
 RUNS = 2000
 EPOCHS = 10

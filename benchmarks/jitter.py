@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from benchmarks.daemons import Daemon, Jobs, running
 from benchmarks.report import percentile, print_row
-from workers.lease import BEATS_PER_LEASE
-from workers.local import Emulator, LocalStack
+from workers.local_aws.local_stack import Emulator, LocalStack
+from workers.runtime.lease import BEATS_PER_LEASE
 
 LEASE_SECONDS = 1.8
 BEATS = 110

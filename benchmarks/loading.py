@@ -10,7 +10,7 @@ from receipt_dynamo.client import DynamoClient
 from receipt_layoutlm.data.importers.labelling import import_sroie
 from receipt_layoutlm.data.load import load_receipts
 from receipt_layoutlm.data.store import write_records
-from workers.local import Emulator, LocalStack
+from workers.local_aws.local_stack import Emulator, LocalStack
 
 SROIE = Path(__file__).parent.parent.parent / "shared" / "data" / "sroie" / "train.jsonl"
 ROUNDS = 2

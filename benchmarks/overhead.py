@@ -9,7 +9,7 @@ from collections import Counter
 
 from benchmarks.daemons import Jobs, moment, running
 from benchmarks.report import least, print_row
-from workers.local import Emulator, LocalStack
+from workers.local_aws.local_stack import Emulator, LocalStack
 
 WARM_UP = 5
 JOBS = 100

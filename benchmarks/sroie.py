@@ -31,7 +31,7 @@ from receipt_layoutlm.data.snapshot import save_snapshot
 from receipt_layoutlm.evaluation.evaluate import Evaluation, evaluate_checkpoint
 from receipt_layoutlm.model_folder import download_model
 from run_records.s3_store import Storage
-from workers.local import Emulator, LocalStack
+from workers.local_aws.local_stack import Emulator, LocalStack
 
 SROIE = Path(__file__).parent.parent.parent / "shared" / "data" / "sroie" / "train.jsonl"
 RECIPE = Path(__file__).parent / "sroie.json"

@@ -9,7 +9,7 @@ import time
 
 from benchmarks.daemons import Daemon, Jobs, moment, running
 from benchmarks.report import print_row, spread
-from workers.local import Emulator, LocalStack
+from workers.local_aws.local_stack import Emulator, LocalStack
 
 RUNS = 9
 JOBS = 15

@@ -11,7 +11,7 @@ import psutil
 
 from benchmarks.daemons import Daemon, Jobs, moment, running
 from benchmarks.report import print_row, spread
-from workers.local import Emulator, LocalStack
+from workers.local_aws.local_stack import Emulator, LocalStack
 
 ROUNDS = 20
 DEATHS = 7

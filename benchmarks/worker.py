@@ -12,8 +12,8 @@ from typing import Any
 
 from layoutlm_cli.main import main
 from receipt_dynamo.clock import steady_seconds
-from workers.export import Exporting
-from workers.train import Training
+from workers.jobs.export import Exporting
+from workers.jobs.training import Training
 
 
 def run_writing(path: Path) -> None:
@@ -23,7 +23,7 @@ def run_writing(path: Path) -> None:
 
     from aiobotocore.session import get_session  # noqa: PLC0415
 
-    from workers import aws  # noqa: PLC0415
+    from workers import aws_clients as aws  # noqa: PLC0415
 
     lines = path.open("a", buffering=1, encoding="utf-8")
 

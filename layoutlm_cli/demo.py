@@ -12,7 +12,7 @@ from layoutlm_cli.leaving import leave_by_signal
 
 if TYPE_CHECKING:
     from layoutlm_cli.rehearsal import Rehearsal
-    from workers.local import LocalStack
+    from workers.local_aws.local_stack import LocalStack
 
 SYNTHETIC = {"epochs": "5", "batch_size": "8", "learning_rate": "2e-3"}
 SROIE = {"epochs": "6", "batch_size": "8", "learning_rate": "2e-3"}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from workers.dead_letter import DeadLetter
+    from workers.sqs.dead_letters import DeadLetter
 
 app = typer.Typer(
     help="Dead letters: look at them, send them back to their queue, or delete them.", no_args_is_help=True
@@ -103,8 +103,8 @@ async def _visit(
     queue: Any, ids: list[str] | None, treat: Callable[[DeadLetter], Awaitable[str]] | None = None
 ) -> list[DeadLetter]:
     """Look at the letters of these ids, or at all, and treat each; none at all where an id is not there."""
-    from workers.dead_letters import choose, dead_letters  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
+    from workers.sqs.dead_letters import choose, dead_letters  # noqa: PLC0415
 
     async with dead_letters(Settings.from_environ(), queue) as letters:
         chosen = letters if ids is None else choose(letters, ids)
@@ -125,7 +125,7 @@ def _check_choice(ids: list[str] | None, queue: str | None, *, everything: bool)
 
 def _print_list(letters: list[DeadLetter]) -> None:
     from layoutlm_cli.console import table  # noqa: PLC0415
-    from workers.dead_letter import NO_REASON  # noqa: PLC0415
+    from workers.sqs.dead_letters import NO_REASON  # noqa: PLC0415
 
     table(
         f"{len(letters)} dead letters",
@@ -147,7 +147,7 @@ def _print_list(letters: list[DeadLetter]) -> None:
 
 def _print_letter(letter: DeadLetter) -> None:
     from layoutlm_cli.console import printable, table  # noqa: PLC0415
-    from workers.dead_letter import NO_REASON  # noqa: PLC0415
+    from workers.sqs.dead_letters import NO_REASON  # noqa: PLC0415
 
     told = letter.as_json()
     body, attributes, faults = told.pop("body"), told.pop("attributes"), told.pop("faults")

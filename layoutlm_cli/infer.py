@@ -98,7 +98,7 @@ def _find_model(model: Model, settings: Settings) -> tuple[Literal["checkpoint",
 
 async def _best_checkpoint(settings: Settings, name: str) -> str:
     from run_records.errors import ConfigurationError  # noqa: PLC0415
-    from workers.aws import open_aws  # noqa: PLC0415
+    from workers.aws_clients import open_aws  # noqa: PLC0415
 
     async with open_aws(settings) as aws:
         job = await aws.table.find_job(name, prefer_succeeded=True)

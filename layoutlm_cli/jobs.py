@@ -18,7 +18,7 @@ def jobs(
     from layoutlm_cli.console import score, table  # noqa: PLC0415
     from receipt_dynamo.entities import Job  # noqa: PLC0415
     from run_analysis.runs import RunSummary  # noqa: PLC0415
-    from workers.aws import open_aws  # noqa: PLC0415
+    from workers.aws_clients import open_aws  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
     async def fetch() -> list[Job]:

@@ -14,8 +14,8 @@ app = typer.Typer(help="The export worker as an agent of launchd on a Mac.", no_
 def install() -> None:
     """Have launchd run the export worker, now and after each login, with the settings that are set here."""
     from layoutlm_cli.console import warn_of_unknown_settings  # noqa: PLC0415
-    from workers import launchctl  # noqa: PLC0415
-    from workers.launchd import Agent, log_path, plist_path  # noqa: PLC0415
+    from workers.operator import launchd_agent as launchctl  # noqa: PLC0415
+    from workers.operator.launchd_agent import Agent, log_path, plist_path  # noqa: PLC0415
 
     warn_of_unknown_settings()
     launchctl.install(Agent.from_environ())
@@ -25,7 +25,7 @@ def install() -> None:
 @app.command("uninstall")
 def uninstall() -> None:
     """Stop the export worker and have launchd forget it; what it was exporting goes back to the queue."""
-    from workers import launchctl  # noqa: PLC0415
+    from workers.operator import launchd_agent as launchctl  # noqa: PLC0415
 
     if not launchctl.uninstall():
         _say_not_installed()
@@ -39,8 +39,8 @@ def status() -> None:
     How the worker itself is: `layoutlm-cli worker-status`.
     """
     from layoutlm_cli.console import table  # noqa: PLC0415
-    from workers import launchctl  # noqa: PLC0415
-    from workers.launchd import LABEL, log_path  # noqa: PLC0415
+    from workers.operator import launchd_agent as launchctl  # noqa: PLC0415
+    from workers.operator.launchd_agent import LABEL, log_path  # noqa: PLC0415
 
     state = launchctl.read_state()
     if state is None:
@@ -53,7 +53,7 @@ def status() -> None:
 def print_plist() -> None:
     """Print the property list that `install` would write."""
     from layoutlm_cli.console import warn_of_unknown_settings  # noqa: PLC0415
-    from workers.launchd import Agent  # noqa: PLC0415
+    from workers.operator.launchd_agent import Agent  # noqa: PLC0415
 
     warn_of_unknown_settings()
     typer.echo(Agent.from_environ().render(), nl=False)

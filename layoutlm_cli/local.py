@@ -40,7 +40,7 @@ def up(
     where), all else in memory.
     """
     from workers.errors import WorkerError  # noqa: PLC0415
-    from workers.local import Emulator, LocalStack  # noqa: PLC0415
+    from workers.local_aws.local_stack import Emulator, LocalStack  # noqa: PLC0415
 
     if imported and imported[0] != "sroie":
         raise typer.BadParameter(f"{imported[0]!r} is not a format; use --import sroie PATH")

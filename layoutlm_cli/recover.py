@@ -8,9 +8,9 @@ import asyncio
 def recover() -> None:
     """Put jobs that nobody works on back on their queues, and send results that were decided and not sent."""
     from layoutlm_cli.console import console  # noqa: PLC0415
-    from workers.logs import configure_logging  # noqa: PLC0415
-    from workers.recover import recover_jobs  # noqa: PLC0415
+    from workers.operator.recover import recover_jobs  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
+    from workers.telemetry.logs import configure_logging  # noqa: PLC0415
 
     configure_logging()
     settings = Settings.from_environ()

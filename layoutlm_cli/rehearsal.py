@@ -16,7 +16,7 @@ from typing import Any
 
 from receipt_dynamo.client import DynamoClient
 from workers.errors import WorkerError
-from workers.local import Emulator, LocalStack
+from workers.local_aws.local_stack import Emulator, LocalStack
 
 CLI = (sys.executable, "-m", "layoutlm_cli")
 STOP_SECONDS = 30

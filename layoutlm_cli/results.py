@@ -16,7 +16,7 @@ def results(
     wait: Annotated[int, typer.Option(min=0, max=20, help="Seconds to wait for the first one.")] = 2,
 ) -> None:
     """Read a results queue, one JSON line a result; what was printed is taken off unless told to keep it."""
-    from workers.results import read_results  # noqa: PLC0415
+    from workers.operator.results import read_results  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
     async def show() -> int:

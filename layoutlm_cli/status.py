@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def status(job: Annotated[str, typer.Argument(help="Id or name of the job.")]) -> None:
     """Show a job: status, attempts, epoch, last metrics, failures, and where things lie."""
-    from workers.overview import job_overview  # noqa: PLC0415
+    from workers.operator.job_status import job_overview  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
     overview = asyncio.run(job_overview(Settings.from_environ(), job))

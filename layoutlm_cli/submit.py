@@ -19,8 +19,8 @@ def train(job_name: str, options: dict[str, str]) -> None:
     from pydantic_core import to_json  # noqa: PLC0415
 
     from messages.codec import decode_train_job  # noqa: PLC0415
+    from workers.jobs.submit import submit_training  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
-    from workers.submit import submit_training  # noqa: PLC0415
 
     job = decode_train_job(to_json(request(job_name, options)), message_id=str(uuid.uuid4()))
     message_id = asyncio.run(submit_training(Settings.from_environ(), job))
@@ -47,8 +47,8 @@ def export(
     ] = None,
 ) -> None:
     """Ask the export workers for a CoreML bundle."""
+    from workers.jobs.submit import submit_export  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
-    from workers.submit import submit_export  # noqa: PLC0415
 
     sent = asyncio.run(
         submit_export(

@@ -155,8 +155,8 @@ def _send_or_show(sweep: Sweep, *, submit: bool) -> None:
 
 
 async def _send(jobs: Sequence[Any]) -> None:
+    from workers.jobs.submit import submit_training  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
-    from workers.submit import submit_training  # noqa: PLC0415
 
     settings = Settings.from_environ()
     for job in jobs:

@@ -11,7 +11,7 @@ from layoutlm_cli.options import request, training_options
 
 if TYPE_CHECKING:
     from receipt_dynamo.entities import JobLease
-    from workers.byhand import HandRun
+    from workers.operator.run_local import HandRun
 
 _CODES = {"succeeded": 0, "failed": 65, "cancelled": 130, None: 75}
 """Exit code by outcome; None of a job that the same command goes on with."""
@@ -28,9 +28,9 @@ def _train(job_name: str, options: dict[str, str]) -> None:
 
     from layoutlm_cli.console import warn_of_unknown_settings  # noqa: PLC0415
     from messages.codec import decode_train_job  # noqa: PLC0415
-    from workers.byhand import train_or_go_on  # noqa: PLC0415
-    from workers.logs import configure_logging  # noqa: PLC0415
+    from workers.operator.run_local import train_or_go_on  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
+    from workers.telemetry.logs import configure_logging  # noqa: PLC0415
 
     configure_logging()
     warn_of_unknown_settings()

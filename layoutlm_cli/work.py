@@ -29,8 +29,8 @@ def export_worker(once: Once = False, verbose: Verbose = False) -> None:
 def _run(kind: Literal["train", "export"], *, once: bool, verbose: bool) -> None:
     from workers.daemon import report_end, run_daemon  # noqa: PLC0415
     from workers.errors import SettingsError  # noqa: PLC0415
-    from workers.logs import configure_logging  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
+    from workers.telemetry.logs import configure_logging  # noqa: PLC0415
 
     configure_logging(verbose=verbose)
     try:

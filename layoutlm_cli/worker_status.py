@@ -19,7 +19,7 @@ def worker_status(
     Exit code 0: all are well; 1: one is not; 3: none is running.
     """
     from workers.settings import Settings  # noqa: PLC0415
-    from workers.status import read_statuses  # noqa: PLC0415
+    from workers.telemetry.status_socket import read_statuses  # noqa: PLC0415
 
     folders = Settings.from_environ().status_folders
     workers = read_statuses(*folders)

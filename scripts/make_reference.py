@@ -20,9 +20,9 @@ from messages.export import ExportJob, ExportResult
 from messages.hyperparameters import Hyperparameters
 from messages.train import TrainJob, TrainResult
 from workers.errors import WorkerError
-from workers.outcome import OUTCOMES
+from workers.runtime.outcome import OUTCOMES
 from workers.settings import Settings
-from workers.topology import QUEUES
+from workers.sqs.queue_definitions import QUEUES
 
 PLACE = Path(__file__).parent.parent / "docs" / "reference.md"
 _HEAD = """# Reference

@@ -16,7 +16,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from workers.local import CREDENTIALS, REGION, Emulator, LocalStack
+from workers.local_aws.local_stack import CREDENTIALS, REGION, Emulator, LocalStack
 
 # A loaded machine is no defect: neither one example nor the drawing of many has a limit of time.
 settings.register_profile("test", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from workers.aws import find_credentials
+from workers.aws_clients import find_credentials
 from workers.errors import CredentialsPending, CredentialsRefused
-from workers.loop import pause_or_give_up
+from workers.runtime.loop import pause_or_give_up
 from workers.settings import Settings
 from workers.stop import Stop
 
@@ -22,7 +22,7 @@ async def credentials_awaited(settings: Settings, stop: Stop) -> AsyncIterator[N
     helper nor a metadata service is set up.
 
     Raises:
-        SettingsError, CredentialsMissing: as `workers.aws.open_aws`.
+        SettingsError, CredentialsMissing: as `workers.aws_clients.open_aws`.
     """
     failures = 0
     while not stop.requested.is_set():

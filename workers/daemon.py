@@ -7,45 +7,32 @@ import os
 import platform
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from workers.attempt_folder import Orphans
 from workers.errors import QueueError, WorkerError
-from workers.export import Exporting
-from workers.handle import Handler
 from workers.health import Health, Limits
-from workers.loop import pause_or_give_up, run_until_stopped
-from workers.notify import Systemd
-from workers.probe import probe
-from workers.queue import JobQueue
+from workers.host.systemd_notify import Systemd
+from workers.jobs.registry import NEEDS, QUEUE_FIELD, KindName, make_kind
+from workers.runtime.attempt_folder import Orphans
+from workers.runtime.loop import pause_or_give_up, run_until_stopped
+from workers.runtime.loop_monitor import watch
+from workers.runtime.message_processor import Handler
+from workers.runtime.recovery import Sweep
+from workers.runtime.startup_probe import probe
 from workers.setting_checks import find_unknown_names
 from workers.settings import Settings
 from workers.side_tasks import side_tasks
-from workers.status import status_served
+from workers.sqs.queue import JobQueue
 from workers.stop import Stop
-from workers.sweep import Sweep
-from workers.tracing import open_tracing
-from workers.train import Training
-from workers.watch import watch
+from workers.telemetry.status_socket import status_served
+from workers.telemetry.tracing import open_tracing
 
 if TYPE_CHECKING:
-    from workers.aws import Aws
+    from workers.aws_clients import Aws
     from workers.host.ec2 import Host
 
-KindName = Literal["train", "export"]
-NEEDS: dict[KindName, tuple[str, ...]] = {
-    "train": (
-        "table_name",
-        "bucket",
-        "train_job_queue_url",
-        "train_results_queue_url",
-        "export_job_queue_url",
-    ),
-    "export": ("table_name", "bucket", "export_job_queue_url", "export_results_queue_url"),
-}
-QUEUE_FIELD: dict[KindName, str] = {"train": "train_job_queue_url", "export": "export_job_queue_url"}
 
 log = structlog.get_logger(__name__)
 
@@ -53,13 +40,6 @@ log = structlog.get_logger(__name__)
 def worker_name() -> str:
     """Who we are, in leases and logs."""
     return f"{platform.node() or 'host'}:{os.getpid()}"
-
-
-def make_kind(name: KindName, settings: Settings, aws: Aws, worker: str) -> Any:
-    """The jobs of that name."""
-    if name == "train":
-        return Training(settings, aws.table, aws.sqs, worker)
-    return Exporting(settings, aws.table, aws.sqs)
 
 
 async def run_daemon(name: KindName, settings: Settings, *, once: bool = False) -> int:
@@ -80,7 +60,7 @@ async def run_daemon(name: KindName, settings: Settings, *, once: bool = False) 
         await asyncio.to_thread(orphans.remove)
         # aiobotocore is as much to import as all the rest. Here the signals are heard already, and wrong
         # settings have been told without it.
-        from workers.aws import open_aws  # noqa: PLC0415
+        from workers.aws_clients import open_aws  # noqa: PLC0415
         from workers.credentials import credentials_awaited  # noqa: PLC0415
         from workers.host.ec2 import host_heard  # noqa: PLC0415
 

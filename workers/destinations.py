@@ -10,8 +10,8 @@ from messages.fields import S3Place
 from messages.train import TrainJob
 from receipt_dynamo.async_client import AsyncDynamoClient
 from receipt_dynamo.entities import Job
+from workers.runtime.outcome import Refused
 from workers.settings import Settings
-from workers.verdict import Refused
 
 _SOURCES = (
     "resume_from_s3",

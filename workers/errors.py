@@ -1,4 +1,4 @@
-"""What can go wrong around a worker, each with the exit code that its supervisor sees."""
+"""Errors of a worker, those of its host included."""
 
 from __future__ import annotations
 
@@ -73,3 +73,11 @@ class QueueError(Exception):
 
 class CredentialsRefused(QueueError):  # noqa: N818
     """AWS did not take the credentials. They may be renewed while we try again."""
+
+
+class MetadataError(Exception):
+    """The instance metadata service did not answer as it should."""
+
+
+class GroupError(Exception):
+    """Auto Scaling did not do what it was asked to."""

@@ -25,8 +25,8 @@ from receipt_dynamo.client import DynamoClient
 from receipt_dynamo.clock import now, read_time, write_time
 from receipt_dynamo.entities import CoreMLExport
 from receipt_dynamo.errors import ConditionFailed, DynamoError, NotFound
-from workers.logs import configure_logging
 from workers.settings import Settings
+from workers.telemetry.logs import configure_logging
 
 RECORDED = (
     "status",

@@ -16,10 +16,10 @@ from messages.train import SKIP_EXPORT_TAG, TrainJob
 from receipt_dynamo.entities import Job
 from receipt_dynamo.errors import NotFound
 from receipt_dynamo.session import new_session
-from workers.aws import open_aws
-from workers.exporting import queue_export
-from workers.logs import configure_logging
+from workers.aws_clients import open_aws
+from workers.jobs.queue_export import queue_export
 from workers.settings import Settings
+from workers.telemetry.logs import configure_logging
 
 DETAIL_TYPE = "SageMaker Training Job State Change"
 NAME_PREFIX = "layoutlm-"

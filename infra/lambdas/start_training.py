@@ -25,10 +25,10 @@ from receipt_dynamo.client import DynamoClient
 from receipt_dynamo.errors import AlreadyExists
 from receipt_dynamo.session import new_session
 from workers.errors import SettingsError
-from workers.logs import configure_logging
+from workers.jobs.job_record import job_record
+from workers.jobs.submit import submit_training
 from workers.settings import Settings
-from workers.submit import submit_training
-from workers.train import job_record
+from workers.telemetry.logs import configure_logging
 
 SAGEMAKER_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 SAGEMAKER_TAG = re.compile(r"[\w\s.:/=+\-@]*")

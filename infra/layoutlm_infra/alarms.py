@@ -20,7 +20,7 @@ from infra.layoutlm_infra.metrics import (
 )
 from infra.layoutlm_infra.scaling import HOSTS, JOBS, inputs
 from workers.settings import Settings
-from workers.topology import QUEUES
+from workers.sqs.queue_definitions import QUEUES
 
 LATE_SECONDS: Mapping[str, int] = {
     "layoutlm-train-jobs": 3600,

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from workers.metrics import NAMESPACE
+from workers.telemetry.emf_metrics import NAMESPACE
 
 IDLE_MINUTES = 10
 """A started minute of a GPU costs about as much as the boot that its next job would wait for."""

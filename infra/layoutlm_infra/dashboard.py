@@ -20,7 +20,7 @@ from infra.layoutlm_infra.metrics import (
     visible,
     worker,
 )
-from workers.topology import QUEUES
+from workers.sqs.queue_definitions import QUEUES
 
 NAME = "layoutlm"
 _WIDTH = 12

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from workers.metrics import NAMESPACE
+from workers.telemetry.emf_metrics import NAMESPACE
 
 EVERYTHING: Final = "*"
 """For actions of which AWS knows no resource; `NO_RESOURCE` names them all."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workers.metrics import KIND, NAMESPACE
+from workers.telemetry.emf_metrics import KIND, NAMESPACE
 
 MINUTE = 60
 SPOT_GROUP = "layoutlm-train-spot"

@@ -1,4 +1,4 @@
-"""The queues with their dead-letter queues, by the attributes of `workers/topology.py`."""
+"""The queues with their dead-letter queues, by the attributes of `workers/sqs/queue_definitions.py`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from workers.topology import QUEUES, QueueSpec
+from workers.sqs.queue_definitions import QUEUES, QueueSpec
 
 _ARGUMENTS = {
     "VisibilityTimeout": "visibility_timeout_seconds",

@@ -6,7 +6,7 @@ import pulumi
 import pulumi_aws as aws
 
 from receipt_dynamo.table import table_definition, time_to_live
-from workers.topology import TABLE_NAME
+from workers.sqs.queue_definitions import TABLE_NAME
 
 
 def make_table() -> aws.dynamodb.Table:

@@ -26,11 +26,11 @@ from receipt_dynamo.entities import Job
 from receipt_dynamo.errors import DynamoError
 from run_records.errors import LayoutLMError
 from run_records.s3_store import Storage
-from workers.byhand import train_by_hand
 from workers.errors import QueueError, WorkerError
-from workers.logs import configure_logging
+from workers.operator.run_local import train_by_hand
 from workers.settings import Settings
 from workers.stop import Stop
+from workers.telemetry.logs import configure_logging
 
 GOOD = {"DONE", "ALREADY_SUCCEEDED"}
 AGAIN = {"LATER", "HOST_FAULT", "HELD_ELSEWHERE", "LOST"}

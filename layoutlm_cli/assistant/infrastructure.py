@@ -11,11 +11,11 @@ from pydantic import Field
 
 from run_analysis.summary import DatasetContext, HistoryContext
 from run_records.lenient_model import Fact
-from workers.aws import open_aws
-from workers.dead_letter import SOURCES
+from workers.aws_clients import open_aws
 from workers.errors import QueueError, WorkerError
-from workers.queues import QueueState, read_queues, variable_of
 from workers.settings import Settings
+from workers.sqs.dead_letters import SOURCES
+from workers.sqs.queue_depths import QueueState, read_queues, variable_of
 
 SHOWN = ("table_name", "region", "endpoint_url", "bucket", "extra_buckets")
 

@@ -15,8 +15,8 @@ from messages.codec import decode_train_job
 from messages.hyperparameters import Hyperparameters
 from messages.train import TrainJob
 from run_analysis.comparison.setting_differences import changed_options
+from workers.jobs.submit import submit_training
 from workers.settings import Settings
-from workers.submit import submit_training
 
 
 class SubmitAnswer(Answer):

@@ -12,9 +12,8 @@ from layoutlm_cli.web.forms import read_form
 from layoutlm_cli.web.pages.queues import queue_named
 from layoutlm_cli.web.site import Site, in_thread, site_of
 from run_analysis.runs import find_run
-from workers.cancel import ask_to_cancel
-from workers.dead_letter import DeadLetter
-from workers.dead_letters import choose, dead_letters
+from workers.operator.cancel import ask_to_cancel
+from workers.sqs.dead_letters import DeadLetter, choose, dead_letters
 
 
 async def confirm_cancel(request: Request) -> Response:

@@ -15,8 +15,8 @@ from messages.errors import InvalidMessage
 from receipt_dynamo.errors import DynamoError, InvalidItem, NotFound
 from receipt_dynamo.operations.leases import LeaseRefused
 from run_records.errors import ConfigurationError, LayoutLMError
-from workers.dead_letter import LetterMissing
 from workers.errors import QueueError, WorkerError
+from workers.sqs.dead_letters import LetterMissing
 
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 

@@ -18,7 +18,7 @@ from layoutlm_cli.web.guard import Token
 from layoutlm_cli.web.rendering import Renderer
 from receipt_dynamo import DynamoClient
 from run_records.s3_store import Storage
-from workers.aws import open_aws
+from workers.aws_clients import open_aws
 from workers.settings import Settings
 
 P = ParamSpec("P")

@@ -25,7 +25,7 @@ from messages.options.labels import LabelOptions
 from messages.options.machine import MachineOptions
 from messages.options.optimisation import OptimisationOptions
 from messages.train import JOB_OPTIONS, TrainJob
-from workers.submit import submit_training
+from workers.jobs.submit import submit_training
 
 _GROUPS: dict[str, type[BaseModel]] = {
     "Optimisation": OptimisationOptions,

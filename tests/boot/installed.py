@@ -15,7 +15,7 @@ from receipt_dynamo.entities.field_types import LeaseFailure
 from tests.boot.machine import Machine
 from tests.boot.release import RELEASE
 from tests.boot.timeline import Timeline, wait_for
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 UNIT = "layoutlm-train-worker"
 SETTINGS = "/etc/layoutlm/worker.env"

@@ -23,8 +23,8 @@ from tests.support.evaluations import make_epochs
 from tests.support.many_runs import seed_runs
 from tests.support.runs import make_detail
 from tests.support.stored_runs import store_run
-from workers.attributes import burials
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
+from workers.sqs.message_attributes import burials
 
 Open = Callable[..., Any]
 PHONE = {"width": 390, "height": 844}

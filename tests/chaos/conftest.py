@@ -18,7 +18,7 @@ from tests.chaos.matrix import Matrix
 from tests.chaos.stage import Clients, open_clients
 from tests.chaos.wire import VARIABLE
 from tests.chaos.workers import Workers
-from workers.local import Emulator
+from workers.local_aws.local_stack import Emulator
 
 CHILD_ENDS_SECONDS = 5
 

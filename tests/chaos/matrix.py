@@ -16,14 +16,14 @@ from tests.chaos.listener import Listener, Word
 from tests.chaos.scenarios import Scenario
 from tests.chaos.stage import Clients, Stage
 from tests.chaos.workers import CHILD, Order, Workers
-from workers.export import Exporting
-from workers.handle import Handler
-from workers.kind import Kind
-from workers.loop import run_until_stopped
-from workers.queue import Received
+from workers.jobs.export import Exporting
+from workers.jobs.training import Training
+from workers.runtime.job_handler import Kind
+from workers.runtime.loop import run_until_stopped
+from workers.runtime.message_processor import Handler
+from workers.runtime.recovery import Sweep
+from workers.sqs.queue import Received
 from workers.stop import Stop
-from workers.sweep import Sweep
-from workers.train import Training
 
 QUICK = {
     "LAYOUTLM_LEASE_SECONDS": "2",

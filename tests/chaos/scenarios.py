@@ -17,12 +17,11 @@ from messages.codec import decode_export_job, decode_train_job, encode
 from receipt_dynamo.clock import now
 from receipt_dynamo.entities import Job, JobLease
 from tests.chaos.stage import KindName, Stage
-from workers.daemon import make_kind
-from workers.outcome import Ending
-from workers.request_bodies import MOST_BYTES
-from workers.sweep import register
-from workers.train import job_record
-from workers.verdict import Verdict
+from workers.jobs.job_record import job_record
+from workers.jobs.registry import make_kind
+from workers.runtime.outcome import Ending, Verdict
+from workers.runtime.recovery import register
+from workers.runtime.request_bodies import MOST_BYTES
 
 Outcome = Literal["succeeded", "failed", "cancelled"]
 TRAINING_ID = "7b0e1b52-0c5e-4c52-9f4e-3a1d2f6f0b11"

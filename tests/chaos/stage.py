@@ -16,10 +16,10 @@ from aiobotocore.session import get_session
 from receipt_dynamo.async_client import AsyncDynamoClient
 from receipt_dynamo.entities import CoreMLExport, Job, JobLease, JobStatus, Record
 from receipt_dynamo.table import table_definition
-from workers.aws import Aws
-from workers.local import CREDENTIALS, REGION
-from workers.queue import JobQueue
+from workers.aws_clients import Aws
+from workers.local_aws.local_stack import CREDENTIALS, REGION
 from workers.settings import Settings
+from workers.sqs.queue import JobQueue
 
 KindName = Literal["train", "export"]
 

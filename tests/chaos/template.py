@@ -18,13 +18,13 @@ from typing import Any
 from aiobotocore.session import get_session
 
 from tests.chaos.calls import Calls, Point
-from workers import aws
+from workers import aws_clients as aws
 from workers.daemon import run_daemon
-from workers.export import Exporting
-from workers.local import REGION
-from workers.logs import configure_logging
+from workers.jobs.export import Exporting
+from workers.jobs.training import Training
+from workers.local_aws.local_stack import REGION
 from workers.settings import Settings
-from workers.train import Training
+from workers.telemetry.logs import configure_logging
 
 SESSION = get_session()
 

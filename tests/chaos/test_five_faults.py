@@ -21,9 +21,9 @@ from receipt_dynamo.errors import NetworkError
 from receipt_dynamo.operations.leases import LeaseRefused
 from tests.chaos.workers import CHILD
 from tests.support.work import Bench, training_bench
-from workers.child import Child, ChildSpec
-from workers.local import LocalStack
-from workers.train import Training
+from workers.jobs.training import Training
+from workers.local_aws.local_stack import LocalStack
+from workers.runtime.child import Child, ChildSpec
 
 PATIENT: dict[str, Any] = {"poll_seconds": 4}
 """Waits until the message of another, whose lease has run out, shows itself."""

@@ -19,7 +19,7 @@ from typing import Literal, Self
 
 from tests.chaos.calls import Point
 from tests.chaos.wire import VARIABLE
-from workers.local import CREDENTIALS
+from workers.local_aws.local_stack import CREDENTIALS
 
 CHILD = "tests.chaos.child"
 GUARDED_CHILD = "tests.chaos.guarded_child"

@@ -20,7 +20,7 @@ from run_records.s3_store import Storage
 from tests.e2e.test_whole_path import daemon, wait_for_result
 from tests.support.refusing_proxy import refusing
 from tests.unit.training.conftest import MEASURED, make_receipts
-from workers.local import Emulator, LocalStack
+from workers.local_aws.local_stack import Emulator, LocalStack
 
 pytestmark = pytest.mark.e2e
 

@@ -26,7 +26,7 @@ from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.store import write_records
 from tests.support.fake_hooks import Fleet
 from tests.support.fake_imds import FakeImds, fake_imds
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 pytestmark = pytest.mark.e2e
 

@@ -23,7 +23,7 @@ import pytest
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.store import write_records
-from workers.local import Emulator, LocalStack
+from workers.local_aws.local_stack import Emulator, LocalStack
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = ("operations.md", "runbook.md")

@@ -23,7 +23,7 @@ from receipt_layoutlm.data.load import load_receipts
 from receipt_layoutlm.data.store import write_records
 from receipt_layoutlm.evaluation.evaluate import evaluate_checkpoint
 from run_records.s3_store import Storage
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 pytestmark = pytest.mark.e2e
 

@@ -28,9 +28,9 @@ from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.store import write_records
 from tests.support.recorded_calls import Recorded, recording
 from tests.support.records import job_maker
-from workers.exporting import export_record
-from workers.local import LocalStack
-from workers.topology import BUCKET_NAME, QUEUES
+from workers.jobs.queue_export import export_record
+from workers.local_aws.local_stack import LocalStack
+from workers.sqs.queue_definitions import BUCKET_NAME, QUEUES
 
 pytestmark = pytest.mark.slow  # a training and an export, each in processes that import torch
 

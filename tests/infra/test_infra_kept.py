@@ -7,7 +7,7 @@ import json
 from receipt_dynamo.table import INDEX_KEYS, TIME_TO_LIVE_ATTRIBUTE
 from tests.support.deployment import BUCKET, Deployment
 from workers.settings import Settings
-from workers.topology import DEAD_LETTER_RETENTION_SECONDS, MAX_RECEIVES, QUEUES, TABLE_NAME
+from workers.sqs.queue_definitions import DEAD_LETTER_RETENTION_SECONDS, MAX_RECEIVES, QUEUES, TABLE_NAME
 
 DAY = 24 * 3600
 QUEUE = "sqs/queue:Queue"

@@ -11,7 +11,7 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 
 from tests.support.recorded_calls import Recorded, recording
-from workers.local import REGION, LocalStack
+from workers.local_aws.local_stack import REGION, LocalStack
 
 MEBIBYTE = 2**20
 

@@ -14,8 +14,8 @@ from botocore.session import get_session
 
 from infra.layoutlm_infra.grants import GRANTS, NO_RESOURCE
 from tests.support.deployment import CONFIGURATION, Deployment
-from workers.local import LocalStack
-from workers.metrics import NAMESPACE
+from workers.local_aws.local_stack import LocalStack
+from workers.telemetry.emf_metrics import NAMESPACE
 
 HOST = Path(__file__).parent.parent.parent / "workers" / "host"
 SERVICES = {

@@ -10,9 +10,9 @@ from typing import Any
 from infra import build
 from infra.layoutlm_infra.boot import IDLE_MINUTES
 from tests.support.deployment import CONFIGURATION, INFRA, Deployment
-from workers.metrics import KIND, UNITS
 from workers.settings import Settings
-from workers.topology import QUEUES
+from workers.sqs.queue_definitions import QUEUES
+from workers.telemetry.emf_metrics import KIND, UNITS
 
 FUNCTION = "lambda/function:Function"
 
@@ -127,7 +127,7 @@ def test_the_layer_holds_what_the_functions_import_and_no_cache(tmp_path: Path) 
     assert {
         "python/messages/codec.py",
         "python/receipt_dynamo/client.py",
-        "python/workers/submit.py",
+        "python/workers/jobs/submit.py",
     } <= names
     assert not [name for name in names if "__pycache__" in name or "receipt_layoutlm/" in name]
 

@@ -7,7 +7,7 @@ import pytest
 from receipt_dynamo import DynamoClient
 from run_records.s3_store import Storage
 from tests.support.records import MakeJob, job_maker
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 
 @pytest.fixture

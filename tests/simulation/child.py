@@ -47,7 +47,7 @@ class Journal(Protocol):
 
 
 class SimulatedChild:
-    """Has the interface of `workers.child.Child`; lives on its daemon's host as a process of its own.
+    """Has the interface of `workers.runtime.child.Child`; lives on its daemon's host as a process of its own.
 
     Args:
         guarded: whether it heeds its deadline and its daemon's death, as the real one does.

@@ -24,7 +24,7 @@ from tests.simulation.plan import (
     Worker,
 )
 from tests.simulation.queue import Manners
-from workers.request_bodies import MOST_BYTES
+from workers.runtime.request_bodies import MOST_BYTES
 
 
 def draw_plan(seed: int) -> Plan:

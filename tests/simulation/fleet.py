@@ -21,18 +21,18 @@ from tests.simulation.plan import Kind, Plan
 from tests.simulation.services import Services
 from tests.simulation.story import Story
 from tests.simulation.table import EPOCH
-from workers.aws import Aws
-from workers.child import ChildSpec
-from workers.daemon import make_kind
+from workers.aws_clients import Aws
 from workers.errors import QueueError, WorkerError
-from workers.handle import Handler
 from workers.health import Health
-from workers.loop import run_until_stopped
-from workers.probe import NOBODY
-from workers.queue import JobQueue
+from workers.jobs.registry import make_kind
+from workers.runtime.child import ChildSpec
+from workers.runtime.loop import run_until_stopped
+from workers.runtime.message_processor import Handler
+from workers.runtime.recovery import Sweep
+from workers.runtime.startup_probe import NOBODY
 from workers.settings import Settings
+from workers.sqs.queue import JobQueue
 from workers.stop import Stop
-from workers.sweep import Sweep
 
 RESTART_SECONDS = 5.0
 """How long a host's supervisor waits before it starts a worker again."""

@@ -21,11 +21,11 @@ from tests.simulation.draw import draw_plan
 from tests.simulation.expressions import placeholders
 from tests.simulation.network import Way
 from tests.simulation.plan import LEASE_SECONDS, Deed, Mishap, Plan
-from workers import supervise
-from workers.handle import Handler
-from workers.lease import Lease
-from workers.loop import run_until_stopped
-from workers.queue import JobQueue, Received
+from workers.runtime import supervisor as supervise
+from workers.runtime.lease import Lease
+from workers.runtime.loop import run_until_stopped
+from workers.runtime.message_processor import Handler
+from workers.sqs.queue import JobQueue, Received
 from workers.stop import Stop
 
 

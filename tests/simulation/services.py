@@ -21,10 +21,10 @@ from tests.simulation.plan import TRAINED_ID, TRAINED_NAME, Cancel, Kind, Plan, 
 from tests.simulation.queue import Manners, Queue
 from tests.simulation.story import Story
 from tests.simulation.table import EPOCH, Table
-from workers.exporting import queue_export
+from workers.jobs.job_record import job_record
+from workers.jobs.queue_export import queue_export
+from workers.runtime.recovery import register
 from workers.settings import Settings
-from workers.sweep import register
-from workers.train import job_record
 
 KINDS: tuple[Kind, ...] = ("train", "export")
 QUEUE_NAMES = tuple(f"{kind}-{what}" for kind in KINDS for what in ("jobs", "jobs-dead", "results"))
@@ -127,7 +127,7 @@ class Senders:
             await table.request_cancel(cancel.owner_id, kind=cancel.kind, now=table.clock.text())
 
     async def _submit_training(self, text: str) -> None:
-        """What `workers.submit.submit_training` does."""
+        """What `workers.jobs.submit.submit_training` does."""
         job = decode_train_job(text, message_id="")
         body = encode(job)
         self.sent.append(("train", body))

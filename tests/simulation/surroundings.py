@@ -17,7 +17,7 @@ import structlog
 from messages.fields import S3Place
 from tests.simulation.loop import PROCESS
 from tests.simulation.table import EPOCH
-from workers.bucket import Bucket
+from workers.s3_bucket import Bucket
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -32,8 +32,8 @@ def virtual_surroundings(world: World, *, verbose: bool = False) -> Iterator[Non
         stack.enter_context(mock.patch("receipt_dynamo.clock.datetime", _time_of_day(world)))
         ids = random.Random(f"ids {world.plan.seed}")
         drawn = SimpleNamespace(uuid4=lambda: uuid.UUID(int=ids.getrandbits(128), version=4))
-        stack.enter_context(mock.patch("workers.handle.uuid", drawn))
-        stack.enter_context(mock.patch("workers.request_bodies.open_bucket", _bucket_of(world)))
+        stack.enter_context(mock.patch("workers.runtime.message_processor.uuid", drawn))
+        stack.enter_context(mock.patch("workers.runtime.request_bodies.open_bucket", _bucket_of(world)))
         yield
 
 

@@ -17,8 +17,8 @@ from receipt_dynamo.errors import ConditionFailed, DynamoError
 from receipt_dynamo.operations.leases import LeaseRefused
 from tests.simulation.network import Client
 from tests.simulation.table import Table
-from workers.aws import open_aws
-from workers.local import LocalStack
+from workers.aws_clients import open_aws
+from workers.local_aws.local_stack import LocalStack
 
 OPERATIONS = 80
 IDS = [str(uuid.UUID(int=number, version=4)) for number in (1, 2)]

@@ -17,7 +17,7 @@ from tests.simulation.network import Way
 from tests.simulation.plan import Cancel, Mishap, Plan, Request, Worker
 from tests.simulation.queue import Queue
 from tests.simulation.world import run_plan
-from workers.topology import MAX_RECEIVES
+from workers.sqs.queue_definitions import MAX_RECEIVES
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
 BODY = json.dumps({"job_id": JOB_ID, "job_name": "run", "auto_export": False})

@@ -1,8 +1,8 @@
 """The real daemon, with a child that takes seconds to reach a checkpoint when it has to stop, and uploads it.
 
 `python -m tests.support.checkpointing train-worker` is the daemon, with a job file it is the child.
-TEST_BROKEN names what the daemon has a defect in, for example `workers.watch.compare`; TEST_PAUSE_SECONDS
-bounds the pauses after it.
+TEST_BROKEN names what the daemon has a defect in, for example `workers.runtime.loop_monitor.compare`;
+TEST_PAUSE_SECONDS bounds the pauses after it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from receipt_dynamo.session import new_session
 from run_records.job_process.lease_guard import watch_lease
 from tests.support.scripted_child import play, say
 from workers import side_tasks
-from workers.train import Training
+from workers.jobs.training import Training
 
 CHECKPOINT = "checkpoints/checkpoint-7/manifest.json"
 STEP_SECONDS = 1.0

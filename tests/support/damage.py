@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from receipt_dynamo.types import Item
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 CONTRACT = Path(__file__).parents[2].parent / "shared" / "contracts" / "items.jsonl"
 

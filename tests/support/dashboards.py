@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 STOP_SECONDS = 20
 

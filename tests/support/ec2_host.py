@@ -17,8 +17,8 @@ from receipt_dynamo import DynamoClient
 from tests.support.checkpointing import CHECKPOINT
 from tests.support.fake_hooks import HookedAws, hooked_aws
 from tests.support.fake_imds import FakeImds
-from workers.local import LocalStack
-from workers.status import read_statuses
+from workers.local_aws.local_stack import LocalStack
+from workers.telemetry.status_socket import read_statuses
 
 JOB_ID = "8d7c1c1f-2a2f-4d0e-9a51-6d5a5c7b2f10"
 PATIENCE_SECONDS = 60

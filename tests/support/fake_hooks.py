@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.support.http_server import http_server
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 HOOKED = {"RecordLifecycleActionHeartbeat", "CompleteLifecycleAction"}
 DENIED = (

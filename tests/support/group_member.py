@@ -9,11 +9,11 @@ from typing import Any
 from tests.support.fake_hooks import HookedAws
 from tests.support.fake_imds import FakeImds
 from workers.health import Health
-from workers.host.autoscaling import auto_scaling_opened
+from workers.host.asg_lifecycle import Membership
+from workers.host.auto_scaling import auto_scaling_opened
 from workers.host.imds import metadata_opened
-from workers.host.listen import Listener
-from workers.host.membership import Membership
-from workers.local import LocalStack
+from workers.host.spot_listener import Listener
+from workers.local_aws.local_stack import LocalStack
 from workers.stop import Stop
 
 

@@ -12,9 +12,9 @@ from messages.train import TrainJob
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import Job, JobMetric
 from run_records.s3_store import Storage
-from workers.local import LocalStack
+from workers.jobs.job_record import job_record
+from workers.local_aws.local_stack import LocalStack
 from workers.settings import Settings
-from workers.train import job_record
 
 MakeJob = Callable[..., Job]
 

@@ -12,8 +12,8 @@ import sys
 from layoutlm_cli.main import main
 from tests.support.work import SCRIPTED
 from workers import health
-from workers.notify import Systemd
-from workers.train import Training
+from workers.host.systemd_notify import Systemd
+from workers.jobs.training import Training
 
 
 def block(*_: object) -> None:

@@ -13,7 +13,7 @@ import botocore.retries.standard
 import pytest
 
 from tests.support.http_server import http_server
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 
 class _Denying(BaseHTTPRequestHandler):

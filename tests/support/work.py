@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workers.aws import Aws, open_aws
-from workers.export import Exporting
-from workers.handle import Handler
-from workers.local import LocalStack
-from workers.loop import run_until_stopped
-from workers.queue import JobQueue
+from workers.aws_clients import Aws, open_aws
+from workers.jobs.export import Exporting
+from workers.jobs.training import Training
+from workers.local_aws.local_stack import LocalStack
+from workers.runtime.loop import run_until_stopped
+from workers.runtime.message_processor import Handler
+from workers.runtime.recovery import Sweep
 from workers.settings import Settings
+from workers.sqs.queue import JobQueue
 from workers.stop import Stop
-from workers.sweep import Sweep
-from workers.train import Training
 
 SCRIPTED = "tests.support.scripted_child"
 

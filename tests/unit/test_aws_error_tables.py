@@ -24,11 +24,10 @@ from receipt_dynamo.aws_faults import call_errors, judge
 from run_records import aws_errors as s3_edge
 from run_records.errors import LayoutLMError, SetupError
 from run_records.job_process.child_main import classify
-from workers import bucket
-from workers import edge as sqs_edge
-from workers.errors import CredentialsMissing, QueueError, QueueUnusable, WorkerError
-from workers.host import autoscaling
-from workers.host.errors import GroupError
+from workers import aws_errors as sqs_edge
+from workers import s3_bucket as bucket
+from workers.errors import CredentialsMissing, GroupError, QueueError, QueueUnusable, WorkerError
+from workers.host import auto_scaling as autoscaling
 
 # The calls that the packages make, and those that botocore makes of itself for credentials.
 CALLS: dict[str, tuple[str, ...]] = {

@@ -10,14 +10,12 @@ from typing import Any
 
 import structlog
 
-from workers.errors import WorkerError
+from workers.errors import GroupError, MetadataError, WorkerError
 from workers.health import Health
-from workers.host.autoscaling import auto_scaling_opened
-from workers.host.errors import GroupError, MetadataError
+from workers.host.asg_lifecycle import Membership
+from workers.host.auto_scaling import auto_scaling_opened
 from workers.host.imds import metadata_opened
-from workers.host.listen import Listener
-from workers.host.membership import Membership
-from workers.host.notices import find_doubt
+from workers.host.spot_listener import Listener, find_doubt
 from workers.settings import Settings
 from workers.side_tasks import side_tasks
 from workers.stop import Stop

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 
 from receipt_dynamo.clock import steady_seconds
-from workers.host.errors import MetadataError
+from workers.errors import MetadataError
 from workers.settings import Settings
 
 METADATA_URL = "http://169.254.169.254"

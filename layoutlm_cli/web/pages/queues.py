@@ -12,9 +12,8 @@ from layoutlm_cli.web.guard import refuse_foreign_look
 from layoutlm_cli.web.live import looking, send_parts
 from layoutlm_cli.web.site import Site, site_of
 from receipt_dynamo.clock import write_time
-from workers.dead_letter import NO_REASON, QueueName
-from workers.dead_letters import dead_letters
-from workers.queues import look_for_oldest, read_queues
+from workers.sqs.dead_letters import NO_REASON, QueueName, dead_letters
+from workers.sqs.queue_depths import look_for_oldest, read_queues
 
 PARTS = ("queues/depths", "fault")
 PAUSE_SECONDS = 5.0

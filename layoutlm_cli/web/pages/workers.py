@@ -16,7 +16,7 @@ from receipt_dynamo.entities import JobLease
 from receipt_dynamo.entities.field_types import LeaseKind
 from run_analysis.runs import list_runs
 from workers.errors import SettingsError
-from workers.status import WorkerStatus, read_statuses
+from workers.telemetry.status_socket import WorkerStatus, read_statuses
 
 PARTS = ("workers/leases", "workers/host", "fault")
 PAUSE_SECONDS = 5.0

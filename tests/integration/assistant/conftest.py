@@ -16,7 +16,7 @@ from mcp import Client, StdioServerParameters, stdio_client
 from mcp.client import Transport
 from mcp_types import CallToolResult, TextContent, Tool
 
-from workers.local import Emulator, LocalStack
+from workers.local_aws.local_stack import Emulator, LocalStack
 
 ROOT = Path(__file__).parent.parent.parent.parent
 ANSWER_SECONDS = 120

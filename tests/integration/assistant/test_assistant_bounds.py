@@ -35,7 +35,7 @@ from tests.support.many_runs import seed_runs
 from tests.support.records import job_maker, metrics, minute
 from tests.support.runs import make_detail, make_predictions
 from tests.support.stored_runs import store_run
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 RUNS = 120
 LIVE = 6

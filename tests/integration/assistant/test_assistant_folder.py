@@ -27,7 +27,7 @@ from run_records.s3_store import Storage
 from tests.integration.assistant.conftest import ROOT
 from tests.support.records import job_maker, metrics, write_run_json
 from workers.errors import SettingsError
-from workers.local import CREDENTIALS, LocalStack
+from workers.local_aws.local_stack import CREDENTIALS, LocalStack
 
 RECEIPTS_HASH = "0123456789abcdef"
 SECRET = "this-is-a-secret-that-nobody-may-see"

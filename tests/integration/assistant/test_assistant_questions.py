@@ -18,7 +18,7 @@ from run_records.predictions_json import Predictions, ReceiptPrediction, WordPre
 from run_records.s3_store import Storage
 from tests.integration.assistant.conftest import Assistant
 from tests.support.records import MakeJob, job_maker, metrics, write_run_json
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 LABELS = ("DATE", "TAX", "GRAND_TOTAL", "TIP")
 TRAIN_LOSS = (1.5, 1.1, 0.8, 0.6, 0.45, 0.34, 0.26, 0.2, 0.15, 0.11, 0.08, 0.06)

@@ -29,7 +29,7 @@ from run_records.s3_store import Storage
 from tests.integration.assistant.conftest import ROOT, Assistant, Start
 from tests.support.records import MakeJob
 from workers.errors import SettingsError
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 READING = {
     "training_history",

@@ -16,7 +16,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from layoutlm_cli.assistant.server import make_server
 from layoutlm_cli.records import open_records
 from tests.support.situations import closed_endpoint, denying_endpoint, environ_at, retry_at_once
-from workers.local import Emulator, LocalStack
+from workers.local_aws.local_stack import Emulator, LocalStack
 from workers.settings import Settings
 
 

@@ -18,9 +18,10 @@ from run_records.s3_store import Storage
 from tests.support.commands import run_here
 from tests.support.fake_imds import fake_imds, moment
 from tests.support.processes import run_command
-from workers import daemon, loop
-from workers.local import LocalStack
-from workers.logs import configure_logging
+from workers import daemon
+from workers.local_aws.local_stack import LocalStack
+from workers.runtime import loop
+from workers.telemetry.logs import configure_logging
 
 NO_KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
 SETTINGS = {

@@ -15,15 +15,15 @@ from structlog.testing import capture_logs
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.errors import DynamoError, NetworkError
 from tests.support.scripted_aws import Answer, Asked, ScriptedAws, json_answer, pass_on, portal, scripted_aws
-from workers import daemon, loop
-from workers.aws import open_aws
-from workers.errors import QueueError, WorkerError
-from workers.host.autoscaling import Group, auto_scaling_opened
-from workers.host.errors import GroupError
-from workers.local import LocalStack
-from workers.queue import JobQueue, send
-from workers.queues import read_depth
+from workers import daemon
+from workers.aws_clients import open_aws
+from workers.errors import GroupError, QueueError, WorkerError
+from workers.host.auto_scaling import Group, auto_scaling_opened
+from workers.local_aws.local_stack import LocalStack
+from workers.runtime import loop
 from workers.settings import Settings
+from workers.sqs.queue import JobQueue, send
+from workers.sqs.queue_depths import read_depth
 
 JOB = "3f52804b-2fad-4e00-92c8-b593da3a8ed3"
 GARBAGE: dict[str, Callable[[], Answer]] = {

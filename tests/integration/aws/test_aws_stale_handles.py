@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.support.scripted_aws import Answer, scripted_aws
-from workers.aws import open_aws
+from workers.aws_clients import open_aws
 from workers.errors import QueueError
-from workers.queue import JobQueue, Received
 from workers.settings import Settings
+from workers.sqs.queue import JobQueue, Received
 
 MESSAGE = Received(message_id="m", body="b", receipt_handle="h")
 

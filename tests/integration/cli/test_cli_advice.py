@@ -18,7 +18,7 @@ from tests.integration.cli.test_cli_commands import cli as run_cli
 from tests.support.curve_shapes import FAULTY, HEALTHY
 from tests.support.curves import simulate
 from tests.support.stored_runs import store_run
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 IDS = {name: f"00000000-0000-4000-8000-{number:012d}" for number, name in enumerate(("first", "second"))}
 HOURS = {"first": 9, "second": 10}

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from layoutlm_cli.main import app
 from receipt_layoutlm.training.scratch import SPECIAL_TOKENS, Size, build_model
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 LABELS = ["O", "B-DATE", "I-DATE"]
 SMALL = Size(layers=1, width=128, heads=4, feed_forward=128, vocabulary=60, dropout=0.0)

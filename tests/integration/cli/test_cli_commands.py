@@ -14,8 +14,8 @@ import pytest
 
 from messages.train import TrainJob
 from receipt_dynamo.client import DynamoClient
-from workers.local import LocalStack
-from workers.train import job_record
+from workers.jobs.job_record import job_record
+from workers.local_aws.local_stack import LocalStack
 
 
 def cli(stack: LocalStack, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -22,8 +22,8 @@ from run_records.errors import ConfigurationError
 from run_records.s3_store import Storage
 from tests.support.runs import make_detail
 from tests.support.stored_runs import store_run
-from workers.local import LocalStack
-from workers.train import job_record
+from workers.jobs.job_record import job_record
+from workers.local_aws.local_stack import LocalStack
 
 
 class Runs:

@@ -24,7 +24,7 @@ from tests.support.damage import damage, damaged, put_items, stored_items
 from tests.support.records import MakeJob, job_maker, metrics
 from tests.support.runs import make_detail
 from tests.support.stored_runs import store_run
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 REPORTED: dict[str, dict[str, Any]] = {
     "tags as a set": {"tags": {"SS": ["a", "b"]}},

@@ -15,9 +15,8 @@ from typer.testing import CliRunner
 from layoutlm_cli.dlq import app
 from messages.train import TrainJob
 from tests.support.work import Bench, export_bench, training_bench
-from workers.local import LocalStack
-from workers.records import show_job
-from workers.train import job_record
+from workers.jobs.job_record import job_record, show_job
+from workers.local_aws.local_stack import LocalStack
 
 FAULTY = {"job_name": "../up", "note": "[/bold] \u009b31m"}
 ATTRIBUTES = {

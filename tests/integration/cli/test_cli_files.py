@@ -14,7 +14,7 @@ import pytest
 from receipt_dynamo import DynamoClient
 from tests.conftest import CASES
 from tests.support.commands import Ended, run_here
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 needs_cases = pytest.mark.skipif(not CASES.exists(), reason="the cases are not beside the repository")
 NOWHERE = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "DYNAMO_TABLE_NAME": "nowhere"}

@@ -18,7 +18,7 @@ from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.store import write_records
 from run_records.s3_store import Storage
 from tests.support.records import MakeJob, metrics, write_run_json
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 
 @pytest.fixture(autouse=True)

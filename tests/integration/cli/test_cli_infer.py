@@ -25,8 +25,8 @@ from receipt_layoutlm.inference.labellers import CheckpointLabeller
 from receipt_layoutlm.inference.results import LabelledReceipt
 from tests.integration.cli.test_cli_commands import cli
 from tests.support.learned import make_checkpoint
-from workers.local import LocalStack
-from workers.train import job_record
+from workers.jobs.job_record import job_record
+from workers.local_aws.local_stack import LocalStack
 
 GREEN = (0, 120, 0)
 

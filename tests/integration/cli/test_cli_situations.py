@@ -18,7 +18,7 @@ import typer
 from layoutlm_cli.main import app
 from tests.support.commands import Ended, run_here
 from tests.support.situations import closed_endpoint, denying_endpoint, environ_at, retry_at_once
-from workers.local import Emulator, LocalStack
+from workers.local_aws.local_stack import Emulator, LocalStack
 
 LONGEST_SECONDS = 60
 """On a loaded machine; a command that waits for an answer that never comes takes minutes."""
@@ -122,7 +122,7 @@ def stack(emulator: Emulator) -> LocalStack:
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_dir: Path) -> dict[str, str]:
     """What arguments may name, in a folder of its own; retries without pauses."""
     retry_at_once(monkeypatch)
-    monkeypatch.setattr("workers.loop.random.uniform", lambda *_: 0.0)
+    monkeypatch.setattr("workers.runtime.loop.random.uniform", lambda *_: 0.0)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setenv("LAYOUTLM_RUN_DIR", str(run_dir))

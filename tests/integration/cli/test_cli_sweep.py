@@ -18,8 +18,8 @@ from run_analysis.sweep.sweep_plan import Method, make_plan
 from run_analysis.sweep.sweep_status import SweepStanding, look_at_sweep
 from run_records.errors import ConfigurationError
 from tests.support.damage import damage
-from workers.local import LocalStack
-from workers.train import job_record
+from workers.jobs.job_record import job_record
+from workers.local_aws.local_stack import LocalStack
 
 RATES = "learning_rate=1e-5:1e-4:log"
 GRID = "epochs=3|5,batch_size=4|8"

@@ -21,8 +21,8 @@ from receipt_dynamo.errors import InvalidItem, NotFound
 from receipt_dynamo.skipped import skipped_noted
 from receipt_dynamo.types import Item
 from tests.support.damage import another, contract_items, damage, damaged, put_items
-from workers.aws import open_aws
-from workers.local import LocalStack
+from workers.aws_clients import open_aws
+from workers.local_aws.local_stack import LocalStack
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
 IMAGE_ID = "12345678-1234-4123-8123-123456789012"

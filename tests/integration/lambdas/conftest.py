@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from receipt_dynamo import DynamoClient
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 ROLE = "arn:aws:iam::123456789012:role/training"
 

@@ -14,7 +14,7 @@ from messages.fields import derive_id
 from messages.train import TrainJob
 from receipt_dynamo.entities import Job
 from tests.integration.lambdas.conftest import ROLE, Context, Surroundings
-from workers.train import job_record
+from workers.jobs.job_record import job_record
 
 Make = Callable[..., Job]
 NO_TAGS: dict[str, str] = {}

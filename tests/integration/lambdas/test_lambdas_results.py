@@ -19,8 +19,8 @@ from receipt_dynamo.entities import CoreMLExport, Job
 from receipt_dynamo.errors import Throttled
 from tests.integration.lambdas.conftest import Context, Surroundings
 from tests.support.work import export_bench
-from workers.exporting import export_record
-from workers.train import job_record
+from workers.jobs.job_record import job_record
+from workers.jobs.queue_export import export_record
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
 NOON = 1_770_120_000_000

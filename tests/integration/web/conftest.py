@@ -10,7 +10,7 @@ import pytest
 
 from run_records.s3_store import Storage
 from tests.support.served import Dashboard, Start, served
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 
 @pytest.fixture

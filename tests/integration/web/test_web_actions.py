@@ -14,7 +14,7 @@ from receipt_dynamo.clock import now
 from receipt_dynamo.entities import Job
 from tests.support.served import Answer, Dashboard, Start, texts
 from tests.support.work import export_bench
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 
 def add_job(dashboard: Dashboard, status: Any = "pending") -> str:

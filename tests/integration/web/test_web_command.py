@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.dashboards import running_dashboard
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 COMMAND = (sys.executable, "-m", "layoutlm_cli", "dashboard")
 

@@ -18,7 +18,7 @@ from tests.support.records import job_maker, metrics
 from tests.support.runs import make_detail
 from tests.support.served import Dashboard
 from tests.support.stored_runs import store_run
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 LEFT_OUT = "left out: JOB JOB#"
 

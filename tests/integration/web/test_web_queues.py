@@ -12,7 +12,7 @@ from receipt_dynamo.clock import now, write_time
 from receipt_dynamo.entities import Job
 from tests.support.served import Dashboard, Start, texts
 from tests.support.work import export_bench
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 HOSTILE = "<script>alert(1)</script>"
 

@@ -14,7 +14,7 @@ import pytest
 from layoutlm_cli.web import app
 from tests.support.served import Dashboard, served
 from tests.support.situations import closed_endpoint, denying_endpoint, environ_at, retry_at_once
-from workers.local import Emulator, LocalStack
+from workers.local_aws.local_stack import Emulator, LocalStack
 from workers.settings import Settings
 
 FORM = {"job_name": "some-run"}

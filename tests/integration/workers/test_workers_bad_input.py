@@ -15,10 +15,10 @@ from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.store import write_records
 from tests.support.refusing_proxy import refusing_uploads
 from tests.support.work import Bench, export_bench, training_bench
-from workers.export import Exporting
-from workers.local import LocalStack
-from workers.records import show_job
-from workers.train import Training, job_record
+from workers.jobs.export import Exporting
+from workers.jobs.job_record import job_record, show_job
+from workers.jobs.training import Training
+from workers.local_aws.local_stack import LocalStack
 
 TINY = {"pretrained_model": "scratch:tiny", "epochs": 1, "no_frozen_val": True}
 

@@ -20,13 +20,14 @@ from receipt_dynamo import DynamoClient
 from receipt_dynamo.clock import now, write_time
 from receipt_dynamo.entities import JobLease, RunName
 from tests.support.work import SCRIPTED
-from workers.byhand import HandRun, train_or_go_on
-from workers.cancel import ask_to_cancel
 from workers.errors import NotNow
-from workers.local import LocalStack
+from workers.jobs.job_record import job_record
+from workers.jobs.submit import submit_training
+from workers.jobs.training import Training
+from workers.local_aws.local_stack import LocalStack
+from workers.operator.cancel import ask_to_cancel
+from workers.operator.run_local import HandRun, train_or_go_on
 from workers.settings import Settings
-from workers.submit import submit_training
-from workers.train import Training, job_record
 
 LONG_AGO = "2026-01-01T00:00:00.000000+00:00"
 

@@ -11,10 +11,10 @@ import pytest
 from messages.train import TrainJob
 from receipt_dynamo.clock import now
 from tests.support.work import Bench, export_bench, training_bench
-from workers.cancel import ask_to_cancel, find_cancellable
-from workers.local import LocalStack
-from workers.submit import submit_export, submit_training
-from workers.train import job_record
+from workers.jobs.job_record import job_record
+from workers.jobs.submit import submit_export, submit_training
+from workers.local_aws.local_stack import LocalStack
+from workers.operator.cancel import ask_to_cancel, find_cancellable
 
 LONG_AGO = "2026-01-01T00:00:00.000000+00:00"
 FAR = "2999-01-01T00:00:00.000000+00:00"

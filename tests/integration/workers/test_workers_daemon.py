@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 
 def run(stack: LocalStack, name: str = "train-worker", **environ: str) -> subprocess.CompletedProcess[str]:

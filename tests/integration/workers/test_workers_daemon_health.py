@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 
 from workers import daemon
 from workers.health import Health
-from workers.local import Emulator, LocalStack
+from workers.local_aws.local_stack import Emulator, LocalStack
 
 JOB_ID = "8d7c1c1f-2a2f-4d0e-9a51-6d5a5c7b2f10"
 WATCHDOG_SECONDS = 0.3

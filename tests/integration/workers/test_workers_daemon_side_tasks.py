@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.ec2_host import PATIENCE_SECONDS, Stage, host, wait_until
 from tests.support.fake_imds import SPOT, TARGET_STATE, fake_imds
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 TOO_LATE = '{"action": "terminate", "time": "9999-12-31T23:59:59-14:00"}'
 WITHOUT_A_TIME = "Spot interruption notice without a time"
@@ -70,7 +70,7 @@ def test_a_service_that_refuses_connections_at_first_is_heard_when_a_spot_notice
 def test_a_listener_that_dies_is_seen_and_at_last_ends_the_worker_with_its_job_saved(stage: Stage) -> None:
     stage.imds.values[TARGET_STATE] = "InService"
     stage.send("checkpoint")
-    defect = {"TEST_BROKEN": "workers.host.listen.read_notice", "TEST_PAUSE_SECONDS": "30"}
+    defect = {"TEST_BROKEN": "workers.host.spot_listener.read_notice", "TEST_PAUSE_SECONDS": "30"}
     with stage.worker(**defect) as process:
         wait_until(lambda: "side task failed" in stage.events(), stage)
         shown = stage.worker_status()
@@ -94,8 +94,8 @@ def test_a_listener_that_dies_is_seen_and_at_last_ends_the_worker_with_its_job_s
 @pytest.mark.parametrize(
     ("defect", "task"),
     [
-        ("workers.watch.compare", "loop monitor"),
-        ("workers.host.membership.Membership.tell", "Auto Scaling keeper"),
+        ("workers.runtime.loop_monitor.compare", "loop monitor"),
+        ("workers.host.asg_lifecycle.Membership.tell", "Auto Scaling keeper"),
         ("workers.daemon._note_stop", "stop note"),
     ],
 )
@@ -109,5 +109,5 @@ def test_each_other_task_beside_the_work_that_dies_ends_an_idle_worker(
 
 def test_a_worker_that_waits_for_its_hosts_end_ends_with_a_task_that_dies(stage: Stage) -> None:
     stage.imds.announce_interruption()
-    with stage.worker(TEST_BROKEN="workers.host.membership.Membership.tell") as process:
+    with stage.worker(TEST_BROKEN="workers.host.asg_lifecycle.Membership.tell") as process:
         assert process.wait(PATIENCE_SECONDS) == 70

@@ -19,9 +19,9 @@ from receipt_dynamo.requests.leases import lease_key
 from receipt_dynamo.requests.records import export_key, job_key
 from tests.support.damage import damage, put_items
 from tests.support.work import Bench, export_bench, training_bench
-from workers.exporting import export_record, queue_export
-from workers.local import LocalStack
-from workers.train import job_record
+from workers.jobs.job_record import job_record
+from workers.jobs.queue_export import export_record, queue_export
+from workers.local_aws.local_stack import LocalStack
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
 OTHER_ID = "7f1f1d3a-9f0e-4b6b-8f4c-2d3a1b0c9d8e"

@@ -15,14 +15,13 @@ from botocore.exceptions import ClientError
 from messages.errors import InvalidMessage
 from messages.fields import derive_id
 from tests.support.work import Bench, training_bench
-from workers import dead_letters as looking
-from workers.dead_letter import SOURCES, DeadLetter, LetterMissing, QueueName
-from workers.dead_letters import choose, dead_letters
 from workers.errors import NoDeadLetterQueue, QueueError, SettingsError, WorkerError
-from workers.local import LocalStack
-from workers.queue import JobQueue, Received
+from workers.local_aws.local_stack import LocalStack
 from workers.settings import Settings
-from workers.topology import QUEUES
+from workers.sqs import dead_letters as looking
+from workers.sqs.dead_letters import SOURCES, DeadLetter, LetterMissing, QueueName, choose, dead_letters
+from workers.sqs.queue import JobQueue, Received
+from workers.sqs.queue_definitions import QUEUES
 
 FAULTY = json.dumps({"job_name": "../up", "hyperparameters": {"epochs": -1}})
 MENDED = json.dumps({"job_name": "mended", "tags": {"script": "succeed"}}).encode()

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 ARN = "arn:aws:sqs:us-east-1:123456789012:"
 

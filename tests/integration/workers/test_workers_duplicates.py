@@ -11,7 +11,7 @@ from receipt_dynamo.clock import now
 from receipt_dynamo.entities import RunName
 from receipt_dynamo.errors import NotFound
 from tests.support.work import Bench, training_bench
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
 

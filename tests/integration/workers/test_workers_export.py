@@ -13,10 +13,9 @@ from messages.train import TrainJob
 from receipt_dynamo.clock import now
 from receipt_dynamo.errors import NotFound
 from tests.support.work import Bench, export_bench
-from workers.exporting import export_record, queue_export
-from workers.local import LocalStack
-from workers.records import show_job
-from workers.train import job_record
+from workers.jobs.job_record import job_record, show_job
+from workers.jobs.queue_export import export_record, queue_export
+from workers.local_aws.local_stack import LocalStack
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
 EXPORT_ID = "11111111-2222-4333-8444-555555555555"
@@ -234,6 +233,6 @@ async def test_queueing_an_export_again_sends_nothing_once_it_has_begun(
 def received(content: dict[str, Any]) -> Any:
     import json  # noqa: PLC0415
 
-    from workers.queue import Received  # noqa: PLC0415
+    from workers.sqs.queue import Received  # noqa: PLC0415
 
     return Received(message_id=str(uuid.uuid4()), body=json.dumps(content), receipt_handle="")

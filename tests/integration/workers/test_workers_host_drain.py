@@ -16,11 +16,11 @@ from tests.support.work import Bench, training_bench
 from workers import daemon
 from workers.health import Health
 from workers.host.ec2 import host_heard
-from workers.local import LocalStack
-from workers.loop import run_until_stopped
-from workers.queue import JobQueue, Received
+from workers.jobs.training import Training
+from workers.local_aws.local_stack import LocalStack
+from workers.runtime.loop import run_until_stopped
+from workers.sqs.queue import JobQueue, Received
 from workers.stop import Stop
-from workers.train import Training
 
 JOB_ID = "8d7c1c1f-2a2f-4d0e-9a51-6d5a5c7b2f10"
 NOTICE = "Spot interruption notice for 2026-11-21T08:22:00Z"

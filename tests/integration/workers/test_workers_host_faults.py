@@ -16,13 +16,12 @@ from messages.codec import decode_train_job
 from receipt_dynamo.entities import JobLease
 from tests.support.small_files import run_with_small_files
 from tests.support.work import Bench, export_bench, training_bench
-from workers import host_faults
 from workers.errors import CredentialsMissing, EndpointLost, HostUnfit, SettingsError, WorkerError
-from workers.host_faults import HostFaults
-from workers.local import LocalStack
-from workers.outcome import Ending
-from workers.train import job_record
-from workers.verdict import Verdict
+from workers.jobs.job_record import job_record
+from workers.local_aws.local_stack import LocalStack
+from workers.runtime import host_faults
+from workers.runtime.host_faults import HostFaults
+from workers.runtime.outcome import Ending, Verdict
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
 OTHER_ID = "8a9df1f0-93f2-4b43-93ee-0de7eafbcf0a"
@@ -219,7 +218,7 @@ async def test_an_error_of_another_kind_is_not_blamed_on_the_work_directory(
         async def late(*_: object, **__: object) -> None:
             raise TimeoutError("no answer")
 
-        monkeypatch.setattr("workers.handle.supervise", late)
+        monkeypatch.setattr("workers.runtime.message_processor.supervise", late)
         await bench.send(body("succeed"))
         await bench.work_once()
         lease = await lease_of(bench)

@@ -14,11 +14,11 @@ from tests.support.fake_hooks import Fleet, HookedAws, hooked_aws
 from tests.support.fake_imds import TARGET_STATE, FakeImds, fake_imds
 from tests.support.group_member import joined
 from tests.support.work import Bench, training_bench
+from workers.errors import GroupError
 from workers.health import Health
-from workers.host.errors import GroupError
-from workers.host.membership import Membership
-from workers.local import LocalStack
-from workers.status import status_served
+from workers.host.asg_lifecycle import Membership
+from workers.local_aws.local_stack import LocalStack
+from workers.telemetry.status_socket import status_served
 
 NO_TIME = 1e-9
 """Minutes that are over at once."""

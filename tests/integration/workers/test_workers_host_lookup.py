@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 from tests.support.fake_hooks import Fleet, HookedAws, hooked_aws
 from tests.support.fake_imds import GROUP_TAG, FakeImds, fake_imds
 from tests.support.group_member import joined
-from workers.host.autoscaling import Group
-from workers.host.errors import GroupError
-from workers.host.membership import Membership
-from workers.local import LocalStack
+from workers.errors import GroupError
+from workers.host.asg_lifecycle import Membership
+from workers.host.auto_scaling import Group
+from workers.local_aws.local_stack import LocalStack
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ async def test_an_instance_in_no_group_asks_ever_more_rarely_and_notices_when_it
         if len(pauses) == 9:
             raise RuntimeError("enough")
 
-    monkeypatch.setattr("workers.host.membership.asyncio.sleep", sleep)
+    monkeypatch.setattr("workers.host.asg_lifecycle.asyncio.sleep", sleep)
     with capture_logs() as logs, pytest.raises(RuntimeError, match="enough"):
         await member.keep_told()
     assert pauses == [10, 20, 40, 80, 160, 300, 300, 1, 1]

@@ -13,7 +13,7 @@ import pytest
 from tests.support.ec2_host import JOB_ID, PATIENCE_SECONDS, Stage, host, wait_until
 from tests.support.fake_hooks import Fleet
 from tests.support.fake_imds import TARGET_STATE, fake_imds
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from receipt_dynamo.errors import CredentialsError, NetworkError, Throttled
 from tests.support.work import Bench, training_bench
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
 BODY = {"job_id": JOB_ID, "job_name": "demo", "tags": {"script": "succeed"}}
@@ -66,7 +66,7 @@ async def test_an_attempt_that_cannot_begin_for_the_table_counts_and_is_tried_ag
 ) -> None:
     async with training_bench(stack, tmp_path) as bench:
         with monkeypatch.context() as patched:
-            patched.setattr("workers.handle.insist", once)
+            patched.setattr("workers.runtime.message_processor.insist", once)
             refusing(bench, patched, "claim_run_name", Throttled("slow down"))
             await bench.send(BODY)
             await bench.work_once()

@@ -14,9 +14,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.work import training_bench
-from workers import handle
-from workers.local import LocalStack
-from workers.power import kept_awake
+from workers.host.keep_awake import kept_awake
+from workers.local_aws.local_stack import LocalStack
+from workers.runtime import message_processor as handle
 
 BODY = {"job_id": "8d7c1c1f-2a2f-4d0e-9a51-6d5a5c7b2f10", "job_name": "demo", "tags": {"script": "succeed"}}
 CAFFEINATE = """#!/bin/sh

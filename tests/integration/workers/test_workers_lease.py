@@ -13,9 +13,9 @@ from receipt_dynamo.errors import NetworkError
 from tests.support.work import Bench, training_bench
 from workers.errors import QueueError
 from workers.health import Health
-from workers.lease import Lease
-from workers.local import LocalStack
-from workers.queue import Received
+from workers.local_aws.local_stack import LocalStack
+from workers.runtime.lease import Lease
+from workers.sqs.queue import Received
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
 

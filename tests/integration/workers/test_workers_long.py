@@ -11,11 +11,11 @@ import pytest
 from receipt_dynamo.entities import JobLease
 from receipt_dynamo.errors import NetworkError
 from tests.support.work import Bench, training_bench
-from workers.deferral import seconds_until_due
 from workers.errors import QueueError, QueueUnusable
 from workers.health import Health
-from workers.local import LocalStack
-from workers.queue import Received
+from workers.local_aws.local_stack import LocalStack
+from workers.runtime.deferral import seconds_until_due
+from workers.sqs.queue import Received
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
 LONG: dict[str, Any] = {"lease_seconds": 1.5, "message_seconds": 0.1}
@@ -94,7 +94,9 @@ async def test_a_long_job_whose_new_message_cannot_be_sent_keeps_its_lease_until
 async def test_a_long_backoff_after_the_message_was_deleted_is_not_cut(
     stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.finish.MAX_DELAY_SECONDS", 0)  # else the test waits for a quarter of an hour
+    monkeypatch.setattr(
+        "workers.runtime.completion.MAX_DELAY_SECONDS", 0
+    )  # else the test waits for a quarter of an hour
     monkeypatch.setattr("random.uniform", lambda _, most: most)
     more: dict[str, Any] = {"retry_base_seconds": 3600, "retry_max_seconds": 7200}
     async with training_bench(stack, tmp_path, **LONG, **more) as bench:
@@ -111,7 +113,7 @@ async def test_a_long_backoff_after_the_message_was_deleted_is_not_cut(
 async def test_a_backoff_beyond_the_twelve_hours_of_a_receive_sends_the_message_afresh(
     stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.finish.MAX_DELAY_SECONDS", 0)
+    monkeypatch.setattr("workers.runtime.completion.MAX_DELAY_SECONDS", 0)
     monkeypatch.setattr("random.uniform", lambda _, most: most)
     more: dict[str, Any] = {"retry_base_seconds": 43_190, "retry_max_seconds": 43_200}
     async with training_bench(stack, tmp_path, **more) as bench:

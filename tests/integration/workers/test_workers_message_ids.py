@@ -12,10 +12,10 @@ import pytest
 from messages.codec import encode
 from receipt_dynamo.errors import NetworkError
 from tests.support.work import Bench, training_bench
-from workers.byhand import NoQueue
-from workers.handle import Handler
-from workers.local import LocalStack
-from workers.queue import Received
+from workers.local_aws.local_stack import LocalStack
+from workers.operator.run_local import NoQueue
+from workers.runtime.message_processor import Handler
+from workers.sqs.queue import Received
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
 

@@ -21,15 +21,15 @@ from tests.support.embedded_metrics import metrics_of
 from tests.support.measured_child import COST, SECONDS, SPEED
 from tests.support.work import training_bench
 from workers.health import Health
-from workers.lease import Lease
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
+from workers.runtime.lease import Lease
 
 JOB_ID = "0b7f8a52-7a55-4ab4-8f0e-53a3b0b8a0c1"
 KIND = (("worker_kind", "train"),)
 DONE = (("worker_kind", "train"), ("ending", "DONE"))
 WORKER = (
     "from layoutlm_cli.main import main\n"
-    "from workers.train import Training\n"
+    "from workers.jobs.training import Training\n"
     "Training.module = 'tests.support.measured_child'\n"
     "main()\n"
 )

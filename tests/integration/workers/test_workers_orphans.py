@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from workers.attempt_folder import Orphans
 from workers.errors import SettingsError
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
+from workers.runtime.attempt_folder import Orphans
 
 PATIENCE_SECONDS = 60.0
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from tests.support.refusing_proxy import refusing
-from workers import daemon, loop
-from workers.daemon import KindName
+from workers import daemon
 from workers.errors import SettingsError
-from workers.local import LocalStack
+from workers.jobs.registry import KindName
+from workers.local_aws.local_stack import LocalStack
+from workers.runtime import loop
 from workers.settings import Settings
 
 KINDS: tuple[KindName, ...] = ("train", "export")

@@ -10,11 +10,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.support.work import training_bench
-from workers.aws import open_aws
+from workers.aws_clients import open_aws
 from workers.errors import QueueError, QueueUnusable
-from workers.local import LocalStack
-from workers.queue import JobQueue, Received
-from workers.results import read_results
+from workers.local_aws.local_stack import LocalStack
+from workers.operator.results import read_results
+from workers.sqs.queue import JobQueue, Received
 
 
 async def test_a_queue_that_does_not_exist_is_unusable(stack: LocalStack) -> None:

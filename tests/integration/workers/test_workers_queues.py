@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.work import training_bench
-from workers.aws import open_aws
+from workers.aws_clients import open_aws
 from workers.errors import QueueUnusable, SettingsError
-from workers.local import LocalStack
-from workers.queues import Depth, QueueState, look_for_oldest, read_queues
+from workers.local_aws.local_stack import LocalStack
 from workers.settings import Settings
+from workers.sqs.queue_depths import Depth, QueueState, look_for_oldest, read_queues
 
 
 async def read(settings: Settings) -> dict[str, QueueState]:

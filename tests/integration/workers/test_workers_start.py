@@ -12,10 +12,12 @@ import pytest
 
 from receipt_dynamo import errors as dynamo
 from receipt_dynamo.async_client import AsyncDynamoClient
-from workers import daemon, loop, probe
+from workers import daemon
 from workers.errors import QueueError
-from workers.local import LocalStack
-from workers.queue import JobQueue
+from workers.local_aws.local_stack import LocalStack
+from workers.runtime import loop
+from workers.runtime import startup_probe as probe
+from workers.sqs.queue import JobQueue
 
 
 @pytest.fixture(autouse=True)

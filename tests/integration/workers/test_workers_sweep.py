@@ -15,10 +15,10 @@ from receipt_dynamo.clock import now
 from receipt_dynamo.entities import JobLease
 from receipt_dynamo.errors import NetworkError
 from tests.support.work import Bench, export_bench, training_bench
-from workers.local import LocalStack
-from workers.queue import Received
-from workers.submit import submit_training
-from workers.sweep import register
+from workers.jobs.submit import submit_training
+from workers.local_aws.local_stack import LocalStack
+from workers.runtime.recovery import register
+from workers.sqs.queue import Received
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
 SOON: dict[str, Any] = {"orphan_seconds": 0.01}

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.units import KINDS, PROGRAM, environment, read_unit, seconds
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 PATIENCE_SECONDS = 60
 OURS = str(Path(sys.executable).with_name("layoutlm-cli"))

@@ -16,15 +16,15 @@ from structlog.testing import capture_logs
 from receipt_dynamo import DynamoClient
 from tests.support.otlp_receiver import Collector, collecting
 from tests.support.work import Bench, export_bench, training_bench
-from workers.local import LocalStack
-from workers.tracing import open_tracing
+from workers.local_aws.local_stack import LocalStack
+from workers.telemetry.tracing import open_tracing
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
 TRACE, SENDER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE}-{SENDER}-01"
 WORKER = (
     "from layoutlm_cli.main import main\n"
-    "from workers.train import Training\n"
+    "from workers.jobs.training import Training\n"
     "Training.module = 'tests.support.traced_child'\n"
     "main()\n"
 )

@@ -15,8 +15,8 @@ from messages.train import TrainJob
 from receipt_dynamo.clock import now
 from receipt_dynamo.errors import NetworkError, NotFound
 from tests.support.work import Bench, training_bench
-from workers.local import LocalStack
-from workers.memory import count_memory_kills
+from workers.host.oom_kills import count_memory_kills
+from workers.local_aws.local_stack import LocalStack
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
 

@@ -14,13 +14,12 @@ from receipt_dynamo.clock import now
 from receipt_dynamo.entities import JobLease
 from receipt_dynamo.errors import UnwritableItem
 from tests.support.work import Bench, export_bench, training_bench
-from workers.local import LocalStack
-from workers.outcome import Ending
-from workers.request_bodies import MOST_BYTES, RequestBodies
-from workers.submit import submit_training
-from workers.sweep import register
-from workers.train import job_record
-from workers.verdict import Verdict
+from workers.jobs.job_record import job_record
+from workers.jobs.submit import submit_training
+from workers.local_aws.local_stack import LocalStack
+from workers.runtime.outcome import Ending, Verdict
+from workers.runtime.recovery import register
+from workers.runtime.request_bodies import MOST_BYTES, RequestBodies
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
 OTHER_ID = "8a9df1f0-93f2-4b43-93ee-0de7eafbcf0a"

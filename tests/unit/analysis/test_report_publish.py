@@ -18,7 +18,7 @@ from run_records.s3_store import Storage
 from tests.support.pages import Page
 from tests.support.runs import make_detail, make_predictions
 from tests.support.stored_runs import store_run
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from messages.child_protocol import ChildExit
 from receipt_dynamo import DynamoClient, session
 from receipt_dynamo.clock import steady_seconds
 from run_records.s3_store import Storage
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from run_records.s3_store import Storage
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 SIZE = 3 * 2**20
 

@@ -18,7 +18,7 @@ from transformers import LayoutLMConfig, LayoutLMForTokenClassification
 
 from messages.export_options import Quantize
 from receipt_layoutlm.coreml.export import export_local
-from workers.local import Emulator
+from workers.local_aws.local_stack import Emulator
 
 BUCKET = "models"
 LABELS = ["O", "B-DATE", "I-DATE", "B-TAX", "I-TAX"]

@@ -36,7 +36,7 @@ from receipt_layoutlm.errors import BundleError
 from receipt_layoutlm.evaluation.predict import predict_pages
 from run_records.job_process.child_main import Reporter, StopRequested
 from run_records.s3_store import Storage
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 BundleOf = Callable[[Quantize], Path]
 LABELS = ("O", "B-DATE", "I-DATE", "B-TAX", "I-TAX")

@@ -23,9 +23,9 @@ from receipt_dynamo.entities import Job
 from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.store import write_records
 from run_records.s3_store import Storage
-from workers.local import LocalStack
+from workers.jobs.job_record import job_record
+from workers.local_aws.local_stack import LocalStack
 from workers.settings import Settings
-from workers.train import job_record
 
 ENTRY = Path(train.__file__)
 NAME = "layoutlm-on-sagemaker"

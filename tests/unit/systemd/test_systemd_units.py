@@ -13,9 +13,9 @@ import pytest
 
 from layoutlm_cli.main import app
 from tests.support.units import FOLDER, KINDS, MARK, PROGRAM, environment, read_unit, seconds, unit_path
-from workers.daemon import NEEDS
 from workers.errors import CredentialsMissing, EndpointLost, QueueUnusable, SettingsError
-from workers.notify import FINISH_SECONDS
+from workers.host.systemd_notify import FINISH_SECONDS
+from workers.jobs.registry import NEEDS
 from workers.settings import Settings
 
 DEFAULTS = Settings.from_environ({})

@@ -20,7 +20,7 @@ from receipt_layoutlm.training.scratch import SIZES, build_model, train_tokenize
 from receipt_layoutlm.training.speed.meter import Speed
 from run_records.job_process.child_main import StopRequested
 from run_records.s3_store import Storage
-from workers.local import Emulator, LocalStack
+from workers.local_aws.local_stack import Emulator, LocalStack
 
 MakeTask = Callable[..., TrainTask]
 

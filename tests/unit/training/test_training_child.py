@@ -11,7 +11,7 @@ from messages.child_protocol import ChildExit, ErrorClass, Failure, Progress, Tr
 from receipt_dynamo.clock import steady_seconds
 from run_records.s3_store import Storage
 from tests.unit.training.conftest import MakeTask, read_json
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 WITHIN_SECONDS = 120
 

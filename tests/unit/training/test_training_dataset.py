@@ -35,7 +35,7 @@ from tests.unit.training.conftest import (
     read_json,
     what_was_learned,
 )
-from workers.local import Emulator, LocalStack
+from workers.local_aws.local_stack import Emulator, LocalStack
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from receipt_layoutlm.training.places import FIXED
 from run_records.s3_store import Storage
 from tests.support.small_files import run_with_small_files
 from tests.unit.training.conftest import MakeTask, read_json
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 
 def run_limited(stack: LocalStack, task: TrainTask | ExportTask, limit_bytes: int, folder: Path) -> Failure:

@@ -30,7 +30,7 @@ from run_records.job_process.child_main import Reporter, StopRequested
 from run_records.s3_store import Storage
 from tests.unit.training.conftest import MakeTask, StopAfter, make_receipts, read_json
 from tests.unit.training.test_training_distributed_launch import ending
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 QUIET, GO_ON = Reporter(None), StopRequested()
 NOISE = 1e-4

@@ -14,7 +14,7 @@ from run_records.errors import NetworkError
 from run_records.job_process.child_main import Reporter, StopRequested
 from run_records.s3_store import Storage
 from tests.unit.training.conftest import MakeTask
-from workers.train import job_record
+from workers.jobs.job_record import job_record
 
 QUIET = Reporter(None)
 GO_ON = StopRequested()

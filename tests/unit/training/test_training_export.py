@@ -22,7 +22,7 @@ from run_records.errors import DataError
 from run_records.s3_store import Storage
 from tests.support.exports import export_items, write_manifests
 from tests.unit.training.conftest import keys_of
-from workers.local import Emulator, LocalStack
+from workers.local_aws.local_stack import Emulator, LocalStack
 
 FIRST = "data/f0000.json.gz"
 

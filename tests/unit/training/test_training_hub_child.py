@@ -15,7 +15,7 @@ from messages.hyperparameters import Hyperparameters
 from receipt_dynamo.clock import steady_seconds
 from tests.support.fake_hub import Fault, serve_hub
 from tests.unit.training.conftest import MakeTask
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 DEFAULT = Hyperparameters().pretrained_model
 

@@ -19,7 +19,7 @@ from run_records.errors import DataError
 from run_records.parallel import map_ahead
 from tests.support.damage import damage
 from tests.unit.training.conftest import keys_of, make_receipts
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from receipt_dynamo.clock import steady_seconds
 from receipt_layoutlm.training.speed.loader_workers import PipedBatch, startable_workers
 from run_records.s3_store import Storage
 from tests.unit.training.conftest import MakeTask, read_json, what_was_learned
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
 
 # A file system of its own for the process at the end of the command, as large and as full as is said.
 SMALL = (

@@ -31,7 +31,7 @@ from run_records.job_process.child_main import Reporter, StopRequested
 from run_records.run_json import read_run_record
 from run_records.s3_store import Storage
 from tests.unit.training.conftest import MakeTask, read_json
-from workers.train import job_record
+from workers.jobs.job_record import job_record
 
 UNKNOWN_TO_TRAINING = {"avg_inference_ms", "total_inference_ms"}
 Cli = Callable[..., tuple[int, str, str]]

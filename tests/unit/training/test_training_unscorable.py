@@ -19,7 +19,7 @@ from run_records.errors import DataError
 from run_records.job_process.child_main import Reporter, StopRequested, classify
 from run_records.s3_store import Storage
 from tests.unit.training.conftest import MakeTask, make_receipts
-from workers.train import job_record
+from workers.jobs.job_record import job_record
 
 SEED = 42
 

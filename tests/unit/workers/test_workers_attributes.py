@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from messages.errors import Fault
-from workers.attributes import (
+from workers.sqs.message_attributes import (
     BRIEF_CHARS,
     FAULTS,
     MAX_FAULTS,

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from messages.child_protocol import Report
-from workers.child import Child, ChildSpec, kill_group
+from workers.runtime.child import Child, ChildSpec, kill_group
 
 LEADER_WITH_HELPER = """
 import os, time

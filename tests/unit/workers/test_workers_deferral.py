@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from receipt_dynamo.clock import write_time
-from workers.deferral import hidden_seconds, seconds_until_due
-from workers.queue import Received
-from workers.topology import MAX_RECEIVES, RETENTION_SECONDS
+from workers.runtime.deferral import hidden_seconds, seconds_until_due
+from workers.sqs.queue import Received
+from workers.sqs.queue_definitions import MAX_RECEIVES, RETENTION_SECONDS
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 

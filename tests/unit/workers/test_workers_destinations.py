@@ -12,9 +12,10 @@ from messages.export import ExportJob
 from messages.fields import S3Place
 from messages.train import TrainJob
 from workers.destinations import check_bundle_place, check_run_place
+from workers.jobs.job_record import job_record
+from workers.jobs.training import Training
+from workers.runtime.outcome import Refused
 from workers.settings import Settings
-from workers.train import Training, job_record
-from workers.verdict import Refused
 
 JOB_ID, OTHER_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85", "59a5ce3b-4653-4aad-95da-11c9a7345b85"
 SETTINGS = Settings.from_environ(

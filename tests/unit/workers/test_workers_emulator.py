@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 from moto.dynamodb.responses import DynamoHandler
 
-from workers.emulator import one_after_the_other
-from workers.local import LocalStack
+from workers.local_aws.local_stack import LocalStack
+from workers.local_aws.moto_server import one_after_the_other
 
 
 @pytest.fixture

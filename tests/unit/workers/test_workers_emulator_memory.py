@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from workers.emulator import BUFFER_BYTES
-from workers.local import Emulator, LocalStack
+from workers.local_aws.local_stack import Emulator, LocalStack
+from workers.local_aws.moto_server import BUFFER_BYTES
 
 MB = 1_000_000
 

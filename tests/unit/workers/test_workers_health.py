@@ -8,9 +8,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from workers.health import Health, Limits
-from workers.notify import describe, may_live
+from workers.host.systemd_notify import describe, may_live
+from workers.runtime.loop_monitor import Moment, compare, watch
 from workers.settings import Settings
-from workers.watch import Moment, compare, watch
 
 LIMITS = Limits(loop=2, poll=35, beat=45, child=900)
 JOB_ID = "11111111-1111-4111-8111-111111111111"

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workers.errors import MetadataError
 from workers.health import Health
-from workers.host.errors import MetadataError
 from workers.host.imds import MAX_BYTES, metadata_opened
-from workers.host.listen import Listener
-from workers.host.notices import NOTICES
+from workers.host.spot_listener import NOTICES, Listener
 from workers.settings import Settings
 from workers.stop import Stop
 

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from tests.support.fake_imds import INSTANCE_ID, SPOT, FakeImds, fake_imds
-from workers.host.errors import MetadataError
+from workers.errors import MetadataError
 from workers.host.imds import RENEW_SECONDS, TOKEN_SECONDS, Metadata, is_ec2, metadata_opened
 from workers.settings import Settings
 

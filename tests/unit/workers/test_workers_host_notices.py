@@ -15,9 +15,8 @@ from structlog.testing import capture_logs
 from tests.support.fake_imds import REBALANCE, SPOT, TARGET_STATE, FakeImds, fake_imds
 from workers.health import HOST_SECONDS, Health
 from workers.host.imds import metadata_opened
-from workers.host.listen import Listener
-from workers.host.notices import NOTICES, Notice, read_notice
-from workers.notify import may_live
+from workers.host.spot_listener import NOTICES, Listener, Notice, read_notice
+from workers.host.systemd_notify import may_live
 from workers.settings import Settings
 from workers.stop import Stop
 
@@ -157,7 +156,7 @@ async def test_a_service_in_trouble_is_asked_ever_more_slowly_up_to_a_bound(
         if len(pauses) == 9:
             raise RuntimeError("enough")
 
-    monkeypatch.setattr("workers.host.listen.asyncio.sleep", sleep)
+    monkeypatch.setattr("workers.host.spot_listener.asyncio.sleep", sleep)
     imds.broken = True
     with pytest.raises(RuntimeError, match="enough"):
         await listener.keep_listening()

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from workers.errors import SettingsError
-from workers.launchd import LABEL, Agent, log_path, plist_path
-from workers.notify import FINISH_SECONDS
+from workers.host.systemd_notify import FINISH_SECONDS
+from workers.operator.launchd_agent import LABEL, Agent, log_path, plist_path
 from workers.settings import Settings
 
 NEEDED = {

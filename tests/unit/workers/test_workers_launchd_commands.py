@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from layoutlm_cli.main import main
-from workers.local import CREDENTIALS
+from workers.local_aws.local_stack import CREDENTIALS
 
 DOMAIN = f"gui/{os.getuid()}"
 LABEL = "receipt-layoutlm.export-worker"

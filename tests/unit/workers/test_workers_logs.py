@@ -12,7 +12,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from workers.logs import configure_logging
+from workers.telemetry.logs import configure_logging
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ def test_the_lines_of_other_libraries_are_json_too(capsys: pytest.CaptureFixture
 def test_a_daemons_log_is_json_however_its_process_ends(ends: str) -> None:
     script = textwrap.dedent(f"""
         import asyncio, gc, logging, threading, warnings
-        from workers.logs import configure_logging
+        from workers.telemetry.logs import configure_logging
 
         async def fail():
             raise RuntimeError("nobody waits for this")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from workers import loop
 from workers.errors import CredentialsMissing, CredentialsRefused, EndpointLost, QueueError
-from workers.loop import FAILED_RECEIVES, run_until_stopped
-from workers.queue import JobQueue, Received
+from workers.runtime import loop
+from workers.runtime.loop import FAILED_RECEIVES, run_until_stopped
 from workers.settings import Settings
+from workers.sqs.queue import JobQueue, Received
 from workers.stop import Stop
 
 SETTINGS = Settings.from_environ({})

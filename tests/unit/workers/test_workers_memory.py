@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from messages.child_protocol import ChildExit, ErrorClass, Failure
-from workers.memory import count_memory_kills, memory_kills_since
-from workers.outcome import Ending
-from workers.verdict import judge_exit
+from workers.host.oom_kills import count_memory_kills, memory_kills_since
+from workers.runtime.outcome import Ending, judge_exit
 
 
 @pytest.fixture

@@ -21,12 +21,13 @@ from tests.support.embedded_metrics import UNITS as CLOUDWATCH_UNITS
 from tests.support.embedded_metrics import metrics_of
 from workers.errors import SettingsError
 from workers.health import Work
-from workers.logs import configure_logging
-from workers.metrics import UNITS, EmbeddedMetrics, measure_attempt, measure_claim, measure_message
-from workers.outcome import Ending
-from workers.queue import Received
+from workers.runtime.completion import measure_attempt
+from workers.runtime.message_processor import measure_claim, measure_message
+from workers.runtime.outcome import Ending, Verdict
 from workers.settings import Settings
-from workers.verdict import Verdict
+from workers.sqs.queue import Received
+from workers.telemetry.emf_metrics import UNITS, EmbeddedMetrics
+from workers.telemetry.logs import configure_logging
 
 VALUES = (
     st.floats(allow_nan=False)

@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from workers.health import Health
-from workers.notify import Systemd
+from workers.host.systemd_notify import Systemd
 from workers.settings import Settings
 from workers.side_tasks import side_tasks
 from workers.stop import Stop
@@ -98,7 +98,7 @@ async def test_status_stop_and_readiness_are_told_when_they_come_and_not_before(
 async def test_readiness_and_stop_are_told_again_until_they_are_taken(
     run_dir: Path, manager: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.notify.TICK_SECONDS", 0.01)
+    monkeypatch.setattr("workers.host.systemd_notify.TICK_SECONDS", 0.01)
     health, stop, told = Health(), Stop(), asyncio.Event()
     send = Systemd.send
 

@@ -7,8 +7,7 @@ import signal
 import pytest
 
 from messages.child_protocol import ChildExit, ErrorClass, Failure, Trained
-from workers.outcome import OUTCOMES, Ending, MessageFate, outcome_of
-from workers.verdict import Refused, Verdict, judge_exit
+from workers.runtime.outcome import OUTCOMES, Ending, MessageFate, Refused, Verdict, judge_exit, outcome_of
 
 TRAINED = Trained(run_s3_uri="s3://b/r/", best_checkpoint_s3_uri="s3://b/r/best/", results={})
 

@@ -11,9 +11,8 @@ from messages.train import TrainJob
 from receipt_dynamo.clock import now
 from receipt_dynamo.entities import Job, JobStatus
 from receipt_dynamo.errors import AlreadyExists, NotFound
-from workers.records import add_status, show_job
+from workers.jobs.job_record import add_status, job_record, show_job
 from workers.settings import Settings
-from workers.train import job_record
 
 SETTINGS = Settings.from_environ({"LAYOUTLM_TRAINING_BUCKET": "bucket"})
 

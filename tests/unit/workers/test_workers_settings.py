@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from workers.errors import SettingsError
-from workers.notify import Systemd
+from workers.host.systemd_notify import Systemd
 from workers.setting_checks import LIMITS, find_unknown_names
 from workers.settings import Settings
-from workers.topology import QUEUES
+from workers.sqs.queue_definitions import QUEUES
 
 
 def test_a_wrong_value_names_its_variable() -> None:

@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 
 from workers import side_tasks as module
 from workers.health import Health
-from workers.logs import configure_logging
 from workers.side_tasks import FAILURES, SideTasks, side_tasks
 from workers.stop import Stop
+from workers.telemetry.logs import configure_logging
 
 Work = Callable[[], Awaitable[None]]
 

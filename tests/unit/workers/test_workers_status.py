@@ -17,8 +17,8 @@ import pytest
 from workers.errors import SettingsError
 from workers.health import Health
 from workers.side_tasks import side_tasks
-from workers.status import read_statuses, status_served
 from workers.stop import Stop
+from workers.telemetry.status_socket import read_statuses, status_served
 
 A_DEAD_PID = 2**22 + 1
 """Above what Linux gives out."""
@@ -64,7 +64,7 @@ async def test_a_served_report_is_read_by_kind_and_process(run_dir: Path) -> Non
 async def test_a_socket_that_something_has_removed_is_made_again(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr("workers.status.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("workers.telemetry.status_socket.LOOK_SECONDS", 0.01)
     health = Health()
     async with (
         status_served(health, "train", run_dir / "run") as served,
@@ -95,7 +95,7 @@ async def test_readers_that_do_not_read_hold_nobody_up(run_dir: Path) -> None:
 async def test_a_worker_whose_loop_is_stuck_is_shown_as_one_that_does_not_answer(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.status.ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr("workers.telemetry.status_socket.ANSWER_SECONDS", 0.05)
     async with status_served(Health(), "export", run_dir):
         (one,) = read_statuses(run_dir)  # on the loop itself, which therefore cannot answer
     assert (one.kind, one.fresh, one.report) == ("export", False, None)

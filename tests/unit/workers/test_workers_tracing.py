@@ -14,9 +14,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from structlog.testing import capture_logs
 
 from workers.errors import SettingsError
-from workers.queue import Received
 from workers.settings import Settings
-from workers.tracing import Tracing, open_tracing
+from workers.sqs.queue import Received
+from workers.telemetry.tracing import Tracing, open_tracing
 
 ROOT = Path(__file__).parent.parent.parent.parent
 TRACE, SENDER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -100,9 +100,9 @@ def test_messages_that_are_not_nested_share_no_trace(tracing: Tracing, spans: In
 def test_without_a_collector_nothing_is_imported_and_a_child_gets_no_variables() -> None:
     code = (
         "import asyncio, sys, workers.daemon\n"
-        "from workers.queue import Received\n"
+        "from workers.sqs.queue import Received\n"
         "from workers.settings import Settings\n"
-        "from workers.tracing import open_tracing\n"
+        "from workers.telemetry.tracing import open_tracing\n"
         "async def main():\n"
         "    async with open_tracing(Settings.from_environ({}), 'train', 'w') as tracing:\n"
         "        with tracing.message('train', Received('m', '', '')), tracing.child() as environ:\n"

@@ -12,7 +12,7 @@ import pytest
 from workers.errors import SettingsError
 from workers.health import Health
 from workers.settings import Settings
-from workers.status import read_statuses, status_served
+from workers.telemetry.status_socket import read_statuses, status_served
 from workers.user_folders import cache_folder, make_own_folder, run_folders
 
 NOBODY = 65534

@@ -1,0 +1,1 @@
+"""Operations of a person on jobs, queues and installed workers."""

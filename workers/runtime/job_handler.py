@@ -1,0 +1,62 @@
+"""The `JobHandler` protocol: the seam between runtime and jobs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol, TypeVar
+
+from messages.errors import InvalidMessage
+from messages.fields import Message
+from receipt_dynamo.entities import JobLease
+from workers.runtime.outcome import Verdict
+from workers.sqs.queue import Received
+
+JobT = TypeVar("JobT", bound=Message)
+
+
+class Kind(Protocol[JobT]):
+    """One kind of job. Every write is conditional on the attempt, every method may be repeated.
+
+    A `message_id` is SQS's, of the message that the writing worker holds; None where it holds none.
+    """
+
+    @property
+    def name(self) -> Literal["train", "export"]:
+        """What leases, logs and queues call it."""
+        ...
+
+    @property
+    def module(self) -> str:
+        """What `python -m` runs for it."""
+        ...
+
+    def decode(self, message: Received) -> JobT:
+        """Parse the message; raises InvalidMessage."""
+        ...
+
+    def owner_id(self, job: JobT) -> str:
+        """Id of the record whose lease this job takes."""
+        ...
+
+    def timeout_seconds(self, job: JobT) -> float | None:
+        """How long one attempt may take; None has no limit."""
+        ...
+
+    async def begin(self, job: JobT, attempt: int, work_dir: str, message_id: str | None = None) -> Message:
+        """Show in the record that the job runs; returns the child's task. Raises Refused."""
+        ...
+
+    async def interrupted(self, job: JobT, attempt: int, why: str, message_id: str | None = None) -> None:
+        """Show in the record that the job waits for another host."""
+        ...
+
+    def decide(self, job: JobT, attempt: int, verdict: Verdict) -> dict[str, Any]:
+        """All that completing needs, as plain data: whoever finds it in the lease can complete the job."""
+        ...
+
+    async def complete(self, record: JobLease, message_id: str | None = None) -> None:
+        """Bring the record up to the decision and send the result; a closed one gets its result again."""
+        ...
+
+    async def send_unreadable(self, error: InvalidMessage, message: Received) -> bool:
+        """Send the result of a body that could not be read; False when it names no id to send it for."""
+        ...

@@ -1,0 +1,1 @@
+"""Queues: their definitions, messages, attributes, depths and dead letters."""

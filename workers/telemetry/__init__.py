@@ -1,0 +1,1 @@
+"""Logs, metrics, spans and the status of a worker."""
