@@ -17,14 +17,14 @@ from typing import cast
 from receipt_dynamo import DynamoClient, Page, ReceiptDetails, ReceiptWord, ReceiptWordLabel
 from receipt_dynamo import Receipt as ReceiptRecord
 from receipt_dynamo.operations.receipts import ReceiptKey
-from receipt_layoutlm.data.arrow import store_receipts
-from receipt_layoutlm.data.draft import DraftLine, DraftReceipt, DraftWord
-from receipt_layoutlm.data.fingerprint import hash_receipts
-from receipt_layoutlm.data.load import load_receipts
+from receipt_layoutlm.data.dataset_hash import hash_receipts
+from receipt_layoutlm.data.receipt_draft import DraftLine, DraftReceipt, DraftWord
+from receipt_layoutlm.data.receipt_table import store_receipts
 from receipt_layoutlm.data.receipts import Receipt, Word
 from receipt_layoutlm.data.snapshot import load_snapshot, save_snapshot
 from receipt_layoutlm.data.split import draw_merchant_split, draw_split
-from receipt_layoutlm.data.store import to_records
+from receipt_layoutlm.data.table_loader import load_receipts
+from receipt_layoutlm.data.table_writer import to_records
 from receipt_layoutlm.training import run as training
 from run_records.s3_store import Storage
 

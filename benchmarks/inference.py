@@ -13,12 +13,12 @@ import torch
 
 from benchmarks.report import print_row
 from messages.export_options import MAX_TOKENS
-from receipt_layoutlm.data.drafted import receipt_of
 from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.examples import Collator, EncodedPages, Example
-from receipt_layoutlm.data.importers.labelling import import_sroie
-from receipt_layoutlm.data.pages import lay_out_all
-from receipt_layoutlm.evaluation.decode import Probabilities
+from receipt_layoutlm.data.importers.field_alignment import import_sroie
+from receipt_layoutlm.data.page_layout import lay_out_all
+from receipt_layoutlm.data.table_writer import receipt_of
+from receipt_layoutlm.evaluation.decoding import Probabilities
 from receipt_layoutlm.evaluation.predict import average_windows, fastest_arithmetic, predict_pages
 from receipt_layoutlm.training.config import use_all_cpus
 from receipt_layoutlm.training.scratch import SIZES, build_model, train_tokenizer

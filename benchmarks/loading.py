@@ -7,9 +7,9 @@ from pathlib import Path
 
 from benchmarks.report import print_row
 from receipt_dynamo.client import DynamoClient
-from receipt_layoutlm.data.importers.labelling import import_sroie
-from receipt_layoutlm.data.load import load_receipts
-from receipt_layoutlm.data.store import write_records
+from receipt_layoutlm.data.importers.field_alignment import import_sroie
+from receipt_layoutlm.data.table_loader import load_receipts
+from receipt_layoutlm.data.table_writer import write_records
 from workers.local_aws.local_stack import Emulator, LocalStack
 
 SROIE = Path(__file__).parent.parent.parent / "shared" / "data" / "sroie" / "train.jsonl"

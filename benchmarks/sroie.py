@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.report import print_header, print_row
-from receipt_layoutlm.data.draft import DraftReceipt
-from receipt_layoutlm.data.drafted import receipt_of
-from receipt_layoutlm.data.importers.labelling import import_sroie
+from receipt_layoutlm.data.importers.field_alignment import import_sroie
+from receipt_layoutlm.data.receipt_draft import DraftReceipt
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.snapshot import save_snapshot
+from receipt_layoutlm.data.table_writer import receipt_of
 from receipt_layoutlm.evaluation.evaluate import Evaluation, evaluate_checkpoint
 from receipt_layoutlm.model_folder import download_model
 from run_records.s3_store import Storage

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.report import print_row
-from receipt_layoutlm.training.speed.ladder import Standing, climb, measure_apart
-from receipt_layoutlm.training.speed.spec import RUNGS, RungTask
+from receipt_layoutlm.training.benchmark.ladder import RUNGS, RungTask, Standing, climb, measure_apart
 
 SROIE = Path(__file__).parent.parent.parent / "shared" / "data" / "sroie" / "train.jsonl"
 ROUNDS = 2

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from receipt_layoutlm.training.speed.ladder import Standing
-    from receipt_layoutlm.training.speed.spec import Measured
+    from receipt_layoutlm.training.benchmark.ladder import Measured, Standing
 
 _PARITY_STEPS = 5
 app = typer.Typer(help="Measure this machine.", no_args_is_help=True)
@@ -31,9 +30,11 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="All figures, as JSON.")] = False,
 ) -> None:
     """Print tokens a second, padding, utilisation, memory and losses of each way to train."""
-    from receipt_layoutlm.data.importers.labelling import import_sroie  # noqa: PLC0415
-    from receipt_layoutlm.training.speed.ladder import climb  # noqa: PLC0415
-    from receipt_layoutlm.training.speed.spec import RungTask  # noqa: PLC0415
+    from receipt_layoutlm.data.importers.field_alignment import import_sroie  # noqa: PLC0415
+    from receipt_layoutlm.training.benchmark.ladder import (  # noqa: PLC0415
+        RungTask,
+        climb,
+    )
 
     if data is not None:
         import_sroie(data)  # what is wrong with it is said here, and not by a process of the first rung
@@ -57,7 +58,7 @@ def _say(one: Measured) -> None:
 
 def _print(standings: dict[str, Standing]) -> None:
     from layoutlm_cli.console import console, size, table  # noqa: PLC0415
-    from receipt_layoutlm.training.speed.spec import RUNGS  # noqa: PLC0415
+    from receipt_layoutlm.training.benchmark.ladder import RUNGS  # noqa: PLC0415
 
     first = next(iter(standings.values())).measured[0]
     peak = max(one.peak_flops for standing in standings.values() for one in standing.measured)

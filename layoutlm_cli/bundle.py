@@ -24,7 +24,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")
 def inspect(bundle: Where, as_json: AsJson = False) -> None:
     """Show what a bundle is, what its gates found, and whether its files are whole; exit code 1 if not."""
     from receipt_layoutlm.coreml.inspection import inspect_bundle  # noqa: PLC0415
-    from receipt_layoutlm.coreml.opening import open_bundle  # noqa: PLC0415
+    from receipt_layoutlm.coreml.open_bundle import open_bundle  # noqa: PLC0415
 
     with open_bundle(bundle, _storage()) as folder:
         facts = inspect_bundle(folder)
@@ -41,7 +41,7 @@ def diff(a: Where, b: Where, as_json: AsJson = False) -> None:
     """Show how two bundles differ; exit code 0 when all but model_identity.json is the same, else 1."""
     from layoutlm_cli.console import table  # noqa: PLC0415
     from receipt_layoutlm.coreml.inspection import compare_bundles  # noqa: PLC0415
-    from receipt_layoutlm.coreml.opening import open_bundle  # noqa: PLC0415
+    from receipt_layoutlm.coreml.open_bundle import open_bundle  # noqa: PLC0415
 
     storage = _storage()
     with ExitStack() as stack:

@@ -27,7 +27,7 @@ def demo(
     """Run the whole path on this machine and show what arrived."""
     from layoutlm_cli.console import console  # noqa: PLC0415
     from layoutlm_cli.rehearsal import rehearsal  # noqa: PLC0415
-    from receipt_layoutlm.data.importers.labelling import import_sroie  # noqa: PLC0415
+    from receipt_layoutlm.data.importers.field_alignment import import_sroie  # noqa: PLC0415
 
     if data is not None:
         import_sroie(data)  # what is wrong with it is said here, and not by a process of the stage

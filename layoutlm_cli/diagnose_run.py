@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from receipt_layoutlm.diagnosis.report import Summary
+    from receipt_layoutlm.diagnosis.diagnosis_report import Summary
     from run_records.s3_store import Storage
 
 
@@ -32,7 +32,7 @@ def diagnose_run(
     from layoutlm_cli.eval_checkpoints import find_run, open_table  # noqa: PLC0415
     from layoutlm_cli.writing import writing_explained  # noqa: PLC0415
     from receipt_layoutlm.diagnosis.diagnose import diagnose_checkpoint, read_facts  # noqa: PLC0415
-    from receipt_layoutlm.evaluation.frozen import find_frozen  # noqa: PLC0415
+    from receipt_layoutlm.evaluation.heldout_receipts import find_frozen  # noqa: PLC0415
     from run_records.run_json import read_run_record  # noqa: PLC0415
     from run_records.s3_store import Storage  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415

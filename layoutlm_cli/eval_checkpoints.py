@@ -52,12 +52,12 @@ def eval_checkpoints(
 
 def _evaluate(settings: Settings, storage: Storage, root: str, names: Sequence[str]) -> EpochsFile:
     from layoutlm_cli.console import errors  # noqa: PLC0415
-    from receipt_layoutlm.evaluation.checkpoints import (  # noqa: PLC0415
+    from receipt_layoutlm.evaluation.checkpoint_scores import (  # noqa: PLC0415
+        describe_epochs,
         evaluate_checkpoints,
         list_checkpoints,
     )
-    from receipt_layoutlm.evaluation.epochs_file import describe_epochs  # noqa: PLC0415
-    from receipt_layoutlm.evaluation.frozen import find_frozen  # noqa: PLC0415
+    from receipt_layoutlm.evaluation.heldout_receipts import find_frozen  # noqa: PLC0415
     from run_records.run_json import read_run_record  # noqa: PLC0415
 
     record = read_run_record(storage, root)

@@ -36,7 +36,7 @@ def export_coreml(  # noqa: PLR0913, PLR0917 - each is one option of the command
     started = time.monotonic()
     weights, lengths = parse_quantize(quantize), parse_shapes(shapes)
     from layoutlm_cli.writing import writing_explained  # noqa: PLC0415
-    from receipt_layoutlm.coreml.archive import zip_bundle  # noqa: PLC0415
+    from receipt_layoutlm.coreml.deterministic_archive import zip_bundle  # noqa: PLC0415
     from receipt_layoutlm.coreml.export import export_local  # noqa: PLC0415
     from receipt_layoutlm.coreml.manifest import BundleForm  # noqa: PLC0415
     from receipt_layoutlm.coreml.validation_receipts import find_validation_by_hand  # noqa: PLC0415
@@ -76,8 +76,8 @@ def _say_what_it_needs(form: BundleForm) -> None:
 def _show(made: Path, started: float) -> None:
     from layoutlm_cli.bundle import show_gates  # noqa: PLC0415
     from layoutlm_cli.console import size  # noqa: PLC0415
+    from receipt_layoutlm.coreml.build import peak_memory_bytes  # noqa: PLC0415
     from receipt_layoutlm.coreml.bundle import VERIFICATION, read_verification  # noqa: PLC0415
-    from receipt_layoutlm.coreml.stages import peak_memory_bytes  # noqa: PLC0415
 
     for path in sorted(path for path in made.rglob("*") if path.is_file()):
         typer.echo(f"{path.relative_to(made)}  {size(path.stat().st_size)}")

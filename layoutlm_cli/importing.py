@@ -19,7 +19,7 @@ def _group() -> None:
 def sroie(path: Annotated[Path, typer.Argument(help="SROIE's receipts, one JSON object a line.")]) -> None:
     """Import the receipts of the ICDAR 2019 SROIE challenge, labelled by aligning its four fields."""
     from layoutlm_cli.storing import store  # noqa: PLC0415
-    from receipt_layoutlm.data.importers.labelling import import_sroie  # noqa: PLC0415
+    from receipt_layoutlm.data.importers.field_alignment import import_sroie  # noqa: PLC0415
 
     drafts, report = import_sroie(path)
     for name in sorted(report.placed | report.missing):

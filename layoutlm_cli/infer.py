@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from receipt_layoutlm.inference.results import LabelledReceipt
-    from receipt_layoutlm.inference.sources import FoundReceipt
+    from receipt_layoutlm.inference.receipt_json import LabelledReceipt
+    from receipt_layoutlm.inference.resolve import FoundReceipt
     from run_records.s3_store import Storage
     from workers.settings import Settings
 
@@ -33,7 +33,7 @@ def infer(  # noqa: PLR0913, PLR0917 - each is one argument or option of the com
 ) -> None:
     """Label the words of one receipt with a checkpoint or a bundle."""
     from receipt_layoutlm.inference.label import label_receipt  # noqa: PLC0415
-    from receipt_layoutlm.inference.sources import open_model  # noqa: PLC0415
+    from receipt_layoutlm.inference.resolve import open_model  # noqa: PLC0415
     from run_records.s3_store import Storage  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
@@ -80,7 +80,7 @@ def _check_drawing(path: Path) -> None:
 
 def _find_receipt(settings: Settings, receipt: str, receipt_id: int | None) -> FoundReceipt:
     from receipt_dynamo.client import DynamoClient  # noqa: PLC0415
-    from receipt_layoutlm.inference.sources import find_in_file, find_in_table  # noqa: PLC0415
+    from receipt_layoutlm.inference.resolve import find_in_file, find_in_table  # noqa: PLC0415
 
     if receipt_id is None:
         return find_in_file(Path(receipt))
@@ -129,8 +129,8 @@ def _print(labelled: LabelledReceipt) -> None:
 def _draw(path: Path, labelled: LabelledReceipt, found: FoundReceipt, storage: Storage) -> None:
     from layoutlm_cli.console import printable  # noqa: PLC0415
     from layoutlm_cli.writing import writing_explained  # noqa: PLC0415
-    from receipt_layoutlm.inference.picture import draw_receipt  # noqa: PLC0415
-    from receipt_layoutlm.inference.sources import fetch_page  # noqa: PLC0415
+    from receipt_layoutlm.inference.draw import draw_receipt  # noqa: PLC0415
+    from receipt_layoutlm.inference.resolve import fetch_page  # noqa: PLC0415
 
     page, why_none = fetch_page(found, storage)
     if why_none:

@@ -9,8 +9,8 @@ from rich.progress import Progress
 
 from layoutlm_cli.console import errors
 from receipt_dynamo.client import DynamoClient
-from receipt_layoutlm.data.draft import DraftReceipt
-from receipt_layoutlm.data.store import write_records
+from receipt_layoutlm.data.receipt_draft import DraftReceipt
+from receipt_layoutlm.data.table_writer import write_records
 from workers.settings import Settings
 
 

@@ -25,9 +25,9 @@ def validate_coreml(
     """Hold a bundle to a checkpoint: files, all gates, golden cases; exit code 1 when something is wrong."""
     from layoutlm_cli.bundle import show_gates  # noqa: PLC0415
     from layoutlm_cli.writing import refuse_unwritable, write_whole  # noqa: PLC0415
-    from receipt_layoutlm.coreml.checkpoint import load_checkpoint  # noqa: PLC0415
     from receipt_layoutlm.coreml.export import find_checkpoint  # noqa: PLC0415
-    from receipt_layoutlm.coreml.opening import open_bundle  # noqa: PLC0415
+    from receipt_layoutlm.coreml.open_bundle import open_bundle  # noqa: PLC0415
+    from receipt_layoutlm.coreml.source_checkpoint import load_checkpoint  # noqa: PLC0415
     from receipt_layoutlm.coreml.validate import validate_bundle  # noqa: PLC0415
     from receipt_layoutlm.coreml.validation_receipts import find_validation_by_hand  # noqa: PLC0415
     from run_records.s3_store import Storage  # noqa: PLC0415

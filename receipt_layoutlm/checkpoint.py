@@ -11,9 +11,9 @@ from transformers import BertTokenizer
 
 from messages.fields import Message
 from messages.options.encoding import EncodingOptions
-from receipt_layoutlm.data.geometry import BOX_RULE, READING_ORDER
-from receipt_layoutlm.evaluation.transitions import Transitions
+from receipt_layoutlm.data.page_layout import BOX_RULE, READING_ORDER
 from receipt_layoutlm.source_config import CONFIG
+from receipt_layoutlm.tag_transitions import Transitions
 from receipt_layoutlm.tokenizer_files import FAST_TOKENIZER, TOKENIZER_CONFIG, VOCABULARY
 from run_records.errors import CheckpointError
 from run_records.labels import LabelSet, label_set_of_tags

@@ -1,8 +1,12 @@
-"""From a checkpoint on this disk to a bundle that may leave the machine: the same for queue and hand."""
+"""Builds a bundle from a checkpoint, step by step, with progress."""
 
 from __future__ import annotations
 
+import logging
+import resource
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,15 +19,58 @@ from receipt_layoutlm.coreml.bundle import (
     complete_bundle,
     write_bundle,
 )
-from receipt_layoutlm.coreml.checkpoint import Checkpoint, load_checkpoint
 from receipt_layoutlm.coreml.convert import PackageMetadata, convert
 from receipt_layoutlm.coreml.evaluator import load_program
 from receipt_layoutlm.coreml.golden import write_golden
 from receipt_layoutlm.coreml.manifest import BundleForm
-from receipt_layoutlm.coreml.stages import Stages
+from receipt_layoutlm.coreml.source_checkpoint import Checkpoint, load_checkpoint
 from receipt_layoutlm.coreml.verify import Verification, verify_package
 from receipt_layoutlm.coreml.verify.quality import Validation
 from run_records.errors import CheckpointError
+from run_records.job_process.child_main import Reporter, Stopped, StopRequested
+from run_records.job_process.heartbeat import Pulse
+
+log = logging.getLogger(__name__)
+
+
+class Stages:
+    """Tells the daemon where one export is, also while a library works for a minute without a word."""
+
+    def __init__(self, reporter: Reporter, stop: StopRequested) -> None:
+        self.pulse = Pulse(reporter)
+        self.seconds: dict[str, float] = {}
+        self._stop = stop
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Run a step under its name.
+
+        Raises:
+            Stopped: the daemon has asked to stop before the step began.
+        """
+        if self._stop:
+            raise Stopped
+        started = time.monotonic()
+        with self.pulse.working(name):
+            yield
+        self.seconds[name] = round(time.monotonic() - started, 3)
+        log.info("%s took %.1f s", name, self.seconds[name])
+
+    def part(self, stage: str, name: str) -> None:
+        """Report that a part of a stage begins.
+
+        Raises:
+            Stopped: the daemon has asked to stop before.
+        """
+        if self._stop:
+            raise Stopped
+        self.pulse.say(stage, name)
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that this process has held so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from messages.export_options import RANGE, Quantize
 from messages.fields import Message, Uuid
-from receipt_layoutlm.coreml.checkpoint import Checkpoint
+from receipt_layoutlm.coreml.deterministic_archive import make_reproducible
 from receipt_layoutlm.coreml.golden import GOLDEN, read_golden
 from receipt_layoutlm.coreml.interface import target_of
 from receipt_layoutlm.coreml.manifest import (
@@ -22,12 +22,12 @@ from receipt_layoutlm.coreml.manifest import (
     read_document,
     read_manifest,
 )
-from receipt_layoutlm.coreml.reproducible import make_reproducible
+from receipt_layoutlm.coreml.source_checkpoint import Checkpoint
 from receipt_layoutlm.coreml.templates import README, VERIFY_ON_MAC, write_templates
 from receipt_layoutlm.coreml.verify import Verification
 from receipt_layoutlm.coreml.verify.static import check_package
 from receipt_layoutlm.errors import BundleError
-from receipt_layoutlm.evaluation.decode import transitions
+from receipt_layoutlm.evaluation.decoding import transitions
 from receipt_layoutlm.source_config import CONFIG, other_than_tags, read_object
 from receipt_layoutlm.tokenizer_files import TOKENIZER_CONFIG, VOCABULARY, read_tokenizer
 

@@ -1,25 +1,62 @@
-"""One checkpoint's model as an ML program, after the graph has been shown to equal the checkpoint."""
+"""Records the graph and converts it to CoreML."""
 
 from __future__ import annotations
 
 import json
 import logging
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import LayoutLMForTokenClassification
 
-from messages.export_options import RANGE, Quantize, Shapes
+from messages.export_options import MAX_TOKENS, RANGE, Quantize, Shapes
+from receipt_layoutlm.coreml.coremltools_import import compression, ct, quiet
 from receipt_layoutlm.coreml.evaluator import constants, load_function
-from receipt_layoutlm.coreml.graph import record_graph
 from receipt_layoutlm.coreml.interface import input_types, output_types, target_of
-from receipt_layoutlm.coreml.model import check_parity
-from receipt_layoutlm.coreml.toolkit import compression, ct, quiet
+from receipt_layoutlm.coreml.model import ExportableLayoutLM, Forward, check_parity, make_inputs, trace_model
 
 log = logging.getLogger(__name__)
+
+_EXAMPLE_TOKENS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A recorded graph: `source` is what the converter takes, `run` gives its logits."""
+
+    source: Any
+    run: Forward
+
+
+def record_graph(model: LayoutLMForTokenClassification) -> Graph:
+    """Record the graph of the exportable model for every length of 1..512."""
+    try:
+        traced = trace_model(model)
+    except Exception as error:  # noqa: BLE001 - torch announces the end of tracing, and not how it will refuse
+        log.warning("torch.jit.trace failed (%s); the graph is recorded by torch.export", error)
+        return export_graph(model)
+    return Graph(traced, traced)
+
+
+def export_graph(model: LayoutLMForTokenClassification) -> Graph:
+    """Record the graph by torch.export, which looks at Python's code instead of one run of it."""
+    length = {1: torch.export.Dim("n", min=1, max=MAX_TOKENS)}
+    example = make_inputs(model, _EXAMPLE_TOKENS, seed=0)
+    with torch.no_grad(), warnings.catch_warnings():
+        # transformers and torch announce to each other what they will rename.
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        exported = torch.export.export(
+            ExportableLayoutLM(model).eval(), example, dynamic_shapes=(length,) * len(example)
+        )
+        exported = exported.run_decompositions({})
+    return Graph(exported, exported.module())
+
 
 DEFAULT_LICENSE = "MIT; the base weights are Microsoft's LayoutLM, MIT"
 _AUTHOR = "receipt-layoutlm"

@@ -10,16 +10,21 @@ import pydantic
 from messages.child_protocol import Exported, ExportTask
 from messages.export_options import RANGE, Quantize, Shapes
 from receipt_dynamo import clock as times
-from receipt_layoutlm.coreml.archive import zip_bundle
-from receipt_layoutlm.coreml.build import Order, build_bundle, workspace
+from receipt_layoutlm.coreml.build import Order, Stages, build_bundle, peak_memory_bytes, workspace
 from receipt_layoutlm.coreml.bundle import PACKAGE, ModelIdentity, package_bytes
 from receipt_layoutlm.coreml.cache import CheckpointCache
-from receipt_layoutlm.coreml.checkpoint import fetch_checkpoint
 from receipt_layoutlm.coreml.convert import DEFAULT_LICENSE, PackageMetadata
+from receipt_layoutlm.coreml.deterministic_archive import zip_bundle
 from receipt_layoutlm.coreml.manifest import IDENTITY, BundleForm
-from receipt_layoutlm.coreml.publish import Canonical, Edition, keep, publish
-from receipt_layoutlm.coreml.stages import Stages, peak_memory_bytes
-from receipt_layoutlm.coreml.upload import check_destination, upload_bundle
+from receipt_layoutlm.coreml.publish import (
+    Canonical,
+    Edition,
+    check_destination,
+    keep,
+    publish,
+    upload_bundle,
+)
+from receipt_layoutlm.coreml.source_checkpoint import fetch_checkpoint
 from receipt_layoutlm.coreml.validation_receipts import find_validation
 from receipt_layoutlm.coreml.verify.quality import Validation
 from run_records.errors import ConfigurationError

@@ -15,16 +15,15 @@ from pydantic import Field, model_validator
 
 from messages.fields import Message
 from receipt_layoutlm.checkpoint import build_tokenizer
-from receipt_layoutlm.coreml.checkpoint import Checkpoint
 from receipt_layoutlm.coreml.evaluator import Program
 from receipt_layoutlm.coreml.manifest import BundleForm, read_document
-from receipt_layoutlm.data.drafted import receipt_of
+from receipt_layoutlm.coreml.source_checkpoint import Checkpoint
 from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.examples import Example
-from receipt_layoutlm.data.geometry import ModelBox
-from receipt_layoutlm.data.pages import Page, lay_out
+from receipt_layoutlm.data.page_layout import ModelBox, Page, lay_out
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.synthetic import generate
+from receipt_layoutlm.data.table_writer import receipt_of
 from run_records.labels import NO_LABELS
 
 GOLDEN = "golden"

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from messages.export_options import Shapes
+from receipt_layoutlm.coreml.coremltools_import import ct
 from receipt_layoutlm.coreml.model import INPUT_NAMES
-from receipt_layoutlm.coreml.toolkit import ct
 
 OUTPUT_NAME = "logits"
 _CORNERS = 4

@@ -18,9 +18,9 @@ from pydantic import Field
 from messages.export_options import RANGE, Quantize, Shapes, ShapesText
 from messages.fields import Message
 from receipt_layoutlm.checkpoint import ManifestFile, describe_files
-from receipt_layoutlm.coreml.checkpoint import Checkpoint
 from receipt_layoutlm.coreml.interface import OUTPUT_NAME, input_shape, target_of
 from receipt_layoutlm.coreml.model import INPUT_NAMES
+from receipt_layoutlm.coreml.source_checkpoint import Checkpoint
 from receipt_layoutlm.errors import BundleError
 from receipt_layoutlm.source_config import describe, read_object
 

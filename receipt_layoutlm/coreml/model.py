@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 from transformers import LayoutLMForTokenClassification
 
-from receipt_layoutlm.coreml.toolkit import quiet
+from receipt_layoutlm.coreml.coremltools_import import quiet
 from receipt_layoutlm.errors import BundleError
 
 INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids", "bbox")

@@ -10,12 +10,12 @@ import numpy as np
 
 from messages.fields import Message
 from receipt_layoutlm.coreml.bundle import PACKAGE, check_bundle, form_of
-from receipt_layoutlm.coreml.checkpoint import Checkpoint
 from receipt_layoutlm.coreml.evaluator import load_on_mac, load_program
 from receipt_layoutlm.coreml.evaluator.mac import COMPUTE_UNITS
 from receipt_layoutlm.coreml.golden import GoldenCase, read_golden
 from receipt_layoutlm.coreml.manifest import MANIFEST, read_manifest
 from receipt_layoutlm.coreml.model import INPUT_NAMES
+from receipt_layoutlm.coreml.source_checkpoint import Checkpoint
 from receipt_layoutlm.coreml.verify import Number, Verification, verify_package
 from receipt_layoutlm.coreml.verify.quality import Validation
 from receipt_layoutlm.errors import BundleError

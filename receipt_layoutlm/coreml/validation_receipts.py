@@ -9,8 +9,8 @@ import pydantic
 
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.coreml.verify.quality import Validation
-from receipt_layoutlm.data.build import LoadStatistics, build_receipts
 from receipt_layoutlm.data.receipts import Receipt
+from receipt_layoutlm.data.record_parser import LoadStatistics, build_receipts
 from run_records.parallel import map_ahead
 from run_records.run_json import RUN_JSON, _read_run_json, _Run
 from run_records.s3_store import Storage

@@ -1,23 +1,58 @@
-"""Changes training examples in ways that leave their meaning, so that a model learns what that rests on.
-
-Numbers that are read by heart, coordinates of one shop's paper, and words that OCR read well would otherwise
-be what it goes by. Held-out receipts are never changed.
-"""
+"""Augments training examples, entity swaps included."""
 
 from __future__ import annotations
 
 import math
 import string
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
 from messages.options.augmentation import AugmentationOptions
 from receipt_layoutlm.data.encoder import Passage
 from receipt_layoutlm.data.examples import Example
-from receipt_layoutlm.data.geometry import BOX_SCALE, ModelBox
-from receipt_layoutlm.data.mentions import Mentions
+from receipt_layoutlm.data.page_layout import BOX_SCALE, ModelBox, Page
 from run_records.labels import OUTSIDE_ID
+
+
+class Mentions:
+    """The words of each label, as often as training has them.
+
+    Args:
+        pages: what training learns from.
+    """
+
+    def __init__(self, pages: Sequence[Page]) -> None:
+        self._words: dict[int, list[str]] = defaultdict(list)
+        for page in pages:
+            for label, start, end in find_entities(page.tags):
+                self._words[label] += page.texts[start:end]
+
+    def replace(self, texts: Sequence[str], tags: Sequence[int], share: float, random: Random) -> list[str]:
+        """The texts, with each word of such a share of the entities replaced by one of its label."""
+        changed = list(texts)
+        for label, start, end in find_entities(tags):
+            if random.random() < share and label in self._words:
+                changed[start:end] = random.choices(self._words[label], k=end - start)
+        return changed
+
+
+def find_entities(tags: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Number of the label, first word and the one after the last, of each entity; a window may cut one."""
+    start = 0
+    for word in range(1, len(tags) + 1):
+        if word < len(tags) and tags[word] == _inside(tags[start]):
+            continue
+        if tags[start] != OUTSIDE_ID:
+            yield (tags[start] - 1) // 2, start, word
+        start = word
+
+
+def _inside(tag: int) -> int | None:
+    """The tag that goes on with an entity: I-X after B-X, whose id it follows, and after itself."""
+    return None if tag == OUTSIDE_ID else tag + tag % 2
+
 
 MOST_SHIFT = 50
 """Of the 1000 that a receipt is wide and high."""

@@ -1,4 +1,4 @@
-"""Turns pages into what the model takes; the same in training, evaluation and inference."""
+"""Encodes windows as model inputs, with a cache of tokenised words."""
 
 from __future__ import annotations
 
@@ -9,11 +9,39 @@ from typing import Any
 from messages.export_options import MAX_TOKENS
 from messages.options.encoding import Boxes, EncodingOptions, Positions
 from receipt_layoutlm.data.examples import Cut, EncodedPages, Example
-from receipt_layoutlm.data.geometry import ModelBox
-from receipt_layoutlm.data.lines import merge_boxes
-from receipt_layoutlm.data.pages import Page
-from receipt_layoutlm.data.tokens import WordTokens
-from receipt_layoutlm.data.units import cut_page, units_of
+from receipt_layoutlm.data.page_layout import ModelBox, Page, merge_boxes
+from receipt_layoutlm.data.windows import cut_page, units_of
+
+_MOST_WORDS = 200_000
+"""Remembered at a time; augmentation makes new words without end."""
+
+
+class WordTokens:
+    """A tokenizer that remembers.
+
+    Attributes:
+        tokenizer: a BERT WordPiece tokenizer.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self._known: dict[str, list[int]] = {}
+
+    def of(self, texts: Sequence[str]) -> list[list[int]]:
+        """Sub-tokens of each word, at least one."""
+        if len(self._known) > _MOST_WORDS:
+            self._known.clear()
+        new = sorted({text for text in texts if text not in self._known})
+        if new:
+            self._known.update(zip(new, self._tokenise(new), strict=True))
+        return [self._known[text] for text in texts]
+
+    def _tokenise(self, texts: list[str]) -> list[list[int]]:
+        # Special ones are split: "[SEP]" printed on a receipt is five characters, as with the clients.
+        encoded = self.tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        # A word of control characters has no sub-token; as unknown it keeps its place and its tag.
+        return [ids or [self.tokenizer.unk_token_id] for ids in encoded]
+
 
 SPECIAL_TOKENS = 2
 CLIENT_WINDOW = 200

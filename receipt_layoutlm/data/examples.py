@@ -9,8 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from receipt_layoutlm.data.geometry import ModelBox
-from receipt_layoutlm.data.pages import Page
+from receipt_layoutlm.data.page_layout import ModelBox, Page
 from run_records.labels import OUTSIDE_ID
 
 IGNORED = -100

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from receipt_layoutlm.data.arrow import SCHEMA, ReceiptTable, as_table, store_batches, to_batches
-from receipt_layoutlm.data.fingerprint import count_labels, hash_receipts
+from receipt_layoutlm.data.dataset_hash import count_labels, hash_receipts
+from receipt_layoutlm.data.receipt_table import SCHEMA, ReceiptTable, as_table, store_batches, to_batches
 from receipt_layoutlm.data.receipts import Receipt
 from run_records.errors import ConfigurationError, DataError
 from run_records.s3_store import OWNER, SHA256, Storage, hash_file

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from receipt_layoutlm.data.arrow import receipt_keys, take
 from receipt_layoutlm.data.merchants import merchant_of
+from receipt_layoutlm.data.receipt_table import receipt_keys, take
 from receipt_layoutlm.data.receipts import Receipt, hash_keys
 from run_records.errors import DataError
 

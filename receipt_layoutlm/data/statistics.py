@@ -10,8 +10,8 @@ from itertools import groupby
 
 from receipt_dynamo import DynamoClient, ReceiptDetails
 from receipt_dynamo.entities import ReceiptWord, ReceiptWordLabel
-from receipt_layoutlm.data.build import VALID, LoadStatistics, build_receipt
 from receipt_layoutlm.data.merchants import merchant_of
+from receipt_layoutlm.data.record_parser import VALID, LoadStatistics, build_receipt
 from run_analysis.dataset_statistics import (
     DatasetStatistics,
     LabelConflict,

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from receipt_layoutlm.data.augment import Augmentation
 from receipt_layoutlm.data.encoder import SPECIAL_TOKENS, Encoder
 from receipt_layoutlm.data.examples import Cut, Example
-from receipt_layoutlm.data.pages import Page
+from receipt_layoutlm.data.page_layout import Page
 
 
 class TrainingSet(Dataset[Example]):

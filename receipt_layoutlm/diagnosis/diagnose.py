@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from receipt_layoutlm.checkpoint import RunFacts, read_run_facts
-from receipt_layoutlm.diagnosis.cases import gather_cases
-from receipt_layoutlm.diagnosis.report import Subject, Summary, write_diagnosis
+from receipt_layoutlm.diagnosis.diagnosis_report import Subject, Summary, write_diagnosis
+from receipt_layoutlm.diagnosis.error_cases import gather_cases
 from receipt_layoutlm.evaluation.evaluate import evaluate_checkpoint
-from receipt_layoutlm.evaluation.frozen import FrozenReceipts
+from receipt_layoutlm.evaluation.heldout_receipts import FrozenReceipts
 from run_records.errors import CheckpointError
 from run_records.run_json import RunRecord
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from messages.fields import Message
-from receipt_layoutlm.evaluation.counts import Counts, EntityCounts, rate
+from receipt_layoutlm.evaluation.entity_scores import Counts, EntityCounts, rate
 from run_records.scores import Interval
 
 RESAMPLES = 1000

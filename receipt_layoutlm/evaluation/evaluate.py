@@ -14,15 +14,21 @@ import numpy.typing as npt
 from receipt_layoutlm.checkpoint import Arithmetic
 from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.examples import EncodedPages
-from receipt_layoutlm.data.pages import lay_out_all
+from receipt_layoutlm.data.page_layout import lay_out_all
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.evaluation.bootstrap import f1_interval
-from receipt_layoutlm.evaluation.counts import EntityCounts, count_entities
-from receipt_layoutlm.evaluation.decode import decode_constrained
+from receipt_layoutlm.evaluation.decoding import decode_constrained
+from receipt_layoutlm.evaluation.entity_scores import (
+    EntityCounts,
+    Scores,
+    confuse,
+    count_entities,
+    score_counts,
+    score_tags,
+)
 from receipt_layoutlm.evaluation.predict import Predictions, fastest_device, predict_pages
-from receipt_layoutlm.evaluation.scores import Scores, confuse, score_counts, score_tags
-from receipt_layoutlm.evaluation.transitions import Transitions
 from receipt_layoutlm.model_folder import load_model, open_checkpoint
+from receipt_layoutlm.tag_transitions import Transitions
 from run_records.errors import CheckpointError
 from run_records.labels import LabelSet
 from run_records.scores import Confusion, Interval, MerchantScores

@@ -6,18 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from receipt_layoutlm.data.geometry import hull
-from receipt_layoutlm.data.pages import Page, lay_out_all
+from receipt_layoutlm.data.page_layout import Page, hull, lay_out_all
 from receipt_layoutlm.data.receipts import Box, Receipt, Word
-from receipt_layoutlm.evaluation.decode import (
+from receipt_layoutlm.evaluation.decoding import (
     Decoding,
     Probabilities,
     decode_constrained,
     decode_plain,
     spans,
 )
-from receipt_layoutlm.inference.labellers import Labeller
-from receipt_layoutlm.inference.results import Entity, LabelledReceipt, LabelledWord
+from receipt_layoutlm.inference.predictors import Labeller
+from receipt_layoutlm.inference.receipt_json import Entity, LabelledReceipt, LabelledWord
 from run_records.errors import CheckpointError
 from run_records.labels import NO_LABELS
 

@@ -13,12 +13,17 @@ from receipt_dynamo.clock import now
 from receipt_layoutlm.checkpoint import MODEL_FILES, Manifest
 from receipt_layoutlm.errors import Diverged
 from receipt_layoutlm.evaluation.evaluate import Evaluation, HeldOut
-from receipt_layoutlm.training.card import CARD, write_card
-from receipt_layoutlm.training.checkpoints import CHECKPOINT_FILES, Identity, checkpoint_name, seal, upload
-from receipt_layoutlm.training.resume import RESUME_STATE
-from receipt_layoutlm.training.showcase import describe_predictions
-from receipt_layoutlm.training.state import Run, epoch_record
-from receipt_layoutlm.training.uploads import Uploads
+from receipt_layoutlm.training.checkpoint_store import (
+    CHECKPOINT_FILES,
+    Identity,
+    Uploads,
+    checkpoint_name,
+    seal,
+    upload,
+)
+from receipt_layoutlm.training.model_card import CARD, write_card
+from receipt_layoutlm.training.run_documents import describe_predictions
+from receipt_layoutlm.training.run_state import RESUME_STATE, Run, epoch_record
 from run_records.epoch_record import EpochRecord, is_complete, is_exhausted
 from run_records.job_process.child_main import Stopped
 

@@ -16,7 +16,7 @@ from messages.hyperparameters import Hyperparameters
 from messages.options.machine import Precision
 from receipt_layoutlm.checkpoint import Arithmetic
 from receipt_layoutlm.evaluation.predict import fastest_arithmetic, fastest_device
-from receipt_layoutlm.training.speed.memory import BatchPlan
+from receipt_layoutlm.training.speed.batch_memory import BatchPlan
 from run_records.errors import ConfigurationError
 from run_records.labels import LabelSet, resolve_labels
 

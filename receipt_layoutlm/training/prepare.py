@@ -6,23 +6,22 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from receipt_layoutlm.data.augment import Augmentation
+from receipt_layoutlm.data.augment import Augmentation, Mentions
+from receipt_layoutlm.data.dataset_hash import count_labels
 from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.examples import drop_empty_windows, outside_ratio
-from receipt_layoutlm.data.fingerprint import count_labels
-from receipt_layoutlm.data.keys import read_val_keys
-from receipt_layoutlm.data.mentions import Mentions
 from receipt_layoutlm.data.merchants import seen_merchants
-from receipt_layoutlm.data.pages import Page, lay_out_all
+from receipt_layoutlm.data.page_layout import Page, lay_out_all
+from receipt_layoutlm.data.receipt_key_lists import read_val_keys
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.split import DRAWS, Split, pin_split
 from receipt_layoutlm.data.training_set import TrainingSet
 from receipt_layoutlm.evaluation.evaluate import HeldOut
-from receipt_layoutlm.evaluation.transitions import learn_transitions
+from receipt_layoutlm.tag_transitions import learn_transitions
+from receipt_layoutlm.training.checkpoint_metric import check_measurable
 from receipt_layoutlm.training.config import RunConfig
-from receipt_layoutlm.training.metric import check_measurable
-from receipt_layoutlm.training.model import ModelSource, Start
-from receipt_layoutlm.training.resume import Resumed
+from receipt_layoutlm.training.pretrained import ModelSource, Start
+from receipt_layoutlm.training.run_state import Resumed
 from run_records.errors import ConfigurationError, DataError
 from run_records.s3_store import Storage
 

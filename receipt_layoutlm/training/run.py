@@ -12,6 +12,7 @@ from transformers import PrinterCallback, TrainerCallback
 from messages.child_protocol import Trained, TrainTask
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.errors import Diverged
+from receipt_layoutlm.training.batch_plan import plan_run
 from receipt_layoutlm.training.callbacks import (
     CheckpointCallback,
     ProgressCallback,
@@ -19,21 +20,17 @@ from receipt_layoutlm.training.callbacks import (
     StopCallback,
     publish_best,
 )
-from receipt_layoutlm.training.checkpoints import find_best, find_foreign, find_own
+from receipt_layoutlm.training.checkpoint_metric import check_metric
+from receipt_layoutlm.training.checkpoint_store import find_best, find_foreign, find_own
 from receipt_layoutlm.training.config import RunConfig, use_all_cpus
-from receipt_layoutlm.training.dataset import load_dataset
-from receipt_layoutlm.training.describe import describe_results, describe_run
+from receipt_layoutlm.training.data_source import load_dataset
 from receipt_layoutlm.training.distributed import AgreeCallback, AgreedStop, Ranks
-from receipt_layoutlm.training.ending import leave_report
-from receipt_layoutlm.training.epochs import describe_history
-from receipt_layoutlm.training.history import RunningLoss
-from receipt_layoutlm.training.metric import check_metric
 from receipt_layoutlm.training.prepare import Prepared, prepare
 from receipt_layoutlm.training.recorder import Recorder
-from receipt_layoutlm.training.resume import Resumed
-from receipt_layoutlm.training.speed.memory import BatchPlan
-from receipt_layoutlm.training.speed.plan import plan_run
-from receipt_layoutlm.training.state import Run
+from receipt_layoutlm.training.run_documents import describe_history, leave_report
+from receipt_layoutlm.training.run_metadata import describe_results, describe_run
+from receipt_layoutlm.training.run_state import Resumed, Run, RunningLoss
+from receipt_layoutlm.training.speed.batch_memory import BatchPlan
 from receipt_layoutlm.training.trainer import ReceiptTrainer
 from run_records.epoch_record import epochs_since_best, is_complete
 from run_records.errors import ConfigurationError

@@ -16,7 +16,7 @@ from tokenizers.trainers import WordPieceTrainer
 from transformers import LayoutLMConfig, LayoutLMForTokenClassification
 
 from receipt_layoutlm.checkpoint import build_tokenizer
-from receipt_layoutlm.training.places import start_with_places
+from receipt_layoutlm.training.position_init import start_with_places
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _CONTINUED = "##"

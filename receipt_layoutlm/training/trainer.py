@@ -15,17 +15,16 @@ from transformers import TrainerCallback, TrainerControl, set_seed
 from receipt_layoutlm.checkpoint import save_tokenizer
 from receipt_layoutlm.errors import Diverged
 from receipt_layoutlm.evaluation.evaluate import Evaluation, evaluate
+from receipt_layoutlm.training.bucketed_trainer import GroupedTrainer
 from receipt_layoutlm.training.config import RunConfig
 from receipt_layoutlm.training.ema import MeanCallback, RunningMean
 from receipt_layoutlm.training.loss import token_loss, weigh_tags
 from receipt_layoutlm.training.prepare import Prepared
-from receipt_layoutlm.training.speed.batches import LengthBatches
-from receipt_layoutlm.training.speed.collate import PAGES, TrainingCollator, cut_batch
-from receipt_layoutlm.training.speed.divergence import LossWatch
-from receipt_layoutlm.training.speed.grouped import GroupedTrainer
-from receipt_layoutlm.training.speed.memory import BatchPlan, is_out_of_memory
-from receipt_layoutlm.training.speed.swaps import speed_up
-from receipt_layoutlm.training.state import Run
+from receipt_layoutlm.training.run_state import Run
+from receipt_layoutlm.training.speed.batch_memory import BatchPlan, is_out_of_memory
+from receipt_layoutlm.training.speed.batches import PAGES, LengthBatches, TrainingCollator, cut_batch
+from receipt_layoutlm.training.speed.loss_watch import LossWatch
+from receipt_layoutlm.training.speed.optimize_model import speed_up
 
 log = logging.getLogger(__name__)
 

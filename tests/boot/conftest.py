@@ -11,7 +11,7 @@ import pytest
 from infra.build import ROOT
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.data import synthetic
-from receipt_layoutlm.data.store import write_records
+from receipt_layoutlm.data.table_writer import write_records
 from tests.boot.installed import SETTINGS, SHORTER, UNIT, Site
 from tests.boot.machine import Machine
 from tests.boot.release import lend_packages, lent_folders, write_release

@@ -23,7 +23,7 @@ import pytest
 
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.data import synthetic
-from receipt_layoutlm.data.store import write_records
+from receipt_layoutlm.data.table_writer import write_records
 from tests.support.fake_hooks import Fleet
 from tests.support.fake_imds import FakeImds, fake_imds
 from workers.local_aws.local_stack import LocalStack

@@ -22,7 +22,7 @@ import pytest
 
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.data import synthetic
-from receipt_layoutlm.data.store import write_records
+from receipt_layoutlm.data.table_writer import write_records
 from workers.local_aws.local_stack import Emulator, LocalStack
 
 ROOT = Path(__file__).parent.parent.parent

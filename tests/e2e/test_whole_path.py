@@ -19,8 +19,8 @@ import pytest
 
 from receipt_dynamo.client import DynamoClient
 from receipt_layoutlm.data import synthetic
-from receipt_layoutlm.data.load import load_receipts
-from receipt_layoutlm.data.store import write_records
+from receipt_layoutlm.data.table_loader import load_receipts
+from receipt_layoutlm.data.table_writer import write_records
 from receipt_layoutlm.evaluation.evaluate import evaluate_checkpoint
 from run_records.s3_store import Storage
 from workers.local_aws.local_stack import LocalStack

@@ -25,7 +25,7 @@ from infra.layoutlm_infra.grants import GRANTS, NO_RESOURCE, places_of, policy_d
 from messages.export import ExportJob
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.data import synthetic
-from receipt_layoutlm.data.store import write_records
+from receipt_layoutlm.data.table_writer import write_records
 from tests.support.recorded_calls import Recorded, recording
 from tests.support.records import job_maker
 from workers.jobs.queue_export import export_record

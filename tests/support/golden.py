@@ -22,17 +22,16 @@ import typer.main
 from layoutlm_cli.assistant.server import make_server
 from layoutlm_cli.main import app
 from layoutlm_cli.records import Records
-from receipt_layoutlm.data.drafted import receipt_of
 from receipt_layoutlm.data.examples import EncodedPages
-from receipt_layoutlm.data.pages import lay_out_all
+from receipt_layoutlm.data.page_layout import lay_out_all
 from receipt_layoutlm.data.split import Split
 from receipt_layoutlm.data.synthetic.generator import make_receipt
+from receipt_layoutlm.data.table_writer import receipt_of
 from receipt_layoutlm.evaluation.evaluate import Evaluation, HeldOut, assess
 from receipt_layoutlm.evaluation.predict import Predictions
-from receipt_layoutlm.training.epochs import describe_history
 from receipt_layoutlm.training.recorder import Recorder
-from receipt_layoutlm.training.showcase import describe_predictions
-from receipt_layoutlm.training.state import epoch_record
+from receipt_layoutlm.training.run_documents import describe_history, describe_predictions
+from receipt_layoutlm.training.run_state import epoch_record
 from run_analysis.report.build import build_report
 from run_records.epoch_record import EpochRecord
 from run_records.epochs_json import Compute

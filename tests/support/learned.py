@@ -13,7 +13,7 @@ from messages.options.encoding import EncodingOptions
 from receipt_layoutlm.checkpoint import RUN_FACTS, RunFacts, save_tokenizer
 from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.examples import Collator, EncodedPages
-from receipt_layoutlm.data.pages import lay_out_all
+from receipt_layoutlm.data.page_layout import lay_out_all
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.training.scratch import SIZES, build_model, train_tokenizer
 from run_records.labels import resolve_labels

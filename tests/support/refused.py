@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from messages.export_options import RANGE, Quantize, Shapes
-from receipt_layoutlm.coreml.checkpoint import Checkpoint
+from receipt_layoutlm.coreml.source_checkpoint import Checkpoint
 from receipt_layoutlm.coreml.verify import verify_package
 from receipt_layoutlm.errors import BundleError
 

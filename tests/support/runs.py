@@ -13,9 +13,9 @@ from typing import Any
 
 from messages.hyperparameters import Hyperparameters
 from receipt_dynamo.clock import write_time
-from receipt_layoutlm.data.drafted import receipt_of
 from receipt_layoutlm.data.receipts import Word
 from receipt_layoutlm.data.synthetic.generator import make_receipt
+from receipt_layoutlm.data.table_writer import receipt_of
 from run_analysis.job_records import CheckpointFacts, ExportFacts, StatusFacts
 from run_analysis.run import RunDetail
 from run_analysis.runs import RunSummary

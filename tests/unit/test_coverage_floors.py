@@ -118,7 +118,7 @@ def test_what_make_test_leaves_untraced_is_traced_for_all_packages(
         capture_output=True,
     )
     files = json.loads(report.read_text(encoding="utf-8"))["files"]
-    functions = files["receipt_layoutlm/evaluation/decode.py"]["functions"]
+    functions = files["receipt_layoutlm/evaluation/decoding.py"]["functions"]
     assert (functions["decode_constrained"]["summary"]["covered_lines"] > 0) is seen
 
 

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from structlog.typing import EventDict, WrappedLogger
-
-if TYPE_CHECKING:
-    pass
-
 
 NAMESPACE = "ReceiptLayoutLM"
 KIND = "worker_kind"

@@ -1,8 +1,13 @@
 """Runs a saved package where Apple's runtime is not: the whole program, operation by operation, in torch."""
 
 from receipt_layoutlm.coreml.evaluator.mac import MacProgram, load_on_mac
-from receipt_layoutlm.coreml.evaluator.package import SavedPackage, constants, load_function, read_package
 from receipt_layoutlm.coreml.evaluator.program import Operation, Program, load_program
+from receipt_layoutlm.coreml.evaluator.saved_package import (
+    SavedPackage,
+    constants,
+    load_function,
+    read_package,
+)
 
 __all__ = [
     "MacProgram",

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from receipt_layoutlm.coreml.coremltools_import import ct
 from receipt_layoutlm.coreml.model import INPUT_NAMES
-from receipt_layoutlm.coreml.toolkit import ct
 from run_records.errors import ConfigurationError
 
 ComputeUnits = Literal["ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE"]

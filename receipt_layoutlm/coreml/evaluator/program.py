@@ -11,10 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from receipt_layoutlm.coreml.evaluator.compressed import DECOMPRESSIONS
+from receipt_layoutlm.coreml.evaluator.number_types import DECOMPRESSIONS, EXACT, ROUNDINGS
 from receipt_layoutlm.coreml.evaluator.operations import MOVES, OPERATIONS, to_tensor
-from receipt_layoutlm.coreml.evaluator.package import SavedPackage, declared_types, read_package
-from receipt_layoutlm.coreml.evaluator.rounding import EXACT, ROUNDINGS
+from receipt_layoutlm.coreml.evaluator.saved_package import SavedPackage, declared_types, read_package
 from receipt_layoutlm.coreml.model import INPUT_NAMES
 from receipt_layoutlm.errors import BundleError
 

@@ -10,19 +10,18 @@ import torch
 
 from messages.export_options import Quantize, Shapes
 from receipt_layoutlm.checkpoint import RunFacts, build_tokenizer
-from receipt_layoutlm.coreml.checkpoint import Checkpoint
 from receipt_layoutlm.coreml.evaluator import Program
 from receipt_layoutlm.coreml.model import INPUT_NAMES, ExportableLayoutLM
-from receipt_layoutlm.coreml.verify.arithmetic import run_finite
-from receipt_layoutlm.coreml.verify.headroom import Extremes
-from receipt_layoutlm.coreml.verify.record import Gate, Number, require
+from receipt_layoutlm.coreml.source_checkpoint import Checkpoint
+from receipt_layoutlm.coreml.verify.arithmetic import Extremes, run_finite
+from receipt_layoutlm.coreml.verify.verification_json import Gate, Number, require
 from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.examples import Collator, EncodedPages, Example
-from receipt_layoutlm.data.pages import lay_out_all
+from receipt_layoutlm.data.page_layout import lay_out_all
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.errors import BundleError
+from receipt_layoutlm.evaluation.entity_scores import score_tags
 from receipt_layoutlm.evaluation.predict import Predictions, average_windows, predict_pages
-from receipt_layoutlm.evaluation.scores import score_tags
 from run_records.labels import LabelSet
 
 WORK = 4e11

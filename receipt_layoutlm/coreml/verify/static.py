@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from messages.export_options import RANGE, Quantize, Shapes
-from receipt_layoutlm.coreml.checkpoint import Checkpoint
+from receipt_layoutlm.coreml.coremltools_import import ct
 from receipt_layoutlm.coreml.evaluator import Program, SavedPackage, constants, read_package
 from receipt_layoutlm.coreml.interface import OUTPUT_NAME, input_shape, target_of
 from receipt_layoutlm.coreml.model import INPUT_NAMES
-from receipt_layoutlm.coreml.toolkit import ct
-from receipt_layoutlm.coreml.verify.record import Gate, Number
+from receipt_layoutlm.coreml.source_checkpoint import Checkpoint
+from receipt_layoutlm.coreml.verify.verification_json import Gate, Number
 from receipt_layoutlm.errors import BundleError
 from receipt_layoutlm.tokenizer_files import VOCABULARY, read_vocabulary
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from transformers import LayoutLMForTokenClassification
 
 from receipt_layoutlm.coreml.evaluator import Operation, Program
-from receipt_layoutlm.coreml.verify.cases import Case
-from receipt_layoutlm.coreml.verify.record import Gate, Number, require, three_digits
+from receipt_layoutlm.coreml.verify.sample_inputs import Case
+from receipt_layoutlm.coreml.verify.verification_json import Gate, Number, require, three_digits
 
 LIMIT = 1e-4
 _COUNTERPARTS = {"linear": nn.Linear, "layer_norm": nn.LayerNorm}

@@ -7,7 +7,7 @@ stand close together form a region, and the region that covers most of the phras
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from receipt_layoutlm.data.draft import DraftLine
+from receipt_layoutlm.data.receipt_draft import DraftLine
 
 Spot = tuple[int, int]
 """Index of the line and of the word in it."""

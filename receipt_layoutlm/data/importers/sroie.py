@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from receipt_layoutlm.data.draft import Box, DraftLine, DraftWord
+from receipt_layoutlm.data.receipt_draft import Box, DraftLine, DraftWord
 from run_records.errors import DataError
 from run_records.user_files import read_lines
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from receipt_layoutlm.data.draft import DraftReceipt
-from receipt_layoutlm.data.synthetic.layout import set_rows
+from receipt_layoutlm.data.receipt_draft import DraftReceipt
 from receipt_layoutlm.data.synthetic.pools import CITIES, CLERKS, HOURS, STREETS, THANKS
 from receipt_layoutlm.data.synthetic.purchase import make_purchase
+from receipt_layoutlm.data.synthetic.rendering import set_rows
 from receipt_layoutlm.data.synthetic.sections import SECTIONS, Sale, Store
 from receipt_layoutlm.data.synthetic.templates import TEMPLATES, Template
 

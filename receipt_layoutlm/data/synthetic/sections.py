@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from receipt_layoutlm.data.synthetic.items import ITEM_STYLES, TABLE_HEAD
+from receipt_layoutlm.data.synthetic.item_rows import ITEM_STYLES, TABLE_HEAD
 from receipt_layoutlm.data.synthetic.purchase import Purchase
-from receipt_layoutlm.data.synthetic.rows import Row, Text, centre, left, right
+from receipt_layoutlm.data.synthetic.rendering import Row, Text, centre, left, right
 from receipt_layoutlm.data.synthetic.templates import Template
 
 TITLE_SIZE = 1.5

@@ -9,9 +9,9 @@ import pytest
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import ReceiptWordLabel
 from receipt_layoutlm.data import synthetic
-from receipt_layoutlm.data.load import load_receipts
 from receipt_layoutlm.data.statistics import read_statistics
-from receipt_layoutlm.data.store import write_records
+from receipt_layoutlm.data.table_loader import load_receipts
+from receipt_layoutlm.data.table_writer import write_records
 from run_analysis.dataset_statistics import DatasetStatistics
 from run_records.labels import CORE_LABELS
 

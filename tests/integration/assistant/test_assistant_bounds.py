@@ -27,7 +27,7 @@ from receipt_dynamo.operations.records import adding_many
 from receipt_dynamo.requests.records import job_key
 from receipt_dynamo.skipped import NAMED
 from receipt_layoutlm.data import synthetic
-from receipt_layoutlm.data.store import write_records
+from receipt_layoutlm.data.table_writer import write_records
 from run_analysis.runs import RunSummary
 from run_records.s3_store import Storage
 from tests.support.damage import damage, damaged, put_items, stored_items

@@ -22,7 +22,7 @@ from messages.train import TrainJob
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.errors import TableMissing
 from receipt_layoutlm.data import synthetic
-from receipt_layoutlm.data.store import write_records
+from receipt_layoutlm.data.table_writer import write_records
 from run_records.s3_store import Storage
 from tests.integration.assistant.conftest import ROOT
 from tests.support.records import job_maker, metrics, write_run_json

@@ -12,7 +12,7 @@ import pytest
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import Job
 from receipt_layoutlm.data import synthetic
-from receipt_layoutlm.data.store import write_records
+from receipt_layoutlm.data.table_writer import write_records
 from run_records.labels import CORE_LABELS
 from run_records.predictions_json import Predictions, ReceiptPrediction, WordPrediction
 from run_records.s3_store import Storage

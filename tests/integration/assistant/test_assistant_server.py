@@ -23,7 +23,7 @@ from messages.hyperparameters import Hyperparameters
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.errors import NotFound
 from receipt_layoutlm.data import synthetic
-from receipt_layoutlm.data.store import write_records
+from receipt_layoutlm.data.table_writer import write_records
 from run_records.epoch_record import EpochFacts
 from run_records.s3_store import Storage
 from tests.integration.assistant.conftest import ROOT, Assistant, Start

@@ -18,7 +18,7 @@ from receipt_dynamo.entities import JobLease
 from receipt_dynamo.requests.leases import lease_key
 from receipt_dynamo.requests.records import job_key
 from receipt_layoutlm.data import synthetic
-from receipt_layoutlm.data.store import write_records
+from receipt_layoutlm.data.table_writer import write_records
 from run_records.s3_store import Storage
 from tests.support.damage import damage, damaged, put_items, stored_items
 from tests.support.records import MakeJob, job_maker, metrics

@@ -15,7 +15,7 @@ from layoutlm_cli.monitor import duration
 from layoutlm_cli.watch import sparkline
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.data import synthetic
-from receipt_layoutlm.data.store import write_records
+from receipt_layoutlm.data.table_writer import write_records
 from run_records.s3_store import Storage
 from tests.support.records import MakeJob, metrics, write_run_json
 from workers.local_aws.local_stack import LocalStack

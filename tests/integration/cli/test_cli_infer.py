@@ -17,12 +17,11 @@ from layoutlm_cli.main import main
 from messages.train import TrainJob
 from receipt_dynamo.client import DynamoClient
 from receipt_layoutlm.data import synthetic
-from receipt_layoutlm.data.draft import DraftReceipt
-from receipt_layoutlm.data.drafted import receipt_of
-from receipt_layoutlm.data.store import image_id_of, write_records
+from receipt_layoutlm.data.receipt_draft import DraftReceipt
+from receipt_layoutlm.data.table_writer import image_id_of, receipt_of, write_records
 from receipt_layoutlm.inference.label import label_receipt
-from receipt_layoutlm.inference.labellers import CheckpointLabeller
-from receipt_layoutlm.inference.results import LabelledReceipt
+from receipt_layoutlm.inference.predictors import CheckpointLabeller
+from receipt_layoutlm.inference.receipt_json import LabelledReceipt
 from tests.integration.cli.test_cli_commands import cli
 from tests.support.learned import make_checkpoint
 from workers.jobs.job_record import job_record

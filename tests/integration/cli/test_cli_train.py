@@ -8,7 +8,7 @@ from pathlib import Path
 
 from receipt_dynamo.client import DynamoClient
 from receipt_layoutlm.data import synthetic
-from receipt_layoutlm.data.store import write_records
+from receipt_layoutlm.data.table_writer import write_records
 from workers.local_aws.local_stack import LocalStack
 
 QUEUES = ("TRAIN_JOB_QUEUE_URL", "TRAIN_RESULTS_QUEUE_URL", "COREML_EXPORT_JOB_QUEUE_URL")

@@ -12,7 +12,7 @@ import pytest
 from messages.train import TrainJob
 from receipt_dynamo.client import DynamoClient
 from receipt_layoutlm.data import synthetic
-from receipt_layoutlm.data.store import write_records
+from receipt_layoutlm.data.table_writer import write_records
 from tests.support.refusing_proxy import refusing_uploads
 from tests.support.work import Bench, export_bench, training_bench
 from workers.jobs.export import Exporting

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from messages.export_options import Quantize
-from receipt_layoutlm.coreml.archive import zip_bundle
 from receipt_layoutlm.coreml.bundle import PACKAGE, check_bundle
+from receipt_layoutlm.coreml.deterministic_archive import zip_bundle
 from receipt_layoutlm.errors import BundleError
 
 BundleOf = Callable[[Quantize], Path]

@@ -15,7 +15,7 @@ from botocore.exceptions import ResponseStreamingError
 
 from receipt_layoutlm.checkpoint import MODEL_FILES, Manifest, describe_files
 from receipt_layoutlm.coreml.cache import CheckpointCache
-from receipt_layoutlm.coreml.checkpoint import fetch_checkpoint, load_checkpoint
+from receipt_layoutlm.coreml.source_checkpoint import fetch_checkpoint, load_checkpoint
 from run_records.errors import CheckpointError
 from run_records.s3_store import Storage
 from run_records.s3_transfers import resume_download

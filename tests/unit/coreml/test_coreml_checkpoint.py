@@ -11,7 +11,7 @@ import torch
 
 from receipt_layoutlm import model_folder
 from receipt_layoutlm.checkpoint import MODEL_FILES, Manifest, describe_files
-from receipt_layoutlm.coreml.checkpoint import fetch_checkpoint, load_checkpoint
+from receipt_layoutlm.coreml.source_checkpoint import fetch_checkpoint, load_checkpoint
 from run_records.errors import CheckpointError, Forbidden
 from run_records.s3_store import Storage
 

@@ -11,11 +11,11 @@ import torch
 
 from messages.export_options import Quantize
 from receipt_layoutlm.coreml.bundle import PACKAGE, package_bytes
-from receipt_layoutlm.coreml.checkpoint import load_checkpoint
 from receipt_layoutlm.coreml.convert import PackageMetadata, convert, to_program
+from receipt_layoutlm.coreml.coremltools_import import ct, quiet
 from receipt_layoutlm.coreml.evaluator import constants, load_function
 from receipt_layoutlm.coreml.model import make_inputs
-from receipt_layoutlm.coreml.toolkit import ct, quiet
+from receipt_layoutlm.coreml.source_checkpoint import load_checkpoint
 from receipt_layoutlm.coreml.verify.static import check_interface, check_package
 from receipt_layoutlm.errors import BundleError
 

@@ -12,7 +12,7 @@ import pytest
 from messages.child_protocol import ErrorClass, ExportTask
 from messages.export import ExportJob
 from receipt_layoutlm.coreml.export import export
-from receipt_layoutlm.coreml.upload import check_destination, upload_bundle
+from receipt_layoutlm.coreml.publish import check_destination, upload_bundle
 from run_records.errors import Forbidden
 from run_records.job_process.child_main import Reporter, StopRequested, classify
 from run_records.s3_store import OWNER, Storage

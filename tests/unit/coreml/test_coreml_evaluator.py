@@ -11,13 +11,12 @@ import torch
 
 from messages.export_options import Quantize
 from receipt_layoutlm.coreml.bundle import PACKAGE
-from receipt_layoutlm.coreml.checkpoint import Checkpoint, load_checkpoint
+from receipt_layoutlm.coreml.coremltools_import import ct, quiet
 from receipt_layoutlm.coreml.evaluator import Program, load_on_mac, load_program, read_package
-from receipt_layoutlm.coreml.evaluator.compressed import DECOMPRESSIONS
+from receipt_layoutlm.coreml.evaluator.number_types import DECOMPRESSIONS, ROUNDINGS
 from receipt_layoutlm.coreml.evaluator.operations import OPERATIONS
-from receipt_layoutlm.coreml.evaluator.rounding import ROUNDINGS
 from receipt_layoutlm.coreml.model import make_inputs
-from receipt_layoutlm.coreml.toolkit import ct, quiet
+from receipt_layoutlm.coreml.source_checkpoint import Checkpoint, load_checkpoint
 from receipt_layoutlm.errors import BundleError
 from run_records.errors import ConfigurationError
 

@@ -19,10 +19,10 @@ from messages.child_protocol import ChildExit, Exported, ExportTask, Failure, Pr
 from messages.export import ExportJob
 from receipt_dynamo.clock import steady_seconds
 from receipt_layoutlm.checkpoint import RUN_FACTS, RunFacts
+from receipt_layoutlm.coreml.build import Stages
 from receipt_layoutlm.coreml.bundle import check_bundle
 from receipt_layoutlm.coreml.export import export, export_local
-from receipt_layoutlm.coreml.stages import Stages
-from receipt_layoutlm.coreml.upload import check_destination, upload_bundle
+from receipt_layoutlm.coreml.publish import check_destination, upload_bundle
 from receipt_layoutlm.errors import BundleError
 from run_records.errors import CheckpointError, ConfigurationError, Forbidden
 from run_records.job_process.child_main import Reporter, Stopped, StopRequested

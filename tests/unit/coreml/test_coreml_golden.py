@@ -14,10 +14,10 @@ import torch
 from messages.export_options import Quantize
 from receipt_layoutlm.checkpoint import build_tokenizer
 from receipt_layoutlm.coreml.bundle import PACKAGE, check_bundle
-from receipt_layoutlm.coreml.checkpoint import Checkpoint, load_checkpoint
 from receipt_layoutlm.coreml.evaluator import load_program
 from receipt_layoutlm.coreml.golden import GoldenCase, read_golden, write_golden
 from receipt_layoutlm.coreml.manifest import BundleForm
+from receipt_layoutlm.coreml.source_checkpoint import Checkpoint, load_checkpoint
 from receipt_layoutlm.data.receipts import Receipt, Word
 from receipt_layoutlm.errors import BundleError
 

@@ -16,9 +16,9 @@ import pytest
 
 from messages.export_options import RANGE, Quantize, parse_shapes
 from receipt_layoutlm.coreml.bundle import check_bundle
-from receipt_layoutlm.coreml.checkpoint import load_checkpoint
 from receipt_layoutlm.coreml.inspection import compare_bundles, inspect_bundle
 from receipt_layoutlm.coreml.manifest import BundleForm, describe_bundle, read_manifest
+from receipt_layoutlm.coreml.source_checkpoint import load_checkpoint
 from receipt_layoutlm.coreml.templates import write_templates
 from receipt_layoutlm.errors import BundleError
 

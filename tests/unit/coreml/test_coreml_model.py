@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from receipt_layoutlm.coreml.checkpoint import load_checkpoint
 from receipt_layoutlm.coreml.model import (
     PARITY_TOLERANCE,
     ExportableLayoutLM,
@@ -15,6 +14,7 @@ from receipt_layoutlm.coreml.model import (
     make_inputs,
     trace_model,
 )
+from receipt_layoutlm.coreml.source_checkpoint import load_checkpoint
 from receipt_layoutlm.errors import BundleError
 
 

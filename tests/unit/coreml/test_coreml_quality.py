@@ -21,17 +21,17 @@ from receipt_dynamo import DynamoClient
 from receipt_layoutlm.checkpoint import RunFacts
 from receipt_layoutlm.coreml import build
 from receipt_layoutlm.coreml.bundle import PACKAGE
-from receipt_layoutlm.coreml.checkpoint import Checkpoint, load_checkpoint
 from receipt_layoutlm.coreml.convert import PackageMetadata, convert
 from receipt_layoutlm.coreml.evaluator import Operation, Program, load_program
 from receipt_layoutlm.coreml.export import export
+from receipt_layoutlm.coreml.source_checkpoint import Checkpoint, load_checkpoint
 from receipt_layoutlm.coreml.validation_receipts import find_validation
 from receipt_layoutlm.coreml.verify import Gate, Verification, quality
-from receipt_layoutlm.coreml.verify.headroom import Extremes
+from receipt_layoutlm.coreml.verify.arithmetic import Extremes
 from receipt_layoutlm.coreml.verify.quality import Validation, check_quality
 from receipt_layoutlm.data.receipts import Receipt, Word
-from receipt_layoutlm.data.store import write_records
 from receipt_layoutlm.data.synthetic import generate
+from receipt_layoutlm.data.table_writer import write_records
 from receipt_layoutlm.errors import BundleError
 from receipt_layoutlm.evaluation.predict import predict_pages
 from run_records.job_process.child_main import Reporter, StopRequested

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from messages.export_options import Quantize
 from receipt_layoutlm.coreml.bundle import PACKAGE
+from receipt_layoutlm.coreml.coremltools_import import ct
+from receipt_layoutlm.coreml.deterministic_archive import MODEL_FILE, PARTS_FILE, make_reproducible
 from receipt_layoutlm.coreml.inspection import compare_bundles
-from receipt_layoutlm.coreml.reproducible import MODEL_FILE, PARTS_FILE, make_reproducible
-from receipt_layoutlm.coreml.toolkit import ct
 
 BundleOf = Callable[[Quantize], Path]
 # The longest way: a float16 program, palettes for its linears, int8 for its tables.

@@ -14,17 +14,16 @@ import torch
 
 from messages.errors import InvalidMessage
 from messages.export_options import RANGE, Quantize, Shapes, parse_shapes
-from receipt_layoutlm.coreml import graph as graphs
+from receipt_layoutlm.coreml import convert as graphs
 from receipt_layoutlm.coreml.bundle import PACKAGE, check_bundle
-from receipt_layoutlm.coreml.checkpoint import load_checkpoint
-from receipt_layoutlm.coreml.convert import to_program
+from receipt_layoutlm.coreml.convert import Graph, to_program
+from receipt_layoutlm.coreml.coremltools_import import ct, quiet
 from receipt_layoutlm.coreml.evaluator import load_program
 from receipt_layoutlm.coreml.export import export_local
 from receipt_layoutlm.coreml.golden import read_golden
-from receipt_layoutlm.coreml.graph import Graph
 from receipt_layoutlm.coreml.manifest import read_manifest
 from receipt_layoutlm.coreml.model import check_parity, make_inputs
-from receipt_layoutlm.coreml.toolkit import ct, quiet
+from receipt_layoutlm.coreml.source_checkpoint import load_checkpoint
 
 ENUM = "enum:16,64"
 FIXED = "fixed:32"

@@ -13,8 +13,8 @@ import torch
 
 from messages.export_options import Quantize
 from receipt_layoutlm.coreml.bundle import PACKAGE
-from receipt_layoutlm.coreml.checkpoint import Checkpoint, load_checkpoint
-from receipt_layoutlm.coreml.toolkit import ct
+from receipt_layoutlm.coreml.coremltools_import import ct
+from receipt_layoutlm.coreml.source_checkpoint import Checkpoint, load_checkpoint
 from receipt_layoutlm.coreml.verify.static import check_interface
 from receipt_layoutlm.errors import BundleError
 from tests.support.refused import refusal

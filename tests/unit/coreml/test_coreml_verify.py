@@ -11,18 +11,16 @@ import torch
 
 from messages.export_options import RANGE, Quantize, Shapes, parse_shapes
 from receipt_layoutlm.checkpoint import RunFacts
+from receipt_layoutlm.coreml.build import Stages
 from receipt_layoutlm.coreml.bundle import PACKAGE
-from receipt_layoutlm.coreml.checkpoint import Checkpoint, load_checkpoint
-from receipt_layoutlm.coreml.convert import PackageMetadata, convert, to_program
+from receipt_layoutlm.coreml.convert import PackageMetadata, convert, export_graph, to_program
+from receipt_layoutlm.coreml.coremltools_import import ct, quiet
 from receipt_layoutlm.coreml.evaluator import Operation, Program, load_program
-from receipt_layoutlm.coreml.graph import export_graph
-from receipt_layoutlm.coreml.stages import Stages
-from receipt_layoutlm.coreml.toolkit import ct, quiet
+from receipt_layoutlm.coreml.source_checkpoint import Checkpoint, load_checkpoint
 from receipt_layoutlm.coreml.verify import Gate, Number, Verification, verify_package
-from receipt_layoutlm.coreml.verify.arithmetic import check_arithmetic
-from receipt_layoutlm.coreml.verify.cases import draw_cases, with_other_padding
-from receipt_layoutlm.coreml.verify.headroom import Extremes, check_headroom
-from receipt_layoutlm.coreml.verify.match import match_parameters, relative_error
+from receipt_layoutlm.coreml.verify.arithmetic import Extremes, check_arithmetic, check_headroom
+from receipt_layoutlm.coreml.verify.sample_inputs import draw_cases, with_other_padding
+from receipt_layoutlm.coreml.verify.weights import match_parameters, relative_error
 from receipt_layoutlm.errors import BundleError
 from run_records.job_process.child_main import Reporter, Stopped, StopRequested
 

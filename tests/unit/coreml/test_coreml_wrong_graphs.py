@@ -16,10 +16,10 @@ from torch.jit._trace import TracerWarning
 
 from messages.export_options import RANGE, Shapes, parse_shapes
 from receipt_layoutlm.coreml.bundle import PACKAGE
-from receipt_layoutlm.coreml.checkpoint import Checkpoint, load_checkpoint
 from receipt_layoutlm.coreml.convert import to_program
+from receipt_layoutlm.coreml.coremltools_import import ct, quiet
 from receipt_layoutlm.coreml.model import ExportableLayoutLM, clamp_boxes, make_inputs
-from receipt_layoutlm.coreml.toolkit import ct, quiet
+from receipt_layoutlm.coreml.source_checkpoint import Checkpoint, load_checkpoint
 from receipt_layoutlm.coreml.verify import verify_package
 from tests.support.refused import refusal
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from receipt_layoutlm.data.draft import Box
-from receipt_layoutlm.data.importers.labelling import Labelled, label_receipt
+from receipt_layoutlm.data.importers.field_alignment import Labelled, label_receipt
 from receipt_layoutlm.data.importers.sroie import SroieReceipt
+from receipt_layoutlm.data.receipt_draft import Box
 
 LEFT, RIGHT = (20.0, 200.0), (400.0, 480.0)
 ROW_HEIGHT = 40.0

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receipt_layoutlm.data.draft import DraftReceipt
-from receipt_layoutlm.data.importers.labelling import ImportReport, import_sroie, label_receipt
+from receipt_layoutlm.data.importers.field_alignment import ImportReport, import_sroie, label_receipt
 from receipt_layoutlm.data.importers.sroie import SroieReceipt, read_sroie, repaired, split_line
+from receipt_layoutlm.data.receipt_draft import DraftReceipt
 from run_records.errors import DataError
 from tests.conftest import SROIE
 

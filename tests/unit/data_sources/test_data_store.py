@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from receipt_dynamo import Image, Receipt, ReceiptLine, ReceiptWord, ReceiptWordLabel, Throttled
 from receipt_dynamo.client import DynamoClient
 from receipt_dynamo.entities import Record
-from receipt_layoutlm.data.draft import Box, DraftLine, DraftReceipt, DraftWord
-from receipt_layoutlm.data.store import place, to_records, write_records
+from receipt_layoutlm.data.receipt_draft import Box, DraftLine, DraftReceipt, DraftWord
 from receipt_layoutlm.data.synthetic import generate
+from receipt_layoutlm.data.table_writer import place, to_records, write_records
 
 TIMESTAMP = "2025-11-20T14:46:00.123456+00:00"
 

@@ -10,9 +10,9 @@ from hashlib import sha256
 
 import pytest
 
-from receipt_layoutlm.data.draft import DraftLine, DraftReceipt
+from receipt_layoutlm.data.receipt_draft import DraftLine, DraftReceipt
 from receipt_layoutlm.data.synthetic import SyntheticReceipt, generate, make_receipt
-from receipt_layoutlm.data.synthetic.layout import SKEW_DEGREES_LIMIT
+from receipt_layoutlm.data.synthetic.rendering import SKEW_DEGREES_LIMIT
 from receipt_layoutlm.data.synthetic.templates import TEMPLATES
 from run_records.labels import CORE_LABELS
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from receipt_layoutlm.data.examples import EncodedPages
-from receipt_layoutlm.data.pages import lay_out
+from receipt_layoutlm.data.page_layout import lay_out
 from receipt_layoutlm.data.receipts import Receipt, Word
-from receipt_layoutlm.diagnosis.cases import Cases, gather_cases
+from receipt_layoutlm.diagnosis.error_cases import Cases, gather_cases
 from receipt_layoutlm.evaluation.evaluate import HeldOut, assess
 from receipt_layoutlm.evaluation.predict import Predictions
 from run_records.labels import LabelSet

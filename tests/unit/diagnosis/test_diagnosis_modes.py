@@ -7,9 +7,9 @@ from types import MappingProxyType
 
 import pytest
 
-from receipt_layoutlm.diagnosis.finding import Finding
-from receipt_layoutlm.diagnosis.modes import find_modes
-from receipt_layoutlm.diagnosis.structure import ITEMS, names_like
+from receipt_layoutlm.diagnosis.entity_errors import ITEMS, names_like
+from receipt_layoutlm.diagnosis.evidence import Finding
+from receipt_layoutlm.diagnosis.failure_modes import find_modes
 from run_records.labels import LabelSet
 from tests.unit.diagnosis.conftest import MakeCases, Printed, Said
 

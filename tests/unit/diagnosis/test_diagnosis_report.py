@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from receipt_layoutlm.diagnosis.cases import Cases
-from receipt_layoutlm.diagnosis.groups import score_groups, score_receipts
-from receipt_layoutlm.diagnosis.report import FILES, Subject, write_diagnosis
+from receipt_layoutlm.diagnosis.diagnosis_report import FILES, Subject, write_diagnosis
+from receipt_layoutlm.diagnosis.error_cases import Cases
+from receipt_layoutlm.diagnosis.receipt_groups import score_groups, score_receipts
 from run_records.run_json import Comparability
 from tests.unit.diagnosis.conftest import MakeCases, Said
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from receipt_layoutlm.evaluation import bootstrap
 from receipt_layoutlm.evaluation.bootstrap import compare_f1, f1_interval
-from receipt_layoutlm.evaluation.counts import EntityCounts, rate
+from receipt_layoutlm.evaluation.entity_scores import EntityCounts, rate
 
 
 def counts(rows: list[tuple[int, int, int]]) -> EntityCounts:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from receipt_layoutlm.data.examples import EncodedPages
-from receipt_layoutlm.data.pages import Page
+from receipt_layoutlm.data.page_layout import Page
 from receipt_layoutlm.evaluation.bootstrap import compare_f1
 from receipt_layoutlm.evaluation.evaluate import Evaluation, HeldOut, Seen, assess
 from receipt_layoutlm.evaluation.predict import Predictions

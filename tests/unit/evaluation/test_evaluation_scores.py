@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from seqeval.metrics import classification_report
 from seqeval.scheme import IOB2
 
-from receipt_layoutlm.evaluation.counts import count_entities, rate
-from receipt_layoutlm.evaluation.decode import strict_spans
-from receipt_layoutlm.evaluation.scores import confuse, score_tags
+from receipt_layoutlm.evaluation.decoding import strict_spans
+from receipt_layoutlm.evaluation.entity_scores import confuse, count_entities, rate, score_tags
 from run_records.labels import LabelSet
 
 LABELS = LabelSet(("DATE", "TAX", "GRAND_TOTAL"), MappingProxyType({}))

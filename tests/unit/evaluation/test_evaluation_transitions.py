@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receipt_layoutlm.data.pages import Page
-from receipt_layoutlm.evaluation.decode import decode_constrained, transitions
-from receipt_layoutlm.evaluation.transitions import WEIGHT, Transitions, learn_transitions
+from receipt_layoutlm.data.page_layout import Page
+from receipt_layoutlm.evaluation.decoding import decode_constrained, transitions
+from receipt_layoutlm.tag_transitions import WEIGHT, Transitions, learn_transitions
 
 TAGS = ("O", "B-DATE", "I-DATE")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from receipt_layoutlm.data import synthetic
-from receipt_layoutlm.data.drafted import receipt_of
 from receipt_layoutlm.data.receipts import Receipt
+from receipt_layoutlm.data.table_writer import receipt_of
 from tests.support.learned import STEPS, make_checkpoint
 
 SEEN = 40

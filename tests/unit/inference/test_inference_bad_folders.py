@@ -20,12 +20,12 @@ from receipt_layoutlm.checkpoint import MANIFEST, MODEL_FILES, RUN_FACTS, WEIGHT
 from receipt_layoutlm.data.receipts import Receipt, Word
 from receipt_layoutlm.evaluation.evaluate import evaluate_checkpoint
 from receipt_layoutlm.inference.label import label_receipt
-from receipt_layoutlm.inference.labellers import CheckpointLabeller
+from receipt_layoutlm.inference.predictors import CheckpointLabeller
 from receipt_layoutlm.model_folder import open_checkpoint
 from receipt_layoutlm.source_config import CONFIG
 from receipt_layoutlm.tokenizer_files import FAST_TOKENIZER, TOKENIZER_CONFIG, VOCABULARY
-from receipt_layoutlm.training.checkpoints import Identity, seal
-from receipt_layoutlm.training.model import ModelSource
+from receipt_layoutlm.training.checkpoint_store import Identity, seal
+from receipt_layoutlm.training.pretrained import ModelSource
 from run_records.errors import CheckpointError, ConfigurationError
 from run_records.s3_store import Storage
 from tests.support.learned import LABELS

@@ -15,12 +15,12 @@ from messages.export_options import RANGE, Shapes, parse_shapes
 from receipt_layoutlm.coreml.bundle import CONTRACT_NAMES
 from receipt_layoutlm.coreml.export import export_local
 from receipt_layoutlm.data.encoder import Encoder
-from receipt_layoutlm.data.pages import lay_out_all
+from receipt_layoutlm.data.page_layout import lay_out_all
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.errors import BundleError
 from receipt_layoutlm.inference.label import label_receipts
-from receipt_layoutlm.inference.labellers import BundleLabeller, CheckpointLabeller, Labeller
-from receipt_layoutlm.inference.sources import open_model
+from receipt_layoutlm.inference.predictors import BundleLabeller, CheckpointLabeller, Labeller
+from receipt_layoutlm.inference.resolve import open_model
 from run_records.errors import CheckpointError, ConfigurationError
 from run_records.s3_store import Storage
 from tests.support.learned import LABELS

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from receipt_layoutlm.checkpoint import build_tokenizer
-from receipt_layoutlm.data.drafted import receipt_of
 from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.examples import EncodedPages, Example
-from receipt_layoutlm.data.importers.labelling import import_sroie
-from receipt_layoutlm.data.pages import lay_out_all
+from receipt_layoutlm.data.importers.field_alignment import import_sroie
+from receipt_layoutlm.data.page_layout import lay_out_all
 from receipt_layoutlm.data.receipts import Receipt, Word
+from receipt_layoutlm.data.table_writer import receipt_of
 from receipt_layoutlm.evaluation.predict import average_windows, batch_by_length
 from receipt_layoutlm.tokenizer_files import read_tokenizer
 from receipt_layoutlm.training.scratch import SIZES, train_tokenizer

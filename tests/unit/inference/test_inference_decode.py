@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
 from messages.hyperparameters import Hyperparameters
-from receipt_layoutlm.evaluation.decode import (
+from receipt_layoutlm.evaluation.decoding import (
     Probabilities,
     decode_constrained,
     decode_plain,

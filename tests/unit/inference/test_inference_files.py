@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from receipt_layoutlm.inference.files import MAX_BYTES, read_receipt_file
+from receipt_layoutlm.inference.receipt_json import MAX_BYTES, read_receipt_file
 from run_records.errors import DataError
 
 WORD = {"text": "TOTAL", "box": [0.1, 0.2, 0.3, 0.25]}

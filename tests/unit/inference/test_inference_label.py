@@ -17,10 +17,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from receipt_layoutlm.checkpoint import RUN_FACTS, WEIGHTS
 from receipt_layoutlm.data.examples import Collator, EncodedPages
-from receipt_layoutlm.data.pages import lay_out_all
+from receipt_layoutlm.data.page_layout import lay_out_all
 from receipt_layoutlm.data.receipts import Receipt, Word
 from receipt_layoutlm.evaluation import predict
-from receipt_layoutlm.evaluation.decode import Probabilities, spans
+from receipt_layoutlm.evaluation.decoding import Probabilities, spans
+from receipt_layoutlm.evaluation.entity_scores import score_tags
 from receipt_layoutlm.evaluation.evaluate import HeldOut, evaluate, evaluate_checkpoint
 from receipt_layoutlm.evaluation.predict import (
     Predictions,
@@ -28,10 +29,9 @@ from receipt_layoutlm.evaluation.predict import (
     fastest_arithmetic,
     predict_pages,
 )
-from receipt_layoutlm.evaluation.scores import score_tags
 from receipt_layoutlm.inference.label import label_receipt, label_receipts
-from receipt_layoutlm.inference.labellers import CheckpointLabeller
-from receipt_layoutlm.inference.results import LabelledReceipt
+from receipt_layoutlm.inference.predictors import CheckpointLabeller
+from receipt_layoutlm.inference.receipt_json import LabelledReceipt
 from receipt_layoutlm.model_folder import load_model, open_checkpoint
 from run_records.errors import CheckpointError
 from tests.support.learned import LABELS

@@ -7,8 +7,8 @@ import io
 import pytest
 from PIL import Image
 
-from receipt_layoutlm.inference.picture import PAGE_WIDTH, color_of, draw_receipt, read_page
-from receipt_layoutlm.inference.results import Entity, LabelledReceipt, LabelledWord
+from receipt_layoutlm.inference.draw import PAGE_WIDTH, color_of, draw_receipt, read_page
+from receipt_layoutlm.inference.receipt_json import Entity, LabelledReceipt, LabelledWord
 from run_records.labels import CORE_LABELS
 
 WHITE = (255, 255, 255)

@@ -21,7 +21,7 @@ from messages.train import TrainJob
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import Job
 from receipt_layoutlm.data import synthetic
-from receipt_layoutlm.data.store import write_records
+from receipt_layoutlm.data.table_writer import write_records
 from run_records.s3_store import Storage
 from workers.jobs.job_record import job_record
 from workers.local_aws.local_stack import LocalStack

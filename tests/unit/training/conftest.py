@@ -17,7 +17,7 @@ from receipt_layoutlm.checkpoint import save_tokenizer
 from receipt_layoutlm.data.receipts import Receipt, Word
 from receipt_layoutlm.data.snapshot import save_snapshot
 from receipt_layoutlm.training.scratch import SIZES, build_model, train_tokenizer
-from receipt_layoutlm.training.speed.meter import Speed
+from receipt_layoutlm.training.speed.throughput import Speed
 from run_records.job_process.child_main import StopRequested
 from run_records.s3_store import Storage
 from workers.local_aws.local_stack import Emulator, LocalStack

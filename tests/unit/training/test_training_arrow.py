@@ -8,7 +8,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receipt_layoutlm.data.arrow import (
+from receipt_layoutlm.data.dataset_hash import count_labels, count_words, hash_receipts
+from receipt_layoutlm.data.receipt_table import (
     ROWS,
     ReceiptTable,
     as_table,
@@ -17,7 +18,6 @@ from receipt_layoutlm.data.arrow import (
     take,
     to_batches,
 )
-from receipt_layoutlm.data.fingerprint import count_labels, count_words, hash_receipts
 from receipt_layoutlm.data.receipts import Receipt, Word
 from tests.unit.training.conftest import keys_of, make_receipts
 

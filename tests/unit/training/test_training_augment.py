@@ -13,12 +13,10 @@ from hypothesis import strategies as st
 from messages.hyperparameters import Hyperparameters
 from messages.options.augmentation import AugmentationOptions
 from messages.options.encoding import EncodingOptions
-from receipt_layoutlm.data.augment import Augmentation
+from receipt_layoutlm.data.augment import Augmentation, Mentions, find_entities
 from receipt_layoutlm.data.encoder import Encoder, Passage
 from receipt_layoutlm.data.examples import Example
-from receipt_layoutlm.data.geometry import ModelBox
-from receipt_layoutlm.data.mentions import Mentions, find_entities
-from receipt_layoutlm.data.pages import Page, lay_out_all
+from receipt_layoutlm.data.page_layout import ModelBox, Page, lay_out_all
 from receipt_layoutlm.data.training_set import TrainingSet
 from receipt_layoutlm.training.scratch import SIZES, train_tokenizer
 from run_records.labels import resolve_labels

@@ -14,15 +14,15 @@ from messages.options.encoding import EncodingOptions
 from receipt_dynamo import Receipt as ReceiptRecord
 from receipt_dynamo import ReceiptDetails, ReceiptLine, ReceiptWord, ReceiptWordLabel
 from receipt_layoutlm.checkpoint import build_tokenizer
-from receipt_layoutlm.data.arrow import store_receipts
-from receipt_layoutlm.data.build import LoadStatistics, build_receipt
-from receipt_layoutlm.data.draft import DraftLine, DraftReceipt, DraftWord
 from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.examples import EncodedPages
-from receipt_layoutlm.data.load import keep_labelled
-from receipt_layoutlm.data.pages import lay_out
+from receipt_layoutlm.data.page_layout import lay_out
+from receipt_layoutlm.data.receipt_draft import DraftLine, DraftReceipt, DraftWord
+from receipt_layoutlm.data.receipt_table import store_receipts
 from receipt_layoutlm.data.receipts import Receipt, Word
-from receipt_layoutlm.data.store import to_records
+from receipt_layoutlm.data.record_parser import LoadStatistics, build_receipt
+from receipt_layoutlm.data.table_loader import keep_labelled
+from receipt_layoutlm.data.table_writer import to_records
 from run_records.errors import DataError
 from run_records.labels import OUTSIDE_ID, resolve_labels
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from receipt_layoutlm.data.examples import Example, padded_length
 from receipt_layoutlm.data.importers.sroie import read_sroie
-from receipt_layoutlm.training.speed.batches import LengthBatches
-from receipt_layoutlm.training.speed.collate import BLOCKS, PAGES, TrainingCollator, cut_batch
+from receipt_layoutlm.training.speed.batches import BLOCKS, PAGES, LengthBatches, TrainingCollator, cut_batch
 from tests.conftest import SROIE
 
 LENGTHS = st.lists(st.integers(3, 512), min_size=1, max_size=200)

@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 
 from receipt_layoutlm.checkpoint import MANIFEST
 from receipt_layoutlm.data.snapshot import load_snapshot
-from receipt_layoutlm.training.card import CARD, write_card
+from receipt_layoutlm.training.model_card import CARD, write_card
 from receipt_layoutlm.training.run import train
 from run_records.epoch_record import EpochRecord
 from run_records.job_process.child_main import Reporter, StopRequested

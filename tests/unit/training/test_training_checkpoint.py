@@ -12,7 +12,7 @@ from receipt_layoutlm.checkpoint import MODEL_FILES, WEIGHTS, Manifest, describe
 from receipt_layoutlm.model_folder import download_model, load_model, open_checkpoint
 from receipt_layoutlm.source_config import CONFIG
 from receipt_layoutlm.tokenizer_files import VOCABULARY
-from receipt_layoutlm.training.model import ModelSource
+from receipt_layoutlm.training.pretrained import ModelSource
 from run_records.errors import CheckpointError, ConfigurationError
 from run_records.labels import resolve_labels
 from run_records.s3_store import Storage

@@ -13,13 +13,13 @@ import pytest
 
 from messages.child_protocol import TrainTask
 from receipt_dynamo import DynamoClient
-from receipt_layoutlm.data.fingerprint import hash_receipts
+from receipt_layoutlm.data.dataset_hash import hash_receipts
 from receipt_layoutlm.data.merchants import seen_merchants
-from receipt_layoutlm.data.pages import lay_out_all
-from receipt_layoutlm.data.store import write_records
+from receipt_layoutlm.data.page_layout import lay_out_all
 from receipt_layoutlm.data.synthetic import generate
+from receipt_layoutlm.data.table_writer import write_records
 from receipt_layoutlm.training.config import RunConfig
-from receipt_layoutlm.training.dataset import load_dataset
+from receipt_layoutlm.training.data_source import load_dataset
 from receipt_layoutlm.training.prepare import choose_split
 from receipt_layoutlm.training.run import train
 from run_records.errors import ConfigurationError, DataError, Forbidden

@@ -14,7 +14,7 @@ from receipt_dynamo.clock import steady_seconds
 from receipt_layoutlm.checkpoint import WEIGHTS
 from receipt_layoutlm.source_config import CONFIG
 from receipt_layoutlm.tokenizer_files import VOCABULARY
-from receipt_layoutlm.training.places import FIXED
+from receipt_layoutlm.training.position_init import FIXED
 from run_records.s3_store import Storage
 from tests.support.small_files import run_with_small_files
 from tests.unit.training.conftest import MakeTask, read_json

@@ -24,8 +24,7 @@ from receipt_layoutlm.data.examples import IGNORED
 from receipt_layoutlm.training.distributed import AgreedStop, Ranks
 from receipt_layoutlm.training.run import train
 from receipt_layoutlm.training.scratch import SIZES, build_model, train_tokenizer
-from receipt_layoutlm.training.speed.batches import LengthBatches
-from receipt_layoutlm.training.speed.collate import PAGES, TrainingCollator
+from receipt_layoutlm.training.speed.batches import PAGES, LengthBatches, TrainingCollator
 from run_records.job_process.child_main import Reporter, StopRequested
 from run_records.s3_store import Storage
 from tests.unit.training.conftest import MakeTask, StopAfter, make_receipts, read_json

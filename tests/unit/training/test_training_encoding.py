@@ -15,8 +15,7 @@ from messages.options.encoding import EncodingOptions
 from receipt_layoutlm.checkpoint import build_tokenizer
 from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.examples import Collator, EncodedPages, Example
-from receipt_layoutlm.data.lines import lines_by_height
-from receipt_layoutlm.data.pages import Page, lay_out
+from receipt_layoutlm.data.page_layout import Page, lay_out, lines_by_height
 from receipt_layoutlm.data.receipts import Box, Receipt, Word
 from receipt_layoutlm.evaluation.predict import average_windows
 from run_records.labels import resolve_labels

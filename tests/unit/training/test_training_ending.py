@@ -49,7 +49,7 @@ def test_a_run_ends_with_a_report_that_tells_its_result(recorded: MakeTask, stor
 def test_a_run_that_diverges_after_an_epoch_leaves_a_report_that_says_why(
     recorded: MakeTask, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from receipt_layoutlm.training.speed import divergence  # noqa: PLC0415
+    from receipt_layoutlm.training.speed import loss_watch as divergence  # noqa: PLC0415
 
     watch = divergence.LossWatch.fault
 

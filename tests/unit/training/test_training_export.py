@@ -14,10 +14,10 @@ import pytest
 
 from receipt_dynamo import DynamoClient, ReceiptWord
 from receipt_dynamo.types import Item
-from receipt_layoutlm.data.export import load_export
-from receipt_layoutlm.data.load import LoadedReceipts, load_receipts
-from receipt_layoutlm.data.store import to_records, write_records
+from receipt_layoutlm.data.dynamo_export import load_export
 from receipt_layoutlm.data.synthetic import generate
+from receipt_layoutlm.data.table_loader import LoadedReceipts, load_receipts
+from receipt_layoutlm.data.table_writer import to_records, write_records
 from run_records.errors import DataError
 from run_records.s3_store import Storage
 from tests.support.exports import export_items, write_manifests

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receipt_layoutlm.data.geometry import hull, normalise_boxes, reading_order, round_half_away
+from receipt_layoutlm.data.page_layout import hull, normalise_boxes, reading_order, round_half_away
 from receipt_layoutlm.data.receipts import Word
 
 _BOXES = st.lists(st.tuples(*[st.floats(-0.5, 3)] * 4), min_size=1, max_size=10)

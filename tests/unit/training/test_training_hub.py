@@ -16,11 +16,10 @@ from messages.hyperparameters import Hyperparameters
 from receipt_layoutlm.checkpoint import WEIGHTS
 from receipt_layoutlm.source_config import CONFIG
 from receipt_layoutlm.tokenizer_files import FAST_TOKENIZER, VOCABULARY
+from receipt_layoutlm.training.benchmark.ladder import RungTask, climb
 from receipt_layoutlm.training.hub import judge_hub_error
-from receipt_layoutlm.training.model import ModelSource
+from receipt_layoutlm.training.pretrained import ModelSource
 from receipt_layoutlm.training.scratch import SIZES, train_tokenizer
-from receipt_layoutlm.training.speed.ladder import climb
-from receipt_layoutlm.training.speed.spec import RungTask
 from run_records.errors import ConfigurationError, NetworkError
 from run_records.job_process.child_main import classify
 from run_records.labels import resolve_labels

@@ -11,12 +11,18 @@ import torch
 from typer.testing import CliRunner
 
 from layoutlm_cli.main import app
+from receipt_layoutlm.training.benchmark import ladder
+from receipt_layoutlm.training.benchmark.ladder import (
+    RUNGS,
+    Measured,
+    RungTask,
+    climb,
+    compare,
+    measure_apart,
+)
+from receipt_layoutlm.training.benchmark.rung import measure
 from receipt_layoutlm.training.scratch import SIZES, build_model
-from receipt_layoutlm.training.speed import ladder
-from receipt_layoutlm.training.speed.flops import model_flops, peak_flops
-from receipt_layoutlm.training.speed.ladder import climb, compare, measure_apart
-from receipt_layoutlm.training.speed.rung import measure
-from receipt_layoutlm.training.speed.spec import RUNGS, Measured, RungTask
+from receipt_layoutlm.training.speed.throughput import model_flops, peak_flops
 from run_records.errors import ConfigurationError
 
 TINY = RungTask(rung="ours", model="scratch:tiny", windows=2, steps=2, parity_steps=3)

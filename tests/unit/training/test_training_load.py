@@ -8,13 +8,13 @@ import pytest
 
 from receipt_dynamo import DynamoClient, ReceiptDetails, ReceiptWordLabel
 from receipt_dynamo.types import Item
-from receipt_layoutlm.data.arrow import store_receipts
-from receipt_layoutlm.data.build import LoadStatistics, build_receipt
-from receipt_layoutlm.data.fingerprint import count_labels
-from receipt_layoutlm.data.load import keep_labelled, keep_listed, load_receipts
+from receipt_layoutlm.data.dataset_hash import count_labels
+from receipt_layoutlm.data.receipt_table import store_receipts
+from receipt_layoutlm.data.record_parser import LoadStatistics, build_receipt
 from receipt_layoutlm.data.statistics import read_statistics
-from receipt_layoutlm.data.store import write_records
 from receipt_layoutlm.data.synthetic import generate
+from receipt_layoutlm.data.table_loader import keep_labelled, keep_listed, load_receipts
+from receipt_layoutlm.data.table_writer import write_records
 from run_records.errors import DataError
 from run_records.parallel import map_ahead
 from tests.support.damage import damage

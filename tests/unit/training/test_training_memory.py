@@ -13,15 +13,15 @@ import torch
 from messages.hyperparameters import Hyperparameters
 from receipt_layoutlm.data.examples import Example
 from receipt_layoutlm.training.scratch import SIZES, build_model
-from receipt_layoutlm.training.speed.divergence import LossWatch
-from receipt_layoutlm.training.speed.memory import (
+from receipt_layoutlm.training.speed.batch_memory import (
     BatchPlan,
     Demand,
     free_bytes,
     is_out_of_memory,
     plan_batches,
+    try_batches,
 )
-from receipt_layoutlm.training.speed.trial import try_batches
+from receipt_layoutlm.training.speed.loss_watch import LossWatch
 
 GIB = 2**30
 NEED = Demand(states=2 * GIB, window=GIB // 4, checkpointed_window=GIB // 32)

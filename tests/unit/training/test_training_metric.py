@@ -7,9 +7,9 @@ from types import MappingProxyType
 import pytest
 
 from receipt_layoutlm.data.examples import EncodedPages
-from receipt_layoutlm.data.pages import Page
+from receipt_layoutlm.data.page_layout import Page
 from receipt_layoutlm.evaluation.evaluate import HeldOut
-from receipt_layoutlm.training.metric import check_measurable, check_metric
+from receipt_layoutlm.training.checkpoint_metric import check_measurable, check_metric
 from run_records.errors import ConfigurationError
 from run_records.labels import LabelSet
 

@@ -14,11 +14,11 @@ from messages.hyperparameters import Hyperparameters
 from receipt_layoutlm.data.examples import Collator, Example
 from receipt_layoutlm.training.scratch import SIZES, build_model
 from receipt_layoutlm.training.speed.attention import choose_attention
-from receipt_layoutlm.training.speed.collate import PAGES, TrainingCollator
+from receipt_layoutlm.training.speed.batches import PAGES, TrainingCollator
 from receipt_layoutlm.training.speed.dropout import ByteDropout, draw_mask
 from receipt_layoutlm.training.speed.linear import NarrowLinear
-from receipt_layoutlm.training.speed.swaps import speed_up
-from receipt_layoutlm.training.speed.vocabulary import SubsetEmbedding, keep_moments_whole, train_subset
+from receipt_layoutlm.training.speed.optimize_model import speed_up
+from receipt_layoutlm.training.speed.subset_embedding import SubsetEmbedding, keep_moments_whole, train_subset
 
 VOCABULARY = 200
 USED = [0, 2, 3, *range(20, 60)]

@@ -15,16 +15,16 @@ from messages.child_protocol import TrainTask
 from messages.fields import S3Place
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.checkpoint import MANIFEST, WEIGHTS, read_run_facts
-from receipt_layoutlm.data.pages import lay_out_all
+from receipt_layoutlm.data.page_layout import lay_out_all
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.snapshot import load_snapshot, save_snapshot
-from receipt_layoutlm.diagnosis.report import FILES
-from receipt_layoutlm.evaluation.checkpoints import list_checkpoints
+from receipt_layoutlm.diagnosis.diagnosis_report import FILES
+from receipt_layoutlm.evaluation.checkpoint_scores import list_checkpoints
+from receipt_layoutlm.evaluation.entity_scores import score_tags
 from receipt_layoutlm.evaluation.evaluate import evaluate_checkpoint
-from receipt_layoutlm.evaluation.frozen import find_frozen
-from receipt_layoutlm.evaluation.scores import score_tags
+from receipt_layoutlm.evaluation.heldout_receipts import find_frozen
 from receipt_layoutlm.inference.label import label_receipts
-from receipt_layoutlm.inference.labellers import CheckpointLabeller
+from receipt_layoutlm.inference.predictors import CheckpointLabeller
 from receipt_layoutlm.model_folder import download_model
 from receipt_layoutlm.training.run import train
 from run_records.job_process.child_main import Reporter, StopRequested

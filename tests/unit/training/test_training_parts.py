@@ -9,11 +9,11 @@ import pytest
 
 from receipt_dynamo import DynamoClient, Page, ReceiptDetails
 from receipt_dynamo.operations.receipts import ReceiptKey, gather_receipts
-from receipt_layoutlm.data import load
-from receipt_layoutlm.data.load import LoadedReceipts, load_receipts
-from receipt_layoutlm.data.parts import Parts
-from receipt_layoutlm.data.store import image_id_of, to_records
+from receipt_layoutlm.data import table_loader as load
+from receipt_layoutlm.data.load_checkpoint import Parts
 from receipt_layoutlm.data.synthetic import generate
+from receipt_layoutlm.data.table_loader import LoadedReceipts, load_receipts
+from receipt_layoutlm.data.table_writer import image_id_of, to_records
 from run_records.errors import NetworkError
 from run_records.s3_store import Storage
 from tests.unit.training.conftest import keys_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from receipt_layoutlm.data.piles import Piles
+from receipt_layoutlm.data.external_sort import Piles
 
 
 def test_keys_come_in_order_with_all_their_lines_whoever_added_them(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import torch
 
 from messages.hyperparameters import Hyperparameters
 from receipt_layoutlm.checkpoint import save_tokenizer
-from receipt_layoutlm.training.model import ModelSource
-from receipt_layoutlm.training.places import FIXED
+from receipt_layoutlm.training.position_init import FIXED
+from receipt_layoutlm.training.pretrained import ModelSource
 from receipt_layoutlm.training.scratch import SIZES
 from run_records.labels import resolve_labels
 from run_records.s3_store import Storage

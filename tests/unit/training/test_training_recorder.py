@@ -12,8 +12,8 @@ import pytest
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.clock import now
 from receipt_layoutlm.checkpoint import Manifest
-from receipt_layoutlm.training.history import RunningLoss
 from receipt_layoutlm.training.recorder import MAX_LOG_BYTES, Recorder
+from receipt_layoutlm.training.run_state import RunningLoss
 from run_records.epoch_record import EpochRecord
 from run_records.s3_store import Storage
 

@@ -14,9 +14,9 @@ import torch
 
 from messages.child_protocol import ErrorClass, TrainTask
 from receipt_layoutlm.checkpoint import MANIFEST, describe_files
-from receipt_layoutlm.training.checkpoints import find_foreign, find_own
-from receipt_layoutlm.training.resume import Resumed
+from receipt_layoutlm.training.checkpoint_store import find_foreign, find_own
 from receipt_layoutlm.training.run import train
+from receipt_layoutlm.training.run_state import Resumed
 from run_records.errors import CheckpointError
 from run_records.job_process.child_main import Reporter, StopRequested, classify
 from run_records.s3_store import Storage

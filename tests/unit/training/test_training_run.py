@@ -13,7 +13,7 @@ from messages.child_protocol import ErrorClass
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.checkpoint import MANIFEST, WEIGHTS, read_run_facts
 from receipt_layoutlm.data.examples import Example
-from receipt_layoutlm.data.geometry import ModelBox
+from receipt_layoutlm.data.page_layout import ModelBox
 from receipt_layoutlm.data.snapshot import load_snapshot
 from receipt_layoutlm.data.training_set import TrainingSet
 from receipt_layoutlm.errors import Diverged

@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from receipt_layoutlm.data.arrow import store_receipts
-from receipt_layoutlm.data.fingerprint import hash_receipts
+from receipt_layoutlm.data.dataset_hash import hash_receipts
+from receipt_layoutlm.data.receipt_table import store_receipts
 from receipt_layoutlm.data.snapshot import load_snapshot, save_snapshot
 from run_records.errors import DataError
 from run_records.s3_store import Storage
@@ -57,7 +57,7 @@ def test_the_same_receipts_give_the_same_bytes_whatever_they_lie_in(path: Path, 
 def test_row_groups_follow_from_the_receipts_alone(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("receipt_layoutlm.data.arrow.ROWS", 2)
+    monkeypatch.setattr("receipt_layoutlm.data.receipt_table.ROWS", 2)
     receipts = make_receipts(6)
     part = store_receipts(receipts).take([1, 2, 3, 4])
     assert [batch.num_rows for batch in part.batches()] == [1, 2, 1]

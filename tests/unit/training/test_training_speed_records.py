@@ -10,7 +10,7 @@ import pytest
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.data.snapshot import load_snapshot, save_snapshot
 from receipt_layoutlm.training.run import train
-from receipt_layoutlm.training.showcase import MOST_WORDS
+from receipt_layoutlm.training.run_documents import MOST_WORDS
 from run_analysis.job_records import epochs_of_metrics
 from run_records.epoch_record import read_epochs
 from run_records.job_process.child_main import Reporter, Stopped, StopRequested

@@ -64,7 +64,7 @@ def test_a_token_budget_sets_the_number_of_steps(make_task: MakeTask, storage: S
 def test_an_automatic_batch_is_kept_when_the_run_goes_on(
     make_task: MakeTask, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = "receipt_layoutlm.training.speed.plan.free_bytes"
+    plan = "receipt_layoutlm.training.batch_plan.free_bytes"
     monkeypatch.setattr(plan, lambda _: 0)  # room for one window only
     with pytest.raises(Stopped):
         train(make_task("auto", batch_size="auto"), QUIET, StopAfter(6))

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receipt_layoutlm.data.arrow import store_receipts
-from receipt_layoutlm.data.keys import read_receipt_keys, read_val_keys
 from receipt_layoutlm.data.merchants import seen_merchants
+from receipt_layoutlm.data.receipt_key_lists import read_receipt_keys, read_val_keys
+from receipt_layoutlm.data.receipt_table import store_receipts
 from receipt_layoutlm.data.receipts import Receipt, hash_keys
 from receipt_layoutlm.data.split import draw_merchant_split, draw_split, pin_split
 from run_records.errors import DataError

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from receipt_layoutlm.checkpoint import MANIFEST
-from receipt_layoutlm.training import callbacks, checkpoints
+from receipt_layoutlm.training import callbacks
+from receipt_layoutlm.training import checkpoint_store as checkpoints
+from receipt_layoutlm.training.checkpoint_store import Uploads
 from receipt_layoutlm.training.run import train
-from receipt_layoutlm.training.uploads import Uploads
 from run_records.errors import NetworkError
 from run_records.job_process.child_main import Reporter, Stopped, StopRequested
 from run_records.s3_store import Storage

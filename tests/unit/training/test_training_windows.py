@@ -12,7 +12,7 @@ from messages.options.encoding import EncodingOptions
 from receipt_layoutlm.checkpoint import build_tokenizer
 from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.examples import IGNORED, Collator, drop_empty_windows, outside_ratio
-from receipt_layoutlm.data.pages import lay_out
+from receipt_layoutlm.data.page_layout import lay_out
 from receipt_layoutlm.data.receipts import Receipt, Word
 from receipt_layoutlm.data.windows import cut_windows
 from run_records.labels import resolve_labels

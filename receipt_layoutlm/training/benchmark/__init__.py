@@ -1,0 +1,1 @@
+"""The benchmark of training speed: its rungs, data and model."""
