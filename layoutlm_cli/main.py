@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from layoutlm_cli import (
+from layoutlm_cli.commands import (
     advise,
     agent_context,
     bench,
@@ -23,12 +23,10 @@ from layoutlm_cli import (
     findings,
     generate,
     history,
-    importing,
     infer,
     jobs,
     launchd,
     local,
-    mcp_command,
     monitor,
     recover,
     report,
@@ -40,10 +38,12 @@ from layoutlm_cli import (
     train,
     validate_coreml,
     watch,
-    work,
     worker_status,
 )
-from layoutlm_cli.failing import failures_explained, skipped_said
+from layoutlm_cli.commands import import_receipts as importing
+from layoutlm_cli.commands import mcp as mcp_command
+from layoutlm_cli.commands import run_worker as work
+from layoutlm_cli.exit_codes import failures_explained, skipped_said
 
 app = typer.Typer(
     help="Train receipt models and export them to CoreML, by queue or by hand.",

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from layoutlm_cli.assistant.gathering import (
-    OutputFile,
-    TableName,
-    gather_dataset,
-    json_text,
-    open_records_of,
-)
-from layoutlm_cli.failing import failures_explained, skipped_said
+from layoutlm_cli.exit_codes import failures_explained, skipped_said
+from layoutlm_cli.mcp_server.readers import OutputFile, TableName, gather_dataset, json_text, open_records_of
 from layoutlm_cli.writing import write_whole
 
 

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import typer.main
 
-from layoutlm_cli.assistant.server import make_server
 from layoutlm_cli.main import app
-from layoutlm_cli.records import Records
+from layoutlm_cli.mcp_server.server import make_server
+from layoutlm_cli.open_clients import Records
 from receipt_layoutlm.data.examples import EncodedPages
 from receipt_layoutlm.data.page_layout import lay_out_all
 from receipt_layoutlm.data.split import Split

@@ -16,9 +16,9 @@ from urllib.parse import urlencode
 
 import uvicorn
 
-from layoutlm_cli.dashboard import listen
-from layoutlm_cli.web.app import make_app
-from layoutlm_cli.web.site import Site, Sources, open_sources
+from layoutlm_cli.commands.dashboard import listen
+from layoutlm_cli.dashboard.app import make_app
+from layoutlm_cli.dashboard.context import Site, Sources, open_sources
 from receipt_dynamo import DynamoClient
 from workers.settings import Settings
 

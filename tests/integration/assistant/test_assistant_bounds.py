@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from mcp import Client
 from mcp_types import TextContent
 
-from layoutlm_cli.assistant.answers import Answer, DiagnosisAnswer, RunAnswer
-from layoutlm_cli.assistant.bounds import ANSWER_CHARS
-from layoutlm_cli.assistant.dataset_tools import DatasetTools
-from layoutlm_cli.assistant.judging_tools import JudgingTools
-from layoutlm_cli.assistant.run_tools import RunTools
-from layoutlm_cli.assistant.server import make_server
-from layoutlm_cli.records import Records
+from layoutlm_cli.mcp_server.analysis_tools import JudgingTools
+from layoutlm_cli.mcp_server.answers import Answer, DiagnosisAnswer, RunAnswer
+from layoutlm_cli.mcp_server.bounds import ANSWER_CHARS
+from layoutlm_cli.mcp_server.dataset_tools import DatasetTools
+from layoutlm_cli.mcp_server.run_tools import RunTools
+from layoutlm_cli.mcp_server.server import make_server
+from layoutlm_cli.open_clients import Records
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import JobLog, JobStatus
 from receipt_dynamo.operations.records import adding_many

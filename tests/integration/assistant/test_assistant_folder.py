@@ -14,8 +14,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from layoutlm_cli.assistant.folder import FILES
 from layoutlm_cli.main import app
+from layoutlm_cli.mcp_server.context_folder import FILES
 from messages.codec import decode_train_job
 from messages.hyperparameters import Hyperparameters
 from messages.train import TrainJob

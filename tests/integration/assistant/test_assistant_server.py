@@ -13,11 +13,11 @@ from mcp import Client
 from mcp_types import TextContent
 from typer.testing import CliRunner
 
-from layoutlm_cli.assistant.dataset_tools import DatasetTools
-from layoutlm_cli.assistant.run_tools import SCALARS, USUAL, Metric
-from layoutlm_cli.assistant.server import make_server
 from layoutlm_cli.main import app
-from layoutlm_cli.records import Records
+from layoutlm_cli.mcp_server.dataset_tools import DatasetTools
+from layoutlm_cli.mcp_server.run_tools import SCALARS, USUAL, Metric
+from layoutlm_cli.mcp_server.server import make_server
+from layoutlm_cli.open_clients import Records
 from messages.codec import decode_train_job
 from messages.hyperparameters import Hyperparameters
 from receipt_dynamo import DynamoClient
@@ -225,7 +225,7 @@ def test_what_may_start_trainings_asks_for_the_queue_first(
 
 
 def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "layoutlm_cli.assistant.server")
+    monkeypatch.delitem(sys.modules, "layoutlm_cli.mcp_server.server")
     monkeypatch.setitem(sys.modules, "mcp.server", None)
     answer = CliRunner().invoke(app, ["mcp"])
     assert isinstance(answer.exception, SettingsError)

@@ -13,8 +13,8 @@ import pytest
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 
-from layoutlm_cli.assistant.server import make_server
-from layoutlm_cli.records import open_records
+from layoutlm_cli.mcp_server.server import make_server
+from layoutlm_cli.open_clients import open_records
 from tests.support.situations import closed_endpoint, denying_endpoint, environ_at, retry_at_once
 from workers.local_aws.local_stack import Emulator, LocalStack
 from workers.settings import Settings

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from layoutlm_cli.dlq import app
+from layoutlm_cli.commands.dlq import app
 from messages.train import TrainJob
 from tests.support.work import Bench, export_bench, training_bench
 from workers.jobs.job_record import job_record, show_job

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from layoutlm_cli.commands.monitor import duration
+from layoutlm_cli.commands.watch import sparkline
 from layoutlm_cli.main import app
-from layoutlm_cli.monitor import duration
-from layoutlm_cli.watch import sparkline
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.table_writer import write_records

@@ -175,7 +175,7 @@ def test_a_confirmation_that_is_posted_twice_is_one_job(stack: LocalStack, start
 
 
 def test_the_form_has_each_option_of_a_training_once(start: Start) -> None:
-    from layoutlm_cli.options import option_help  # noqa: PLC0415
+    from layoutlm_cli.training_options import option_help  # noqa: PLC0415
 
     page = start(allow_actions=True).get("/submit").text
     fields = re.findall(r'<(?:input|select) id="([a-z_0-9]+)"', page)

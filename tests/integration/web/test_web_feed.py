@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
-from layoutlm_cli.web import feed as feeding
-from layoutlm_cli.web.feed import Feed
-from layoutlm_cli.web.pages import run as run_page
-from layoutlm_cli.web.rendering import Fragment
+from layoutlm_cli.dashboard import poller as feeding
+from layoutlm_cli.dashboard.pages import run as run_page
+from layoutlm_cli.dashboard.poller import Feed
+from layoutlm_cli.dashboard.rendering import Fragment
 from receipt_dynamo.clock import now
 from receipt_dynamo.entities import Job, JobMetric
 from run_records.s3_store import Storage

@@ -6,7 +6,7 @@ import json
 import re
 import uuid
 
-from layoutlm_cli.web.pages.compare import MOST
+from layoutlm_cli.dashboard.pages.compare import MOST
 from receipt_dynamo.clock import now
 from receipt_dynamo.entities import Job, JobLog
 from run_records.s3_store import Storage

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from layoutlm_cli.web import app
+from layoutlm_cli.dashboard import app
 from tests.support.served import Dashboard, served
 from tests.support.situations import closed_endpoint, denying_endpoint, environ_at, retry_at_once
 from workers.local_aws.local_stack import Emulator, LocalStack

@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from layoutlm_cli.options import request, training_options
+from layoutlm_cli.training_options import request, training_options
 from messages.codec import decode_train_job
 from messages.hyperparameters import Hyperparameters
 from messages.train import TrainJob

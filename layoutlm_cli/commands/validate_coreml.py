@@ -1,0 +1,57 @@
+"""`validate-coreml`: is this bundle the model of that checkpoint?"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_EX_FAILED = 1
+
+
+def validate_coreml(
+    checkpoint: Annotated[str, typer.Argument(help="Folder of a checkpoint, or its s3:// prefix.")],
+    bundle: Annotated[str, typer.Argument(help="A bundle's folder or zip, local or s3://.")],
+    on_mac: Annotated[
+        bool, typer.Option("--on-mac", help="Run the golden cases by CoreML, on every compute unit.")
+    ] = False,
+    output_json: Annotated[
+        str | None,
+        typer.Option(help="Write the report to this file as JSON; - prints it instead of the table."),
+    ] = None,
+) -> None:
+    """Hold a bundle to a checkpoint: files, all gates, golden cases; exit code 1 when something is wrong."""
+    from layoutlm_cli.commands.bundle import show_gates  # noqa: PLC0415
+    from layoutlm_cli.writing import refuse_unwritable, write_whole  # noqa: PLC0415
+    from receipt_layoutlm.coreml.export import find_checkpoint  # noqa: PLC0415
+    from receipt_layoutlm.coreml.open_bundle import open_bundle  # noqa: PLC0415
+    from receipt_layoutlm.coreml.source_checkpoint import load_checkpoint  # noqa: PLC0415
+    from receipt_layoutlm.coreml.validate import validate_bundle  # noqa: PLC0415
+    from receipt_layoutlm.coreml.validation_receipts import find_validation_by_hand  # noqa: PLC0415
+    from run_records.s3_store import Storage  # noqa: PLC0415
+    from workers.settings import Settings  # noqa: PLC0415
+
+    if output_json not in {None, "-"}:
+        refuse_unwritable(Path(str(output_json)))
+    settings = Settings.from_environ()
+    storage = Storage(settings.allowed_buckets)
+    with tempfile.TemporaryDirectory(prefix="checkpoint-") as work, open_bundle(bundle, storage) as folder:
+        source, _ = find_checkpoint(checkpoint, storage, Path(work))
+        report = validate_bundle(
+            load_checkpoint(source),
+            folder,
+            runtime="macos" if on_mac else "evaluator",
+            validation=find_validation_by_hand(storage, checkpoint, settings.table_name),
+        )
+    text = report.model_dump_json(indent=2)
+    if output_json == "-":
+        typer.echo(text)
+    else:
+        show_gates(report.checks)
+        typer.echo("passed" if report.passed else "FAILED")
+    if output_json not in {None, "-"}:
+        write_whole(Path(str(output_json)), text + "\n")
+    if not report.passed:
+        raise typer.Exit(_EX_FAILED)
