@@ -6,17 +6,17 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.layoutlm_infra.alarms import make_alarms
-from infra.layoutlm_infra.boot import IDLE_MINUTES, boot_script
 from infra.layoutlm_infra.bucket import EXPENDABLE_TAG, make_bucket
 from infra.layoutlm_infra.dashboard import make_dashboard
 from infra.layoutlm_infra.fleet import make_fleet
 from infra.layoutlm_infra.functions import DIST, FUNCTIONS, LOG_DAYS, make_functions
-from infra.layoutlm_infra.options import Options
 from infra.layoutlm_infra.queues import make_queues, queue_environment
 from infra.layoutlm_infra.roles import grant, make_role, people_trust, service_trust
 from infra.layoutlm_infra.sagemaker import INSTANCE_TYPE, make_sagemaker
 from infra.layoutlm_infra.scaling import make_scaling
+from infra.layoutlm_infra.stack_config import Options
 from infra.layoutlm_infra.table import make_table
+from infra.layoutlm_infra.user_data import IDLE_MINUTES, boot_script
 
 options = Options.read()
 region = pulumi.Config("aws").require("region")

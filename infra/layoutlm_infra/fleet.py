@@ -11,7 +11,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.layoutlm_infra.metrics import ON_DEMAND_GROUP, SPOT_GROUP
-from infra.layoutlm_infra.options import Options
+from infra.layoutlm_infra.stack_config import Options
 from workers.settings import Settings
 
 _DEEP_LEARNING = "/aws/service/deeplearning/ami/x86_64"

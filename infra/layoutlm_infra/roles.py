@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infra.layoutlm_infra.grants import places_of, policy_document
+from infra.layoutlm_infra.iam_policies import places_of, policy_document
 
 
 def service_trust(service: str) -> dict[str, Any]:

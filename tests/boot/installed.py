@@ -50,7 +50,7 @@ class Site:
     version: str
 
     def install(self, kind: str, *, code: int = 0) -> str:
-        """Run the project's script as `infra/layoutlm_infra/boot.py` does; returns its last line."""
+        """Run the project's script as `infra/layoutlm_infra/user_data.py` does; returns its last line."""
         find = f"PIP_NO_INDEX=1 PIP_FIND_LINKS={RELEASE}/wheels"
         script = f"{find} bash {RELEASE}/systemd/install.sh {self.version} {kind}"
         return self.machine.run(script, timeout=INSTALL_SECONDS, code=code).strip().rpartition("\n")[2]

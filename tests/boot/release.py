@@ -13,7 +13,7 @@ from pathlib import Path
 from infra.build import ROOT, release_files
 
 RELEASE = "/opt/layoutlm-release"
-"""Where `infra/layoutlm_infra/boot.py` unpacks it on a host."""
+"""Where `infra/layoutlm_infra/user_data.py` unpacks it on a host."""
 _LENT = "/opt/lent"
 _OURS = ("receipt_layoutlm-", "_editable_impl_receipt_layoutlm", "__editable__")
 # Debian's Python runs this at each start, in virtual environments as well.

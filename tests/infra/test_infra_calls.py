@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from infra.layoutlm_infra.grants import GRANTS, NO_RESOURCE, places_of, policy_document
+from infra.layoutlm_infra.iam_policies import GRANTS, NO_RESOURCE, places_of, policy_document
 from messages.export import ExportJob
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.data import synthetic

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from infra.layoutlm_infra.alarms import IDLE_GPU, SILENT
-from infra.layoutlm_infra.options import Options
 from infra.layoutlm_infra.scaling import ASLEEP, BACKLOG_PER_HOST, STARVED
+from infra.layoutlm_infra.stack_config import Options
 from tests.support.deployment import BUCKET, CONFIGURATION, INFRA, Deployment
 from workers.settings import Settings
 

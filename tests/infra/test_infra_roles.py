@@ -12,7 +12,7 @@ import pytest
 from botocore import xform_name
 from botocore.session import get_session
 
-from infra.layoutlm_infra.grants import GRANTS, NO_RESOURCE
+from infra.layoutlm_infra.iam_policies import GRANTS, NO_RESOURCE
 from tests.support.deployment import CONFIGURATION, Deployment
 from workers.local_aws.local_stack import LocalStack
 from workers.telemetry.emf_metrics import NAMESPACE

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from infra import build
-from infra.layoutlm_infra.boot import IDLE_MINUTES
+from infra.layoutlm_infra.user_data import IDLE_MINUTES
 from tests.support.deployment import CONFIGURATION, INFRA, Deployment
 from workers.settings import Settings
 from workers.sqs.queue_definitions import QUEUES

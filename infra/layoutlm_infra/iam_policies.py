@@ -1,7 +1,4 @@
-"""What each role may do, as plain data: the calls that its code makes, on the places that it makes them on.
-
-`tests/infra` runs the code, records its calls and holds them against this table, in both directions.
-"""
+"""IAM policies as data, held against recorded calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a host does at its first boot: fetch the package, write its settings, run `systemd/install.sh`."""
+"""The boot script of a host."""
 
 from __future__ import annotations
 

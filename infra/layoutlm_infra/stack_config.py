@@ -1,4 +1,4 @@
-"""What one deployment may differ in from another, read once from Pulumi's configuration."""
+"""The stack's configuration."""
 
 from __future__ import annotations
 
