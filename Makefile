@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?=
 # What `make coverage` measures, and by which tests: those that `make test` runs of these folders, all of them traced.
-PACKAGES := messages receipt_dynamo receipt_layoutlm workers layoutlm_cli infra
+PACKAGES := messages receipt_dynamo run_records run_analysis receipt_layoutlm workers layoutlm_cli infra
 TRACED := tests/unit tests/integration tests/infra
 
 .PHONY: demo test coverage slow chaos boot soak lint bench clean schemas reference install
