@@ -1,4 +1,4 @@
-"""What crosses a queue, and what crosses the pipe between a daemon and the process that does its work.
+"""Queue messages, and the documents of the pipe between a daemon and its child process.
 
 The package imports nothing of this repository and no AWS library: any sender can use it to check a body.
 """

@@ -1,4 +1,4 @@
-"""What a request to export says, and what its result says."""
+"""The request to export a checkpoint to CoreML, and the result of an export."""
 
 from __future__ import annotations
 

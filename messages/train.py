@@ -1,4 +1,4 @@
-"""What a request to train says, and what its result says."""
+"""The request to train a model, and the result of a training."""
 
 from __future__ import annotations
 

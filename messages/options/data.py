@@ -1,4 +1,4 @@
-"""Which receipts are learned from, and which are held out."""
+"""Options of the data: sources of receipts and the split into training and validation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How receipts become what a model reads; a checkpoint carries it, and inference does the same."""
+"""Options of the encoding of receipts; stored in the checkpoint, so that inference encodes the same way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is learned: labels, and which of them count as one."""
+"""Options of the labels: the label set and the merges of labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the training starts from, and how the machine computes it."""
+"""Options of the initial model, precision and memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How weights are moved: steps, rates, losses, and when to stop."""
+"""Options of the optimisation: steps, learning rates, losses, early stopping."""
 
 from __future__ import annotations
 
