@@ -1,6 +1,6 @@
-"""What can go wrong at the table, as one small tree whose messages say what to do next.
+"""The exceptions of table calls, as one small tree; each message says what to do next.
 
-Nothing here knows botocore: `receipt_dynamo.edge` turns its errors into these.
+Nothing here imports botocore: `receipt_dynamo.aws_errors` converts its errors into these.
 """
 
 # ruff: noqa: N818 - a name says what happened; that it is an error shows where it is raised

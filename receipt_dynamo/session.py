@@ -1,7 +1,7 @@
-"""Where boto3's sessions are made, so that one check can stand before every request of a process.
+"""Creates boto3 sessions in one place, so that one check can run before every request of a process.
 
-A process that may write only while it holds a lease has to look just before it writes: it may have been
-frozen between any two instructions, and other workers have not.
+A process that may write only while it holds a lease must check the lease just before each write: it may have
+been frozen between any two instructions while other workers went on.
 """
 
 from __future__ import annotations

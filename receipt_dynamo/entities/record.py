@@ -1,9 +1,9 @@
-"""What every record shares: one declaration of fields gives both directions between a record and its item.
+"""The base of all records: one declaration of fields converts a record to its item and back.
 
 A record is a pydantic dataclass, so a wrong field stops it at construction (`pydantic.ValidationError`, a
 `ValueError`), and `from_item` turns that into `InvalidItem` with the item's key. Reading ignores attributes
-that the record does not declare: other software may add its own, and since an update sets attributes one by
-one and never rewrites a whole item, ours loses nothing of theirs.
+that the record does not declare: other software may add its own. They are never lost, because an update sets
+attributes one by one and never rewrites a whole item.
 """
 
 from __future__ import annotations

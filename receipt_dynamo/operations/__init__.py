@@ -1,1 +1,1 @@
-"""What the clients can do, each operation written once as a generator of requests (`steps`)."""
+"""The operations of the clients, each written once as a generator of requests."""
