@@ -1,1 +1,1 @@
-"""What the records say about runs: facts, faults, comparisons, advice and pictures. Needs no torch."""
+"""Reads and judges runs from their records: findings, comparisons, advice, reports. Imports no torch."""

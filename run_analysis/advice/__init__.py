@@ -1,1 +1,1 @@
-"""What to train next, and what to expect of it: each change with its reason and with what that rests on."""
+"""Proposes the next run and its expected score: each change with its reason and its evidence."""

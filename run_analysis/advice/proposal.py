@@ -1,4 +1,4 @@
-"""What an adviser is given and what it returns."""
+"""The input of an adviser and its output: context, setting changes, expected F1."""
 
 from __future__ import annotations
 

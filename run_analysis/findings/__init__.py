@@ -1,1 +1,1 @@
-"""What went wrong in a run, told from its metrics: each fault with its numbers, and what to do about it."""
+"""Detects faults of a run from its metrics: each finding with its numbers and a remedy."""

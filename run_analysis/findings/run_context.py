@@ -1,4 +1,4 @@
-"""What a detector is given: the run, its series and its options."""
+"""The input of a detector: the run, its metric series and its options."""
 
 from __future__ import annotations
 
