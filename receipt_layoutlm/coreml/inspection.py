@@ -1,4 +1,4 @@
-"""What a bundle says about itself, and how two of them differ."""
+"""Reads the documents of a bundle, and lists the differences of two bundles."""
 
 from __future__ import annotations
 

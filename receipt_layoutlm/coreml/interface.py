@@ -1,4 +1,4 @@
-"""What goes into an exported model and what comes out, for each choice of shapes."""
+"""The inputs and outputs of an exported model, for each choice of shapes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the model takes: token ids and boxes with one supervised token a word, and batches of them."""
+"""Encoded examples: token ids and boxes with one supervised token per word, and batches of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose receipt it is, because a model knows the layout of a merchant that it has learned from."""
+"""Identifies the merchant of a receipt; a model knows the layout of merchants in its training data."""
 
 from __future__ import annotations
 

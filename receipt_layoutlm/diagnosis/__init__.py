@@ -1,1 +1,1 @@
-"""Why a model errs: each receipt and word that it got wrong, and the failure modes they are evidence of."""
+"""Diagnoses a model's errors: each misread receipt and word, and the failure modes that they show."""

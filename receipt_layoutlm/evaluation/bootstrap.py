@@ -1,8 +1,8 @@
-"""How far a score could be off by the luck of which receipts were held out: the bootstrap over receipts.
+"""Confidence intervals of F1 and comparisons of models, by the bootstrap over validation receipts.
 
-Efron, 1979; percentile intervals. Receipts are drawn, not entities: those of one receipt succeed and fail
-together. Two models are compared on the same draws, as Koehn (2004) does, since what is hard for one is hard
-for the other.
+Efron, 1979; percentile intervals. Receipts are resampled, not entities: the entities of one receipt are
+correlated. Two models are compared on the same resamples, as Koehn (2004) does, because a receipt that is hard
+for one model is hard for the other.
 """
 
 from __future__ import annotations

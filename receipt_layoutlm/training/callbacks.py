@@ -1,4 +1,4 @@
-"""What happens beside the arithmetic of a run: progress, stopping, records and checkpoints."""
+"""Trainer callbacks: progress reports, stopping, records and checkpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training makes small: cross-entropy over the first sub-token of each word."""
+"""The training loss: cross-entropy over the first sub-token of each word."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What each operation of the exported graphs computes, in torch.
+"""Computes each MIL operation of the exported graphs in torch.
 
-Only what these graphs contain is here, and of an operation only the forms that they use: a table with a
-guess in it would prove nothing. Numbers are float32, indices int64; the program rounds to the declared type.
+Only the operations of these graphs are here, each only in the forms that they use: a table with a guess in it
+would prove nothing. Numbers are float32, indices int64; the program rounds to the declared type.
 Meanings: coremltools' documentation of its MIL operations.
 """
 

@@ -1,4 +1,4 @@
-"""What every bundle carries beside the model: its README, and the script that proves it on a Mac."""
+"""The fixed files of every bundle: its README, and the script that verifies the model on a Mac."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What makes a training fast and keeps it in memory, through the libraries' own extension points only."""
+"""Speed and memory optimisations of training, only through the libraries' own extension points."""
