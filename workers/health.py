@@ -1,7 +1,7 @@
-"""What a worker knows of its own health: when it last polled, beat, heard its child, and woke up.
+"""The health of a worker: the ages of its last poll, heartbeat, child report and event loop tick.
 
-The parts of a worker say when something happened, which only stores a moment. Who asks gets a report that
-compares the ages of those moments with what the worker is doing right now.
+The parts of a worker record events; recording only stores a time. A health report compares the ages of these
+times with the limits that hold for the worker's current activity.
 """
 
 from __future__ import annotations

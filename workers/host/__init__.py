@@ -1,1 +1,1 @@
-"""What the host tells a worker, and what the worker tells it back: EC2's notices and Auto Scaling."""
+"""The host of a worker: EC2's notices, Auto Scaling, systemd, sleep prevention, out-of-memory kills."""

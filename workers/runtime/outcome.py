@@ -1,4 +1,4 @@
-"""What each ending means for message, record and result; the result of an attempt."""
+"""The outcome table: what each outcome does to message, record and result; the result of an attempt."""
 
 from __future__ import annotations
 
