@@ -1,4 +1,4 @@
-"""What changes something: each is confirmed on a page of its own and then posted from there."""
+"""The dashboard's actions: each is confirmed on its own page and then posted from there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page is given: clients, settings, token, renderer."""
+"""The context of a page: clients, settings, token, renderer."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What an AI assistant sees: an MCP server, and a folder of files about the account."""
+"""The interface for AI assistants: an MCP server, and a folder of files about the account."""

@@ -1,4 +1,4 @@
-"""Where things lie and how full the queues are: `infrastructure.json`. None of its fields can be a secret."""
+"""Writes `infrastructure.json`: names of table, bucket and queues, and queue depths; never a secret."""
 
 from __future__ import annotations
 

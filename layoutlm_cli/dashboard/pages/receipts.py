@@ -1,4 +1,4 @@
-"""What the best checkpoint of a run says about some validation receipts, drawn over their words."""
+"""The page of sample predictions: validation receipts with the best checkpoint's labels over their words."""
 
 from __future__ import annotations
 

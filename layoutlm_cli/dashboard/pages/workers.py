@@ -1,4 +1,4 @@
-"""Who works on what: the leases that are held, and the workers that answer on this host."""
+"""The page of workers: the leases that are held, and the workers that answer on this host."""
 
 from __future__ import annotations
 
