@@ -1,4 +1,4 @@
-"""What somebody has to look at: each alarm with its reason and what to do, in its description."""
+"""The CloudWatch alarms; each description gives the reason and the remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training on SageMaker needs besides the rest: a place for its image, a role for its container."""
+"""The resources of a training on SageMaker: a repository for its image, a role for its container."""
 
 from __future__ import annotations
 

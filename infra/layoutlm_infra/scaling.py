@@ -1,7 +1,7 @@
-"""How many hosts there shall be: none without messages, one a message, one on demand where Spot has none.
+"""Scaling rules: no host without messages, one per message, on-demand hosts when Spot has none.
 
-Scaling only adds. A worker that has had no job for a while ends its own host, for it alone knows that it has
-none: the message of a run of more than 11 hours is no longer in the queue.
+Scaling only adds hosts. A worker that has had no job for a while ends its own host, because only the worker
+knows that it has none: the message of a run of more than 11 hours is no longer in the queue.
 """
 
 from __future__ import annotations
