@@ -1,4 +1,4 @@
-"""What a daemon costs that waits, and one whose child works: memory, CPU, and what it has imported."""
+"""Measures an idle daemon and one whose child works: memory, CPU, and imported modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long the daemon's modules take to import, and how long it is from its start to its first poll."""
+"""Measures the import time of the daemon's modules, and the time from its start to its first poll."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast history, comparison and the dashboard's pages answer with 2,000 recorded runs in the table."""
+"""Measures response times of history, comparison and the dashboard's pages with 2,000 recorded runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a starved host keeps its lease: how regular the renewals are while a job takes every core."""
+"""Measures how regularly a starved host renews its lease while a job takes every core."""
 
 from __future__ import annotations
 

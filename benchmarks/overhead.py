@@ -1,4 +1,4 @@
-"""What the runtime itself costs a job: CPU, requests, and jobs a second, with a child that does nothing."""
+"""Measures the runtime's own cost per job with an idle child: CPU, requests, and jobs per second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model learned from scratch is worth on real receipts: 500 to learn from, 126 held out, three seeds.
+"""Scores models trained from scratch on real receipts (SROIE): 500 for training, 126 held out, three seeds.
 
 `python -m benchmarks.sroie` trains as users do, by `layoutlm-cli train` against the emulator, with options
 of sroie.json, and scores each run's best checkpoint on receipts that the run has never seen. The run chooses

@@ -1,4 +1,4 @@
-"""How long a command takes to answer, and a message to become a child."""
+"""Measures the start-up time of a command, and the time from a message to its child process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How soon a worker that stops or dies gives its job to the next one."""
+"""Measures the time until the next worker has the job of a worker that stopped or died."""
 
 from __future__ import annotations
 
