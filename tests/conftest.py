@@ -1,4 +1,4 @@
-"""What all tests share: an emulated AWS over HTTP, one process a session, fresh resources for each test."""
+"""Shared fixtures: emulated AWS over HTTP, one process per session, new resources for each test."""
 
 from __future__ import annotations
 

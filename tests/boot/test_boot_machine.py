@@ -1,4 +1,4 @@
-"""Whatever becomes of a test, its machine does not outlive it."""
+"""The virtual machine of a boot test ends with its test, even when that is killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the chaos tests share: a template that workers are forked from, and a wire to hear their children."""
+"""Fixtures of the chaos tests: a template process that workers fork from, and a socket for child reports."""
 
 from __future__ import annotations
 

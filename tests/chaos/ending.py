@@ -1,4 +1,4 @@
-"""What must be true of every job once everything is over, whatever died on the way."""
+"""Checks the final state of every job after a chaos test, whichever process died."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What children tell a test while they run: one datagram a word, over a socket that the environment names.
+"""Reports of children to a running test: one datagram per word, over a socket named by the environment.
 
-Both ends lie here. The child's is imported a thousand times, so it imports what it needs late, and little.
+Holds both ends. The child's end is imported a thousand times, so it imports little, and late.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What must be true at each step of every schedule: who may change a lease, write, or delete a message."""
+"""Invariants of each step of a schedule: who may change a lease, write, or delete a message."""
 
 from __future__ import annotations
 

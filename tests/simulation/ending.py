@@ -1,4 +1,4 @@
-"""What must be true when all is quiet again: every job has ended once, and nothing is left over."""
+"""Invariants of the final state: every job has ended once, and nothing is left over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What befalls workers: at a moment, or just when they do a certain thing."""
+"""Faults injected into workers, at a given time or at a given call."""
 
 from __future__ import annotations
 

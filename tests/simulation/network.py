@@ -1,4 +1,4 @@
-"""What lies between a process and AWS: time, faults, and a client library that asks again.
+"""The simulated network between a process and AWS: latency, faults, and a client that retries.
 
 Each request travels, takes effect, and its answer travels back. A process that dies or freezes, or a path
 that is cut, does so before or after the effect, as in the world.

@@ -1,4 +1,4 @@
-"""What shall happen in one schedule, known before it begins, so that it can be told and replayed."""
+"""The plan of one schedule, fixed before it begins, so that it can be printed and replayed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened in a schedule, line by line, for whoever has to understand a failure."""
+"""The event log of a schedule, line by line, for the analysis of a failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the code under test takes from around it, given by the schedule: time of day, dice, ids, logs."""
+"""Replaces the surroundings of the code under test by the schedule's: time, random numbers, ids, logs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which run has which fault: shapes of runs at several strengths, with what is to be found in them."""
+"""Labelled shapes of runs: each fault at several strengths, with the findings to expect."""
 
 from __future__ import annotations
 

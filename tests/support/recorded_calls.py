@@ -1,7 +1,7 @@
-"""Which AWS calls are made, on what, and under whose key: seen on the way from the callers to the emulator.
+"""Records AWS calls with resource and access key, on the way from the callers to the emulator.
 
-Looked at from outside, daemons, their children, boto3 and aiobotocore are all alike. A caller is told by the
-id of its access key, which every signed request names.
+The recording sees daemons, their children, boto3 and aiobotocore alike. It identifies a caller by the id of
+its access key, which every signed request names.
 """
 
 from __future__ import annotations

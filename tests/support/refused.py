@@ -1,4 +1,4 @@
-"""What the gates say of a package that they have to refuse."""
+"""The error of the gates for a package that they must refuse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is counted of the table's receipts, held against receipts of which everything is known."""
+"""Statistics of the table's receipts, compared with receipts whose counts are known."""
 
 from __future__ import annotations
 

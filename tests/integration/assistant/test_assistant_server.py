@@ -1,4 +1,4 @@
-"""What the MCP server offers, what it refuses, and what it says where."""
+"""The MCP server: its tools, its refusals, and its output streams."""
 
 from __future__ import annotations
 

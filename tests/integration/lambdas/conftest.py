@@ -1,4 +1,4 @@
-"""What a Lambda meets when it runs: its variables, its context, and the table and queues behind them."""
+"""The environment of a Lambda function: its variables, its context, and the table and queues behind it."""
 
 from __future__ import annotations
 

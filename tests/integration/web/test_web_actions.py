@@ -1,4 +1,4 @@
-"""What the dashboard may change once it is allowed to: each asked for, confirmed, done once, and said."""
+"""The dashboard's actions when allowed: each is requested, confirmed, done once, and reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changes while a page is open: one poller for all viewers, only what changed, no end by a defect."""
+"""Live updates of an open page: one poller for all viewers, only changed parts, no end by a defect."""
 
 from __future__ import annotations
 

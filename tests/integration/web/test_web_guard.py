@@ -1,4 +1,4 @@
-"""Who the dashboard answers, what it refuses, and what it tells browsers to refuse."""
+"""Request checks of the dashboard: accepted hosts, refused requests, and security headers for browsers."""
 
 from __future__ import annotations
 

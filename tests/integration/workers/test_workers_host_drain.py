@@ -1,4 +1,4 @@
-"""How a host's notice ends the work in hand, with real queue, table and children."""
+"""A host's notice drains the running work, with real queue, table and children."""
 
 from __future__ import annotations
 

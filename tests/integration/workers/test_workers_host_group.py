@@ -1,4 +1,4 @@
-"""What a worker tells its Auto Scaling group: protection, the hook, and when an idle host may go."""
+"""Auto Scaling calls of a worker: scale-in protection, the lifecycle hook, the end of an idle host."""
 
 from __future__ import annotations
 

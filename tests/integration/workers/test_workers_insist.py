@@ -1,4 +1,4 @@
-"""What AWS cannot take now is written again, for as long as the job is ours."""
+"""Writes that AWS refuses for a while are retried as long as the worker holds the lease."""
 
 from __future__ import annotations
 

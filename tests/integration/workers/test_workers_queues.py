@@ -1,4 +1,4 @@
-"""How full the queues are: counted without taking anything, and told apart from what cannot be read."""
+"""Queue depths, read without receiving a message; an unreadable queue differs from an empty one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a daemon does when its surroundings are not there yet, in the test's own process."""
+"""The start of a daemon while AWS is not reachable yet, in the test's own process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the next run changes, why, and on what that rests."""
+"""Setting changes of the next run, with reason and evidence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What more receipts are worth: the curve, its interval, and when nothing can be told."""
+"""The value of more receipts: the learning curve, its interval, and cases without a forecast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What scores can tell, and that nothing is claimed which they cannot."""
+"""Statistical tests of scores, and no claim beyond them."""
 
 from __future__ import annotations
 

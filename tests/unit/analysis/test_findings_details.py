@@ -1,4 +1,4 @@
-"""What a finding says where curves do not tell: other runs, failed attempts, merges, checkpoints, noise."""
+"""Findings from other evidence than curves: other runs, failed attempts, merges, checkpoints, noise."""
 
 from __future__ import annotations
 

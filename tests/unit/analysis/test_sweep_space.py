@@ -1,4 +1,4 @@
-"""What can be written as a space, that each of its values can be trained with, and what is refused."""
+"""The syntax of a search space: every value in it can be trained with, and faults are refused."""
 
 from __future__ import annotations
 

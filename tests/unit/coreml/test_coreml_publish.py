@@ -1,4 +1,4 @@
-"""Who may replace the zip that clients download, and what becomes of the one that lay there."""
+"""Replacement of the canonical zip that clients download: who may do it, and the fate of the old one."""
 
 from __future__ import annotations
 

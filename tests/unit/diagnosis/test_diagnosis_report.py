@@ -1,4 +1,4 @@
-"""What a diagnosis writes: the same errors in every file, and text of receipts that stays text."""
+"""The files of a diagnosis: the same errors in each, and receipts' text is escaped."""
 
 from __future__ import annotations
 

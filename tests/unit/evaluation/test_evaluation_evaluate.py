@@ -1,4 +1,4 @@
-"""What one evaluation says: both decodings side by side, merchants apart, and the tables they come from."""
+"""The results of one evaluation: both decodings, scores by merchant, and the tables behind them."""
 
 from __future__ import annotations
 

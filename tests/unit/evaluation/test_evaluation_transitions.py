@@ -1,4 +1,4 @@
-"""What training counts of tags behind each other, and what that does to a receipt's tags."""
+"""Tag transitions: their counts in training, and their effect on a receipt's tags."""
 
 from __future__ import annotations
 

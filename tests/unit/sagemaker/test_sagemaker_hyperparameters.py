@@ -1,4 +1,4 @@
-"""What SageMaker says in three places is one job, and the one that the training Lambda was asked for."""
+"""SageMaker's three inputs become one job, the one that the training Lambda was asked for."""
 
 from __future__ import annotations
 

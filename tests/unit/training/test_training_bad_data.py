@@ -1,4 +1,4 @@
-"""What a table may hold that no one would print on a receipt: it is counted, and never ends a training."""
+"""Malformed data in the table: it is counted, and never ends a training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which windows share a batch, and what the batch looks like."""
+"""Composition of batches: the windows of one batch, and their tensors."""
 
 from __future__ import annotations
 

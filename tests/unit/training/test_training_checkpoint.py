@@ -1,4 +1,4 @@
-"""Which checkpoint folders are loaded, and which are refused with what to do about them."""
+"""Checkpoint folders: those that load, and those that are refused with a remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who starts the processes of one training and stands for them: how many there are, and how they end."""
+"""The launcher of one training's processes: their number, and how they end."""
 
 from __future__ import annotations
 

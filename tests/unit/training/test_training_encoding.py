@@ -1,4 +1,4 @@
-"""What an example is and what its tokens carry, in each unit and with each option."""
+"""Examples and their tokens, in each unit and with each option."""
 
 from __future__ import annotations
 

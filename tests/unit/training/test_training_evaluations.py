@@ -1,4 +1,4 @@
-"""When a run is evaluated, by what its best checkpoint is chosen, and what it says about both."""
+"""Evaluations of a run: their times, the choice of the best checkpoint, and the records of both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which epoch is best, and when a run is over."""
+"""The best epoch, and the end of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run takes of a machine's memory, and when its loss counts as lost."""
+"""A run's demand for memory, and the detection of a diverged loss."""
 
 from __future__ import annotations
 

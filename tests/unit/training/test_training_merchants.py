@@ -1,4 +1,4 @@
-"""Whose receipt it is."""
+"""The merchant of a receipt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model built on the spot knows before it has learned anything."""
+"""Initial weights of a model built from scratch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an attempt writes carries its number, and an attempt that goes on sets right what a dead one left."""
+"""Records carry the attempt's number, and a resumed attempt corrects those of a dead one."""
 
 from __future__ import annotations
 

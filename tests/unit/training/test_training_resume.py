@@ -1,4 +1,4 @@
-"""Which checkpoint an attempt goes on from: the newest that is whole and could run no code."""
+"""The checkpoint that an attempt resumes from: the newest that is complete and can run no code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run measures of itself, what that cost, and the predictions that it leaves for people."""
+"""Records of a run's speed and cost, and its sample predictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands beside a buried body: written, cut to what fits, and read again."""
+"""Attributes of a dead letter: written, cut to size, and read again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What notices mean, and what a worker that hears them does, against a service over real HTTP."""
+"""EC2 notices and a worker's reactions, against a service over real HTTP."""
 
 from __future__ import annotations
 

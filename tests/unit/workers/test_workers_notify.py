@@ -1,4 +1,4 @@
-"""What systemd is told, over a socket that the test reads."""
+"""Notifications to systemd, over a socket that the test reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the spans of a worker say, and that a worker without a collector pays nothing for them."""
+"""Spans of a worker, and no cost for a worker without a collector."""
 
 from __future__ import annotations
 
