@@ -123,7 +123,7 @@ class JobStatus(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
 class RunName(Record):
-    """A name and the job that has it."""
+    """Records which job owns a run name, and so the run's S3 folder; one conditional write claims it."""
 
     TYPE: ClassVar[str] = "RUN_NAME"
     KEY_ONLY: ClassVar[frozenset[str]] = frozenset({"name"})

@@ -151,7 +151,7 @@ def _file(item: Item, receipts: dict[int, ReceiptDetails]) -> None:
 
 
 def _receipt_id(item: Item) -> int:
-    """Of which receipt an item of whatever faults is; -1 where even that cannot be told."""
+    """Receipt id from the sort key of a malformed item; -1 if the key holds no number."""
     _, _, rest = item["SK"]["S"].partition("#")
     number = rest.partition("#")[0]
     return int(number) if number.isdecimal() else -1
