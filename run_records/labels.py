@@ -97,7 +97,7 @@ class LabelSet:
 
 
 NO_LABELS = LabelSet((), MappingProxyType({}))
-"""Of a model that is to label words: what these are labelled as already is nothing that it may see."""
+"""The empty label set. Inference uses it so that stored labels never reach the model."""
 
 
 def resolve_labels(hyperparameters: Hyperparameters) -> LabelSet:
