@@ -23,7 +23,7 @@ LEAST_RUNS = 3
 ENOUGH_RUNS = 10
 """From here on a bootstrap interval is nearly as wide as it should be."""
 WELCH_RUNS = 8
-"""From here on the t distribution serves; all ways to deal out fewer than these are quickly gone through."""
+"""Smallest group for Welch's t-test; smaller groups get a permutation test, which is fast at that size."""
 RESAMPLES = 9_999
 _PERMUTATIONS = 20_000
 _BATCH = 2_000
