@@ -12,11 +12,11 @@ from messages.fields import Message
 from receipt_layoutlm.data.page_layout import Page
 
 WEIGHT = 0.5
-"""Of a transition beside a probability. On 100 receipts of unseen merchants, kept from training to choose it,
-entity F1 rose from 0.708 to 0.756 with 0.25, 0.764 with 0.5 and 0.772 with 0.75, and that of a weaker model
-from 0.658 to 0.697, 0.708 and 0.671."""
+"""Weight of a transition score relative to a tag's log probability. On 100 receipts of unseen merchants, kept
+from training to choose it, entity F1 rose from 0.708 to 0.756 with 0.25, 0.764 with 0.5 and 0.772 with 0.75,
+and that of a weaker model from 0.658 to 0.697, 0.708 and 0.671."""
 _SMOOTHING = 2.0
-"""Words with the tag before that are added, distributed as tags are: what is rare says little."""
+"""Pseudo-count of words after each tag, distributed as all tags are: rare tags are weak evidence."""
 _DIGITS = 3
 
 Table = tuple[tuple[float, ...], ...]

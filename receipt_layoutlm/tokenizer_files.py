@@ -36,7 +36,7 @@ class TokenizerFiles:
 
     @property
     def lowercase(self) -> bool:
-        """Whether text is put in lower case first."""
+        """Whether text is converted to lower case first."""
         return bool(self.settings["do_lower_case"])
 
 

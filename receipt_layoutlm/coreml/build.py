@@ -75,12 +75,12 @@ def peak_memory_bytes() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to make of a checkpoint.
+    """The request for one bundle.
 
     Attributes:
-        identity: which export it is; the only part that differs when the same is made again.
+        identity: ids of the export; the only part that differs when the same bundle is built again.
         form: format of the weights, and lengths.
-        metadata: what the package says about itself.
+        metadata: descriptive texts of the package.
         validation: labelled receipts that the model was not trained on.
     """
 

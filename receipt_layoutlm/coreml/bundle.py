@@ -35,7 +35,7 @@ PACKAGE = "LayoutLM.mlpackage"
 LABEL_MAP = "label_map.json"
 VERIFICATION = "verification.json"
 CONTRACT_NAMES = frozenset({PACKAGE, VOCABULARY, CONFIG, LABEL_MAP, TOKENIZER_CONFIG, IDENTITY})
-"""What clients read; the other files are for the people and tests around them."""
+"""Files that clients read; the other files are for people and tests."""
 BUNDLE_NAMES = CONTRACT_NAMES | {MANIFEST, VERIFICATION, GOLDEN, README, VERIFY_ON_MAC}
 FORBIDDEN_NAME = "tokenizer.json"
 TRANSITIONS = "transitions"
@@ -190,7 +190,7 @@ def _tokenizer_config(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _facts(checkpoint: Checkpoint, form: BundleForm) -> dict[str, str]:
-    """What the README says about this bundle in particular."""
+    """Facts of this bundle for its README."""
     target, lengths = target_of(form.shapes), form.shapes.lengths
     return {
         "mode": form.quantize or "float32",

@@ -2,7 +2,8 @@
 
 An entry belongs to a URI and the manifest that lay there: what replaces a checkpoint there is another entry.
 Its files are held to the manifest before each use, so whatever a crash or a full disk left behind is mended.
-Several processes may share the folder. Nobody waits for another: who finds an entry taken does without it.
+Several processes may share the folder. No process waits for a locked entry; it works without the cache
+instead.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ _LIBRARIES = ("receipt-layoutlm", "torch", "transformers", "coremltools")
 
 @dataclass(frozen=True, slots=True)
 class PackageMetadata:
-    """What the package says about itself to whoever opens it in Xcode."""
+    """Descriptive texts of the package, shown in Xcode."""
 
     source_checkpoint: str
     run_name: str

@@ -32,7 +32,7 @@ PADDED = "padded"
 _SEED = 5
 _EXACT = 1e-4
 _SHARE = 0.005
-"""Of the greatest logit: what float16 may cost. Every case is held to it alone."""
+"""Tolerance of float16, as a share of the largest logit. Each case must meet it by itself."""
 _NO_BOX: ModelBox = (0, 0, 0, 0)
 
 Long = Annotated[str, Field(max_length=10_000_000)]

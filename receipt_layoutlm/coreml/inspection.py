@@ -49,7 +49,7 @@ class Change(Message):
 
 
 class BundleDifference(Message):
-    """How two bundles differ.
+    """The differences of two bundles.
 
     Attributes:
         same_content: whether all files but model_identity.json are the same, byte for byte.
@@ -69,7 +69,7 @@ class BundleDifference(Message):
 
 
 def inspect_bundle(folder: Path) -> BundleFacts:
-    """Read what a bundle says, and look whether its files are what it says."""
+    """Read the documents of a bundle, and check that its files agree with them."""
     faults: list[str] = []
 
     def read(name: str, reader: Callable[[Path], T]) -> T | None:

@@ -35,7 +35,7 @@ Mode = Literal["none", "float16", "int8", "int4"]
 
 @dataclass(frozen=True, slots=True)
 class BundleForm:
-    """What an export was asked for: the format of the weights (None is float32) and the lengths."""
+    """The requested form of an export: the format of the weights (None is float32) and the lengths."""
 
     quantize: Quantize = "float16"
     shapes: Shapes = RANGE
@@ -103,7 +103,7 @@ _PALETTES_ON_18 = KnownIssue(
 
 
 def known_issues(form: BundleForm) -> tuple[KnownIssue, ...]:
-    """What is known to go wrong with bundles of this form."""
+    """Known issues of bundles of this form."""
     if not form.is_experimental:
         return ()
     return (_PALETTES, _PALETTES_ON_18) if form.shapes.kind == "enum" else (_PALETTES,)
@@ -146,7 +146,7 @@ def read_document(path: Path, kind: type[M]) -> M:
 
 
 def find_changes(folder: Path, manifest: BundleManifest) -> list[str]:
-    """What about a bundle's files is not as the manifest has it, one sentence each."""
+    """Differences between a bundle's files and its manifest, one sentence each."""
     listed = {file.name: file for file in manifest.files}
     found = _names(folder)
     present = tuple(sorted(found & listed.keys()))

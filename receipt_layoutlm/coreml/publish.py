@@ -33,10 +33,10 @@ _PLAIN = " :+"  # beside letters, digits and -._~
 
 
 class Edition(Message):
-    """Which bundle a zip holds.
+    """The edition of the bundle that a zip holds.
 
     Attributes:
-        run_created_at: when the training was asked for, ISO 8601; newer runs replace older ones.
+        run_created_at: time of the request to train, ISO 8601; newer runs replace older ones.
         exported_at: of two exports of one run the later one replaces the other.
         f1: of the run, where it is known.
     """
@@ -50,7 +50,7 @@ class Edition(Message):
 
     @property
     def moment(self) -> tuple[datetime, datetime]:
-        """What editions are ordered by."""
+        """The sort key of editions."""
         return read_time(self.run_created_at), read_time(self.exported_at)
 
     def to_metadata(self) -> dict[str, str]:
@@ -112,13 +112,13 @@ def keep(storage: Storage, uri: str, reason: str) -> Canonical:
 
 
 def preserved_uri(uri: str, etag: str) -> str:
-    """Where a zip that was replaced stays."""
+    """The S3 URI at which a replaced zip is kept."""
     return f"{uri.removesuffix(_SUFFIX)}/{etag}{_SUFFIX}"
 
 
 def _why_keep(standing: StoredObject | None, ours: Edition, rule: CanonicalRule) -> str | None:
     theirs = Edition.from_metadata(standing.metadata) if standing else None
-    # A zip of somebody who noted nothing is older than any that does.
+    # A zip without edition metadata counts as older than any zip that has it.
     if theirs is None or theirs.export_id == ours.export_id:
         return None
     if theirs.moment > ours.moment:

@@ -38,7 +38,7 @@ class Checkpoint:
 
     @property
     def is_trained(self) -> bool:
-        """Whether its labels mean something, as far as it says."""
+        """Whether the classifier was trained, as far as the checkpoint tells."""
         return self.run is not None and self.run.step > 0
 
 

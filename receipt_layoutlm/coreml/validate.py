@@ -42,7 +42,7 @@ class ValidationReport(Message):
 
 
 class Runs(Protocol):
-    """What predicts: the evaluator's program or a Mac's."""
+    """A program that predicts: the evaluator's or a Mac's."""
 
     def predict(self, input_ids: Any, attention_mask: Any, token_type_ids: Any, bbox: Any) -> Any:
         """Logits [1, n, labels]."""

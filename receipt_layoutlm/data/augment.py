@@ -55,7 +55,7 @@ def _inside(tag: int) -> int | None:
 
 
 MOST_SHIFT = 50
-"""Of the 1000 that a receipt is wide and high."""
+"""Largest shift of a box, in model units; a receipt is 1000 wide and high."""
 MOST_SCALE = 0.1
 MOST_SKEW_DEGREES = 2.0
 
@@ -67,7 +67,7 @@ Affine = Callable[[float, float], tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How often training examples are changed in which way.
+    """Random changes of training examples, with their probabilities.
 
     Attributes:
         options: the probabilities.

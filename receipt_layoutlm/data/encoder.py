@@ -13,11 +13,11 @@ from receipt_layoutlm.data.page_layout import ModelBox, Page, merge_boxes
 from receipt_layoutlm.data.windows import cut_page, units_of
 
 _MOST_WORDS = 200_000
-"""Remembered at a time; augmentation makes new words without end."""
+"""Words in the cache at a time; bounded, because augmentation keeps producing new ones."""
 
 
 class WordTokens:
-    """A tokenizer that remembers.
+    """A tokenizer with a cache of words.
 
     Attributes:
         tokenizer: a BERT WordPiece tokenizer.
@@ -61,7 +61,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """How pages become examples.
+    """Encodes pages as examples.
 
     Attributes:
         tokenizer: a BERT WordPiece tokenizer.
@@ -102,7 +102,7 @@ class Encoder:
 
     @classmethod
     def as_clients(cls, tokenizer: Any, longest: int = MAX_TOKENS) -> Encoder:
-        """What the clients in the field do, whatever a training did."""
+        """The encoding of the clients in the field, whatever the training used."""
         return cls(tokenizer, longest, CLIENT_WINDOW, CLIENT_STRIDE)
 
     def encode(self, pages: Sequence[Page]) -> EncodedPages:
@@ -111,7 +111,7 @@ class Encoder:
         return EncodedPages(tuple(pages), tuple(examples), self.tokenizer.pad_token_id)
 
     def cut(self, pages: Sequence[Page]) -> list[Cut]:
-        """Which words are in which example, in the order of the pages."""
+        """Cut pages into windows: the words of each example, in the order of the pages."""
         return [cut for index, page in enumerate(pages) for cut in self._cut_page(index, page)]
 
     def encode_cut(self, page: Page, cut: Cut) -> Example:

@@ -18,7 +18,7 @@ _PAD_MULTIPLE = 8
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Which words of a page one example has.
+    """A window: the words of a page that one example has.
 
     Attributes:
         page: index of the page.
@@ -67,7 +67,7 @@ class EncodedPages:
 
 
 def padded_length(tokens: int) -> int:
-    """What a batch whose longest window has so many tokens is padded to."""
+    """The padded length of a batch whose longest window has so many tokens."""
     return -(-tokens // _PAD_MULTIPLE) * _PAD_MULTIPLE
 
 

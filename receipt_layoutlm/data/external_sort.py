@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 _PREFIX_CHARACTERS = 2
-"""Of a UUID: 256 piles."""
+"""Characters of a UUID that choose the pile: two hexadecimal ones make 256 piles."""
 _TAB = b"\t"
 _LEVEL = 1
 """Fast; the lines repeat their attributes' names, so they shrink to a tenth all the same."""

@@ -14,10 +14,10 @@ _KEPT = frozenset("LMN")
 
 
 def merchant_of(receipt: Receipt) -> str | None:
-    """What a receipt's merchant is compared by; None where nothing says who it is.
+    """The normalised name of a receipt's merchant, for comparisons; None where it is unknown.
 
     The merchant that the receipt is known to have, else the first unbroken run of its MERCHANT_NAME words: a
-    footer that names the merchant again is no other one.
+    footer that repeats the name is no other merchant.
     """
     name = receipt.merchant or " ".join(word.text for word in _first_run(receipt))
     return normalise_merchant(name) or None

@@ -20,7 +20,7 @@ VALID = "VALID"
 
 @dataclass(slots=True)
 class LoadStatistics:
-    """What was read and what was left out.
+    """Counts of the records that were read and of those left out.
 
     Attributes:
         requests: requests to the table, retries included; 0 for an export or a snapshot.

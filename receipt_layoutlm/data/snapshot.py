@@ -30,12 +30,12 @@ _S3 = "s3://"
 
 
 class SnapshotHeader(BaseModel):
-    """What a snapshot says about itself, as JSON in the file's metadata.
+    """The header of a snapshot, as JSON in the file's metadata.
 
     Attributes:
         content_hash: of the receipts, the same for the same ones in whatever file.
         created_from: the query that found them, for people.
-        receipts: how many.
+        receipts: their number.
         labels: words of each label.
         file_sha256: of the whole file, with zeros in this place.
     """

@@ -22,7 +22,7 @@ from run_records.labels import CORE_LABELS
 from run_records.parallel import THREADS, map_ahead
 
 EXAMPLES = 20
-"""Of words in conflict that are named."""
+"""Most words with conflicting labels that are named."""
 
 
 def read_statistics(
@@ -89,7 +89,7 @@ class _Tally:
             self._count_labels(names, merchant_of(receipt))
 
     def statistics(self, requests: int) -> DatasetStatistics:
-        """What was counted."""
+        """The statistics counted so far."""
         core = {name: one for name, one in self.labels.items() if name in CORE_LABELS}
         total = sum(one.words for one in self.labels.values())
         frequent = [one.words for one in core.values() if one.words]

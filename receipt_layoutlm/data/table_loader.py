@@ -82,7 +82,7 @@ class _Reading:
         return self._read(self.images)
 
     def all_in_parts(self, parts: Parts) -> Iterator[Receipt]:
-        """What the parts have, then the receipts of the images after them; these become parts, too."""
+        """Receipts of the load checkpoint, then those of the images after it; these are added to it."""
         for part in parts.load(self.folder):
             self.statistics.become(part.statistics)
             self.done = bisect_right(self.images, part.last_image)

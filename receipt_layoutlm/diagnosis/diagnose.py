@@ -54,10 +54,10 @@ def diagnose_checkpoint(  # noqa: PLR0913 - what to look at, and where to write
 
 
 def read_facts(folder: Path) -> RunFacts:
-    """What a checkpoint says about its training.
+    """Read a checkpoint's facts about its training.
 
     Raises:
-        CheckpointError: it says nothing.
+        CheckpointError: it has none.
     """
     facts = read_run_facts(folder)
     if facts is None:

@@ -33,7 +33,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Subject(Message):
-    """Which model was diagnosed on which receipts."""
+    """The model and the receipts of a diagnosis."""
 
     job_name: str
     checkpoint: str
@@ -80,7 +80,7 @@ def write_diagnosis(folder: Path, cases: Cases, subject: Subject) -> Summary:
 
 
 def summarise(cases: Cases, subject: Subject, receipts: Sequence[ReceiptScores]) -> Summary:
-    """What a diagnosis comes to."""
+    """Summarise a diagnosis."""
     evaluation = cases.evaluation
     return Summary(
         subject=subject,

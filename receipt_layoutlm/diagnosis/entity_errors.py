@@ -27,9 +27,9 @@ AMOUNTS = frozenset(
         "QUANTITY",
     }
 )
-"""What only its place on a receipt tells apart: the figures look alike."""
+"""Labels that only the position on a receipt tells apart: their figures look alike."""
 ITEMS = AMOUNTS | {"PRODUCT_NAME"}
-"""What stands on the lines of items and sums."""
+"""Labels on the lines of items and sums."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class StructureError:
 
 
 def line_item_structure(cases: Cases) -> Finding | None:
-    """What stands on lines of items and sums is lost because the model has not understood which is which."""
+    """Entities on lines of items and sums are lost, because the model mixes up their bounds or amounts."""
     items = names_like(cases.labels, ITEMS)
     found = [error for error in find_structure_errors(cases) if error.label in items]
     lost = _count_lost(cases, items)

@@ -58,7 +58,7 @@ class Case:
 
     @cached_property
     def merchant(self) -> str | None:
-        """Who printed it, for people, where that is known."""
+        """The name of the merchant for people, where it is known."""
         return self.receipt.merchant or merchant_of(self.receipt)
 
     @cached_property

@@ -11,9 +11,9 @@ LEAST_RECEIPTS = 5
 LEAST_ENTITIES = 10
 LEAST_ERRORS = 5
 LEAST_SHARE = 0.2
-"""Of the true entities that were lost, for a mode that explains some of them."""
+"""Least share of the lost entities that a failure mode must explain."""
 LOW_F1 = 0.5
-"""A label below it is weak, however bad the others are."""
+"""F1 below which a label is weak, however bad the others are."""
 NAMED = 5
 """Receipts and examples that a finding names at most."""
 

@@ -1,8 +1,8 @@
 """Confidence intervals of F1 and comparisons of models, by the bootstrap over validation receipts.
 
 Efron, 1979; percentile intervals. Receipts are resampled, not entities: the entities of one receipt are
-correlated. Two models are compared on the same resamples, as Koehn (2004) does, because a receipt that is hard
-for one model is hard for the other.
+correlated. Two models are compared on the same resamples, as Koehn (2004) does, because a receipt that is
+hard for one model is hard for the other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RESAMPLES = 1000
 SEED = 20_250_101
 _PERCENT = (2.5, 97.5)
 _CELLS = 4_000_000
-"""Of a block of draws, so that ten thousand receipts take 32 MB and not 80."""
+"""Counts (resamples x receipts) per block; limits memory to 32 MB instead of 80 for 10,000 receipts."""
 
 
 class Comparison(Message):

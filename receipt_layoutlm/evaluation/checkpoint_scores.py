@@ -120,7 +120,7 @@ def spread_evenly(keys: Sequence[str]) -> list[str]:
 
 
 def this_machine() -> Compute:
-    """What this process computes on."""
+    """The hardware and arithmetic of this process."""
     device = fastest_device()
     return Compute(device=device, gpu_name=torch.cuda.get_device_name() if device == "cuda" else None)
 

@@ -71,7 +71,7 @@ def decode_constrained(
 def _steps(
     follows: npt.NDArray[np.bool_], transitions: Transitions | None
 ) -> tuple[Probabilities, dict[bool, Probabilities]]:
-    """What the first word's tags add [tags], and others behind each tag, by whether a line goes on."""
+    """Scores of the first word's tags [tags], and of transitions [from][to] by whether the line goes on."""
     penalties = np.where(follows, 0, _FORBIDDEN)
     start, after = penalties[_NOTHING], penalties[:_NOTHING]
     if transitions is None:

@@ -149,7 +149,7 @@ def score_counts(counts: Counts) -> LabelScores:
 
 
 def confuse(labels: LabelSet, gold: TagIds, predicted: TagIds) -> Confusion:
-    """Which label words were given, by their true one; B- and I- of a label count as the same."""
+    """The confusion matrix of words: predicted by true label; B- and I- of a label count as the same."""
     names = [OUTSIDE, *labels.names]
     columns = np.array([names.index(label_of(tag) or OUTSIDE) for tag in labels.tags])
     table = np.zeros((len(names), len(names)), dtype=np.int64)

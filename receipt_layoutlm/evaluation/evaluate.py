@@ -66,7 +66,7 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What a model is worth on receipts.
+    """The scores of a model on receipts.
 
     Attributes:
         scores: of each word's own best tag, which is what the clients show.
@@ -74,11 +74,11 @@ class Evaluation:
         loss: mean cross-entropy, in nats.
         interval: of `scores.f1`, over receipts.
         by_merchant: scores of `seen` and `unseen` merchants; without those of whom there is no receipt.
-        confusion: which label words were given, by their true one.
+        confusion: words by true label and predicted label.
         counts, constrained_counts: what the scores come from, to compare models on the same receipts.
         probabilities: per page [words, tags].
         constrained_tags: per page, of the best sequence.
-        seconds: that the model took for all receipts.
+        seconds: time of the model for all receipts.
     """
 
     scores: Scores

@@ -26,7 +26,7 @@ Forward = Callable[[Sequence[Example]], torch.Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What a model says about pages.
+    """The predictions of a model for pages.
 
     Attributes:
         probabilities: for each page, float64 [words, tags] in reading order.
@@ -130,14 +130,14 @@ def batch_by_length(examples: Iterable[Example]) -> list[list[Example]]:
 
 
 def fastest_device() -> Literal["cuda", "mps", "cpu"]:
-    """What the Trainer would compute on here, so that a checkpoint is scored as it was in training."""
+    """The device that the Trainer would use here, so that a checkpoint is scored as it was in training."""
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def fastest_arithmetic() -> Arithmetic:
-    """What this machine computes a forward pass in most quickly: bf16 where it has units for it."""
+    """The fastest arithmetic of a forward pass on this machine: bf16 where the hardware supports it."""
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     capabilities = torch.cpu.get_capabilities()

@@ -76,7 +76,7 @@ def color_of(label: str) -> Color:
 
 
 def _boxes(labelled: LabelledReceipt, pixels: tuple[int, int]) -> dict[tuple[int, int], Rectangle]:
-    """Where each word is: the table counts y from the bottom, a picture from the top."""
+    """The rectangle of each word in pixels: the table counts y from the bottom, a picture from the top."""
     width, height = pixels
     return {
         (word.line_id, word.word_id): (x0 * width, (1 - y1) * height, x1 * width, (1 - y0) * height)

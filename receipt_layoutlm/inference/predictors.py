@@ -40,7 +40,7 @@ class Labeller(Protocol):
 
     @property
     def transitions(self) -> Transitions | None:
-        """What its training has counted of tags behind each other, where that is known."""
+        """Tag transitions counted in its training, where they are known."""
         ...
 
     @property

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def plan_run(config: RunConfig, prepared: Prepared, resumed: Resumed | None) -> BatchPlan:
-    """How the batches of a run are computed on this machine."""
+    """Plan how the batches of a run are computed on this machine."""
     train, model = prepared.train, prepared.start.model
     dtype, device = DTYPES[config.precision], choose_device()
     longest = max(range(len(train)), key=lambda number: train.lengths[number])

@@ -31,7 +31,7 @@ _SPEED = ("samples_per_second", "gpu_memory_used", "gpu_utilization")
 
 
 class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
-    """Says where the training is."""
+    """Reports the progress of the training."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -123,7 +123,7 @@ class RecordCallback(TrainerCallback):  # type: ignore[misc]
 
 
 class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
-    """Uploads what the Trainer saved while it goes on, and leaves when asked to."""
+    """Uploads the Trainer's checkpoints in the background, and ends the training when asked to stop."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -211,7 +211,7 @@ def _epoch_record(run: Run, state: TrainerState, evaluation: Evaluation) -> Epoc
 
 
 def _speed(record: EpochRecord) -> dict[str, float]:
-    """What the daemon makes metrics of; the rest of what was measured is in the table."""
+    """The measurements that the daemon emits as metrics; the others are only in the table."""
     measured = {name: getattr(record, name) for name in _SPEED}
     return {name: value for name, value in measured.items() if value is not None}
 

@@ -53,7 +53,7 @@ def checkpoint_name(step: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose checkpoint it is, for its manifest."""
+    """The run, attempt and step of a checkpoint, for its manifest."""
 
     job_id: str
     attempt: int

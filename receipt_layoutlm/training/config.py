@@ -23,11 +23,11 @@ from run_records.labels import LabelSet, resolve_labels
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """What one run is to do.
+    """The configuration of one run.
 
     Attributes:
         task: the job file.
-        labels: what is learned.
+        labels: the label set to learn.
         precision: arithmetic of the forward pass.
         root: S3 folder of the run, with its slash.
         work_dir: local folder of this attempt.
@@ -83,7 +83,7 @@ class RunConfig:
 
     @property
     def evaluated_by(self) -> Literal["epoch", "steps"]:
-        """What ends with an evaluation and a checkpoint."""
+        """The unit that ends with an evaluation and a checkpoint."""
         return "epoch" if self.hyperparameters.eval_steps is None else "steps"
 
     def training_arguments(self, batches: int, plan: BatchPlan) -> TrainingArguments:
@@ -127,7 +127,7 @@ class RunConfig:
 
 
 def choose_device() -> torch.device:
-    """What this machine trains on."""
+    """The device that this machine trains on."""
     return torch.device(fastest_device())
 
 

@@ -77,7 +77,7 @@ class Ranks:
         return self.rank == 0
 
     def folder(self, parent: Path) -> Path:
-        """Where this process keeps its files."""
+        """The folder of this process's files."""
         folder = parent if self.is_first else parent / f"rank-{self.rank}"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -98,7 +98,7 @@ class Ranks:
         return float(total) / self.count
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """What the first process makes, in all processes; the others wait for it."""
+        """Make a value in the first process and return it in all; the others wait for it."""
         if self.count == 1:
             return make()
         box = [make() if self.is_first else None]

@@ -31,7 +31,7 @@ _SERVER_ERROR = 500
 
 
 def is_on_hub(name: str) -> bool:
-    """Whether a model's name is neither built on the spot, nor a folder here or in S3."""
+    """Whether a name is of a hub model: neither built from scratch, nor a folder here or in S3."""
     return not name.startswith(_ELSEWHERE) and not Path(name).expanduser().is_dir()
 
 

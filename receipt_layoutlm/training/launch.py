@@ -1,4 +1,4 @@
-"""Starts one process for each GPU and stands for all: what the daemon started, stops and hears is this one.
+"""Starts one process per GPU and represents them to the daemon, which starts, stops and reads only this one.
 
 Not torchrun itself: all its processes would read the daemon's one pipe, a checkpoint would have 30 seconds,
 and every ending would be exit code 1. The variables are torchrun's, so what it has started takes part, too.
@@ -26,13 +26,13 @@ MASTER = "MASTER_ADDR"
 RENDEZVOUS = "LAYOUTLM_RENDEZVOUS"
 """The file by which the processes of one host meet; unset, they meet at MASTER_ADDR and MASTER_PORT."""
 GRACE_SECONDS = 30.0
-"""What the first one has to end by itself, once another has failed."""
+"""Seconds for the first process to end by itself after another one has failed."""
 
 _ENDED_WELL = {ChildExit.DONE, ChildExit.STOPPED}
 
 
 class Event(NamedTuple):
-    """What one process did: said why it fails (`failure`), or ended (`code`)."""
+    """An event of one process: a report of its failure (`failure`), or its end (`code`)."""
 
     process: int
     failure: bytes | None = None

@@ -1,4 +1,4 @@
-"""Initial weights of LayoutLM's position embeddings."""
+"""Initial weights of LayoutLM's position embeddings; a few hundred receipts are too few to learn them."""
 
 from __future__ import annotations
 

@@ -30,12 +30,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What training works on.
+    """The prepared data of a training.
 
     Attributes:
         train: examples to learn from.
         held_out: receipts to score on.
-        receipts: how many receipts there are, training and validation.
+        receipts: number of receipts, training and validation.
     """
 
     split: Split

@@ -24,7 +24,7 @@ _S3 = "s3://"
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What training starts from: a token classifier in float32 and its tokenizer."""
+    """The initial model of a training: a token classifier in float32 and its tokenizer."""
 
     model: Any
     tokenizer: Any
@@ -32,14 +32,14 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """Where a model comes from and what it is to learn.
+    """The source of a model, and the labels that it is to learn.
 
     Attributes:
         name: hub name, local folder, `s3://` prefix or `scratch:SIZE`.
-        labels: what the classifier tells apart.
+        labels: the classes of the classifier.
         seed: of fresh weights.
         max_tokens: of an example, for which it needs as many positions.
-        work_dir: where an S3 prefix is downloaded to.
+        work_dir: folder for the download of an S3 prefix.
     """
 
     name: str

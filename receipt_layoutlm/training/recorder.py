@@ -20,7 +20,7 @@ from run_records.s3_store import Storage
 
 LOG_SOURCE = "receipt_layoutlm.trainer"
 MAX_LOG_BYTES = 300_000
-"""Of a log's message; DynamoDB takes 400 KB for the whole item."""
+"""Largest log message, in bytes; DynamoDB accepts 400 KB for the whole item."""
 
 _SUMMARY_EPOCHS = 5
 # Metric name to (field of the epoch's record, unit).

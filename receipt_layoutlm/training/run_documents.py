@@ -103,7 +103,7 @@ def _entry(record: EpochRecord, receipts: int) -> EpochScores:
 
 WORST = 20
 MOST_WORDS = 400
-"""Of one receipt that are written down: the file is read by browsers."""
+"""Most words of one receipt that are written; bounded, because browsers read the file."""
 
 
 def describe_predictions(

@@ -26,7 +26,7 @@ _PINNED = "persisted_val_receipt_keys"
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Where a run's receipts came from, and the hash of what they are."""
+    """The source of a run's receipts, and the hash of their content."""
 
     source: str
     content_hash: str
@@ -64,7 +64,7 @@ def describe_run(
 
 
 def describe_comparability(config: RunConfig, split: Split) -> dict[str, Any]:
-    """Whether the scores can be held against those of other runs, and why not."""
+    """State whether the scores are comparable with those of other runs, and the reasons if not."""
     uri = config.hyperparameters.val_keys_s3
     return {
         "metrics_comparable": split.source == _PINNED and not split.missing,

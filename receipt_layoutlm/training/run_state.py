@@ -115,7 +115,7 @@ class Run:
 
     @property
     def cost_usd(self) -> float | None:
-        """What the machines cost for so long; None where the price of one was not told."""
+        """Cost of the machines so far, in USD; None where the price of one is unknown."""
         price = self.config.task.usd_per_hour
         if price is None or self.cost_before is None:
             return None
@@ -127,7 +127,7 @@ class Run:
         return best_epoch(self.history, self.config.hyperparameters.checkpoint_metric)
 
     def memory(self, total_flos: float) -> ResumeState:
-        """What the next attempt has to know."""
+        """The state that the next attempt resumes from."""
         return ResumeState(
             dataset_hash=self.dataset_hash,
             val_receipt_keys=self.split.val_keys,
@@ -142,7 +142,7 @@ class Run:
         )
 
     def facts(self, step: int, epoch: float) -> RunFacts:
-        """What a user of the checkpoint has to know."""
+        """Facts about the run for users of the checkpoint."""
         options = self.config.hyperparameters
         return RunFacts(
             job_id=self.config.job_id,

@@ -71,7 +71,7 @@ def check_headroom(extremes: Extremes, quantize: Quantize) -> Gate:
 
 FLOAT32_LIMIT = 1e-4
 FLOAT16_LIMIT = 0.005
-"""Of the largest logit, or of 1 where that is smaller."""
+"""Largest difference of a logit, as a share of the largest logit, or of 1 if that is smaller than 1."""
 LEAST_PSNR = 55.0
 _NO_NOISE = 200.0
 _ADVICE = "A phone would compute other labels; export as float32, or find what made the numbers so large."

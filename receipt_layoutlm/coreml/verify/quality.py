@@ -32,12 +32,12 @@ _ADVICE = "Export in a format with more bits."
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a format may cost.
+    """The quality limits of a weight format.
 
     Attributes:
         agreement: least share of words with the same label.
         drop: largest loss of F1, in points.
-        warns: whether less agreement is only warned of.
+        warns: whether too little agreement is only a warning.
     """
 
     agreement: float
@@ -114,7 +114,7 @@ def check_quality(  # noqa: PLR0913 - the package's format and shapes, and where
 
 
 def _encode(checkpoint: Checkpoint, run: RunFacts, receipts: Sequence[Receipt], longest: int) -> EncodedPages:
-    """As many whole receipts, in the order of their keys, as WORK allows; at least one."""
+    """Encode whole receipts in the order of their keys, as many as WORK allows; at least one."""
     lowercase = checkpoint.tokenizer_config.get("do_lower_case", True)
     tokenizer = build_tokenizer(list(checkpoint.vocabulary), lowercase=lowercase)
     encoder = Encoder.of(tokenizer, run, longest)

@@ -52,10 +52,10 @@ class Number(Message):
 
 
 class Gate(Message):
-    """What one gate found.
+    """The result of one gate.
 
     Attributes:
-        passed: None where the gate could not be asked; `sentence` says why.
+        passed: None where the gate could not run; `sentence` gives the reason.
         warned: passed, with something that a person should look at.
         where: the operation, parameter or input that the number belongs to.
         sentence: for people.

@@ -20,7 +20,7 @@ from receipt_layoutlm.errors import BundleError
 _POSITIONS = "embeddings.position_embeddings.weight"
 _ADDED = ("_quantized", "_palettized", "_to_fp16")  # the last first
 _SMALLEST_NORMAL = 2.0**-14
-"""Of float16. Below it float16 has ever fewer digits, and such numbers move no logit."""
+"""Smallest normal float16. Smaller numbers have ever fewer digits, and they change no logit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def check_weights(matches: Sequence[Match], quantize: Quantize) -> Gate:
 
 
 _SMALLEST = 2.0**-24
-"""Of float16; coremltools keeps a constant at that rather than at 0."""
+"""Smallest positive float16; coremltools stores a smaller constant as this number rather than as 0."""
 
 
 def copy_back(

@@ -128,7 +128,7 @@ def amounts(text: str) -> Iterator[tuple[Decimal, range]]:
 
 
 def same_row(line: DraftLine, other: DraftLine) -> bool:
-    """Whether the vertical middle of either stands within the other's height."""
+    """Whether the vertical middle of either line is within the other's height."""
     middle, other_middle = (line.box[1] + line.box[3]) / 2, (other.box[1] + other.box[3]) / 2
     return line.box[1] < other_middle < line.box[3] or other.box[1] < middle < other.box[3]
 
@@ -161,7 +161,7 @@ def _candidate(lines: Sequence[DraftLine], index: int, span: range) -> Candidate
 
 
 def rank_of(caption: str) -> int:
-    """How much a caption says that its amount is the grand total: 0 not at all, 5 for certain.
+    """Rate how surely a caption marks its amount as the grand total: from 0, not at all, to 5, certain.
 
     A row may hold several captions ("ITEMS 2  TOTAL"): the one nearest to the amount counts.
     """
@@ -189,7 +189,7 @@ class Labelled:
 
 @dataclass(slots=True)
 class ImportReport:
-    """What an import did: per field the receipts in which it was placed and those in which it was not."""
+    """The result of an import: per field the receipts with a position for it and those without one."""
 
     receipts: int = 0
     placed: Counter[str] = field(default_factory=Counter)

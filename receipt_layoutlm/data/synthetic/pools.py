@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """What one kind of shop is called and sells; goods are names with lowest and highest price in cents."""
+    """The names and goods of one kind of shop; goods are names with lowest and highest price in cents."""
 
     merchants: tuple[str, ...]
     goods: tuple[tuple[str, int, int], ...]

@@ -59,12 +59,12 @@ class Purchase:
 
     @property
     def total(self) -> int:
-        """What the customer owes."""
+        """The amount that the customer owes."""
         return self.subtotal + self.tax + self.tip
 
     @property
     def change(self) -> int:
-        """What comes back of the cash."""
+        """The change returned for cash."""
         return self.paid - self.total - self.cash_back
 
 

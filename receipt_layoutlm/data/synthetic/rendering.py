@@ -46,7 +46,7 @@ def _misread_character(character: str, word_length: int, random: Random) -> str:
 
 
 def confidence(read: str, printed: str, random: Random) -> float:
-    """How sure the recognition says it is, in two decimals: less so where it slipped."""
+    """Confidence of the simulated text recognition, in two decimals; lower for a misread text."""
     lowest, highest = (95, 100) if read == printed else (60, 92)
     return random.randint(lowest, highest) / 100
 
@@ -124,7 +124,7 @@ class Page:
     skew_radians: float
 
     def turned(self, point: Point) -> Point:
-        """Where a point of the straight paper stands on the scan."""
+        """The position on the scan of a point of the straight paper."""
         x, y = point[0] - self.width / 2, point[1] - self.height / 2
         c, s = cos(self.skew_radians), sin(self.skew_radians)
         return round(x * c - y * s + self.width / 2, 2), round(x * s + y * c + self.height / 2, 2)

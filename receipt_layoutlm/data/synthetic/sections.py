@@ -74,7 +74,7 @@ def website(sale: Sale) -> list[Row]:
 
 
 def hours(sale: Sale) -> list[Row]:
-    """When the shop is open."""
+    """The opening hours."""
     return [sale.head(Text(sale.template.captions.hours), Text(sale.store.hours, "STORE_HOURS"))]
 
 
@@ -86,7 +86,7 @@ def moment(sale: Sale) -> list[Row]:
 
 
 def clerk(sale: Sale) -> list[Row]:
-    """Who sold it, where: numbers that are no label's value."""
+    """Numbers of the clerk and the till; no label's value."""
     where = f"REG {sale.station:02d} TRN {sale.transaction:04d}"
     return [Row((left(Text(f"CASHIER: {sale.clerk}")), right(Text(where))))]
 
@@ -102,14 +102,14 @@ def pump(sale: Sale) -> list[Row]:
 
 
 def items(sale: Sale) -> list[Row]:
-    """What was bought."""
+    """The items of the purchase."""
     style = sale.template.item_style
     rows = [row for item in sale.purchase.items for row in ITEM_STYLES[style](item, sale.money)]
     return [TABLE_HEAD, *rows] if style == "table" else rows
 
 
 def totals(sale: Sale) -> list[Row]:
-    """From what comes off to what is owed; a tax or tip of nothing is not printed."""
+    """The sums from discounts to the total; a tax or tip of zero is not printed."""
     bought, captions = sale.purchase, sale.template.captions
     amounts = [
         *((captions.discount, -amount, "DISCOUNT") for amount in bought.discounts),
@@ -127,7 +127,7 @@ def totals(sale: Sale) -> list[Row]:
 
 
 def payment(sale: Sale) -> list[Row]:
-    """How it was paid. The amount paid has no label of its own."""
+    """The payment. The amount paid has no label of its own."""
     bought, captions = sale.purchase, sale.template.captions
     paid = Text(sale.money(bought.paid))
     if not bought.card:

@@ -7,7 +7,7 @@ from receipt_layoutlm.data.synthetic.pools import TRADES, Trade
 
 @dataclass(frozen=True, slots=True)
 class Odds:
-    """How likely (0..1) the parts are that not every receipt has; `single` is that of buying one piece."""
+    """Probabilities (0..1) of parts that not every receipt has; `single` is that of buying one piece."""
 
     discount: float = 0.2
     coupon: float = 0.15
@@ -21,7 +21,7 @@ class Odds:
 
 @dataclass(frozen=True, slots=True)
 class Captions:
-    """What stands before an amount; captions carry no label."""
+    """The captions before amounts; they carry no label."""
 
     subtotal: str = "SUBTOTAL"
     tax: str = "TAX"

@@ -42,7 +42,7 @@ RUNGS = {
 
 
 class RungTask(Message):
-    """What to measure.
+    """The settings of one measurement.
 
     Attributes:
         rung: its name.
@@ -66,11 +66,11 @@ class RungTask(Message):
 
 
 class Measured(Message):
-    """What was found.
+    """The results of one measurement.
 
     Attributes:
         tokens_per_second: real ones, without padding.
-        tokens_per_cpu_second: of all threads; says more where others use the machine, too.
+        tokens_per_cpu_second: of all threads; more reliable where other programs use the machine, too.
         padding: share of the tokens that were computed.
         utilisation: operations of the model a second, as a share of `peak_flops`.
         peak_flops: of the machine, in the best product of matrices that was seen.

@@ -33,10 +33,10 @@ def choose_attention(model: Any, option: Attention, device: str) -> None:
 
 
 def block_mask(segments: Tensor, dtype: torch.dtype) -> Tensor:
-    """What packed windows add to their scores, [rows, 1, n, n]: 0 within a window, else the least number.
+    """The additive mask of packed windows, [rows, 1, n, n]: 0 within a window, else the least number.
 
     Args:
-        segments: which window of its row a token is of [rows, n]; 0 is padding, which sees itself alone.
+        segments: each token's window within its row [rows, n]; 0 is padding, which attends only to itself.
         dtype: of the scores.
     """
     same = segments.unsqueeze(1).unsqueeze(3) == segments.unsqueeze(1).unsqueeze(2)

@@ -15,7 +15,7 @@ from messages.hyperparameters import Hyperparameters
 from receipt_layoutlm.data.examples import Collator, Example
 
 SIZES = (64, 32, 16, 8, 4, 2, 1)
-"""What an automatic batch is chosen from, in windows."""
+"""Batch sizes that an automatic batch is chosen from, in windows."""
 USUAL = 8
 """Windows that an optimisation step of an automatic batch has at least, by accumulation if need be."""
 
@@ -31,7 +31,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """How the batches of a run are computed.
+    """The plan of a run's batches.
 
     Attributes:
         windows: of a batch.
@@ -46,7 +46,7 @@ class BatchPlan:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a model needs, in bytes."""
+    """The memory demand of a model, in bytes."""
 
     states: int
     window: int
@@ -63,7 +63,7 @@ class Demand:
         return cls(states, layer * config.num_hidden_layers, layer + between)
 
     def bytes(self, windows: int, *, checkpointing: bool) -> int:
-        """Of a training with batches of so many windows."""
+        """Bytes of a training with batches of so many windows."""
         return self.states + windows * (self.checkpointed_window if checkpointing else self.window)
 
 
@@ -103,7 +103,7 @@ def plan_batches(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch says that a device, or the host, has no memory left."""
+    """Whether the error is torch's report that a device, or the host, is out of memory."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
     )
@@ -140,7 +140,7 @@ _MOMENT_BYTES = 8  # of a parameter, in AdamW
 def try_batches(
     model: Any, longest: Example, pad_token_id: int, device: torch.device, dtype: torch.dtype
 ) -> Callable[[int], bool]:
-    """Whether a training step with so many windows fits beside the optimizer's moments.
+    """Test whether a training step with so many windows fits into memory beside the optimizer's moments.
 
     Random numbers are drawn as if nothing had been tried.
 

@@ -43,9 +43,9 @@ class PipedCollator:
 
 
 def startable_workers(asked: int) -> int:
-    """As many workers as were asked for, or none where this host can start no process that talks to this one.
+    """The number of workers asked for, or 0 where this host cannot start processes that talk to this one.
 
-    Their queues take semaphores, which lie in /dev/shm, too.
+    Their queues use semaphores, which are in /dev/shm, too.
     """
     if not asked:
         return 0

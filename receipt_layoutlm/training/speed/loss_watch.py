@@ -30,7 +30,7 @@ class LossWatch:
         self._losses: deque[float] = deque(maxlen=_WINDOW)
 
     def fault(self, loss: float, step: int) -> str | None:
-        """What is wrong with a batch's mean loss (nats) at a step, in a clause; None where nothing is."""
+        """The fault of a batch's mean loss (nats) at a step, as a clause; None where there is none."""
         if not math.isfinite(loss):
             return f"The loss is {loss}"
         median = statistics.median(self._losses) if len(self._losses) >= _LEAST else math.inf

@@ -20,7 +20,7 @@ _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 class Speed(Message):
-    """What was measured since the evaluation before, or since the run went on after an interruption.
+    """Measurements since the previous evaluation, or since the run resumed after an interruption.
 
     Attributes:
         train_seconds: in steps, without evaluations and checkpoints.
@@ -28,7 +28,7 @@ class Speed(Message):
         samples_per_second, steps_per_second, tokens_per_second: in `train_seconds`; padding is no token.
         memory_used: peak bytes of this process so far.
         gpu_memory_used: peak bytes that tensors took on the accelerator; None without one.
-        gpu_utilization: mean per cent of time in which the accelerator computed; None where nobody counts.
+        gpu_utilization: mean per cent of time in which the accelerator computed; None where unknown.
     """
 
     train_seconds: float
@@ -70,7 +70,7 @@ class Meter:
         self._utilization.look()
 
     def read(self) -> Speed:
-        """What was measured; counts anew from here."""
+        """Return the measurements and restart them."""
         seconds = self._train_seconds
         found = Speed(
             train_seconds=seconds,
