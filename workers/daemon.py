@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 
 def worker_name() -> str:
-    """Who we are, in leases and logs."""
+    """The name of this worker in leases and logs."""
     return f"{platform.node() or 'host'}:{os.getpid()}"
 
 
@@ -99,7 +99,7 @@ def report_end(error: WorkerError) -> int:
 def _when_idle(
     handler: Handler[Any], aws: Aws, host: Host | None, orphans: Orphans
 ) -> Callable[[], Awaitable[None]]:
-    """What is done when the queue had nothing."""
+    """The work to do after a receive without a message."""
     sweep = Sweep(handler.kind, handler.queue, aws.table, handler.settings)
 
     async def sweep_then_leave() -> None:

@@ -18,7 +18,7 @@ from receipt_dynamo.clock import steady_seconds
 from workers.settings import Settings
 
 TICK_SECONDS = 1.0
-"""How often the loop is asked to wake up, only to see how late it does."""
+"""Seconds between wake-ups of the event loop, made only to measure how late they come."""
 LOOP_LAG_SECONDS = 2.0
 POLL_MARGIN_SECONDS = 15.0
 """A receive takes its wait and the network; a few that fail and are tried again fit in as well."""
@@ -40,7 +40,7 @@ _REASONS: dict[SignName, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How old each sign of life may be, in seconds."""
+    """The greatest age of each sign of life, in seconds."""
 
     loop: float = LOOP_LAG_SECONDS
     poll: float = 20 + POLL_MARGIN_SECONDS
@@ -223,7 +223,7 @@ class Health:
             self._faults[name] = fault
 
     def report(self) -> HealthReport:
-        """How the worker is right now."""
+        """The worker's health at this moment."""
         signs = dict(self._signs(self.steady()))
         return HealthReport(
             state=self._state,
@@ -263,7 +263,7 @@ class Health:
             yield name, Sign(age_seconds=age, limit_seconds=limit if expected else None, fresh=fresh)
 
     def _loop_lag(self, now: float) -> float | None:
-        """How late the loop last woke up, or is by now: a report may come before the late tick does."""
+        """Seconds by which the last wake-up was late, or is by now: a report may come before the late one."""
         if self._ticked_at is None:
             return None
         return max(self._lag, now - self._ticked_at - TICK_SECONDS)

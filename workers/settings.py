@@ -264,13 +264,13 @@ class Settings(BaseModel):
 
     @property
     def child_environ(self) -> dict[str, str]:
-        """What a child needs to reach the same AWS; boto3 reads the region under its older name only."""
+        """Variables with which a child reaches the same AWS; boto3 reads only the region's older name."""
         named = {"AWS_DEFAULT_REGION": self.region, "AWS_ENDPOINT_URL": self.endpoint_url}
         return {name: value for name, value in named.items() if value}
 
     @property
     def cache_dir(self) -> Path:
-        """Where an export worker keeps checkpoints between exports."""
+        """The folder in which an export worker keeps checkpoints between exports."""
         return self.work_dir / "checkpoints"
 
     @property
@@ -280,7 +280,7 @@ class Settings(BaseModel):
 
     @property
     def runs(self) -> S3Place:
-        """Where runs lie unless a message says otherwise."""
+        """The S3 URI of all runs, unless a message names another one."""
         self.require("bucket")
         return S3Place(bucket=self.bucket or "", key="runs/")
 
@@ -295,6 +295,6 @@ class Settings(BaseModel):
         return self.runs if kind == "train" else self.bundle_prefix("")
 
     def bundle_prefix(self, job_name: str) -> S3Place:
-        """Where a run's bundle goes unless a message says otherwise."""
+        """The S3 URI of a run's bundle, unless a message names another one."""
         self.require("bucket")
         return S3Place(bucket=self.bucket or "", key="coreml/") / (f"{job_name}/" if job_name else "")

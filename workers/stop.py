@@ -38,7 +38,7 @@ class Stop:
 
     @property
     def takes_no_more(self) -> bool:
-        """Whether the next message is for others."""
+        """Whether this worker claims no more messages."""
         return self.requested.is_set() or self.retired.is_set()
 
     def request(self) -> None:
@@ -76,7 +76,7 @@ class Stop:
         self.retired.set()
 
     def drain_seconds(self, usual_seconds: float) -> float:
-        """How long a child may take to reach a checkpoint: until the host's deadline, or as usual."""
+        """Seconds for a child to reach a checkpoint: until the host's deadline, or the usual time."""
         if self._deadline is None:
             return usual_seconds
         return max(0.0, self._deadline - asyncio.get_running_loop().time())

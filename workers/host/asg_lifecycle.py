@@ -22,12 +22,12 @@ from workers.stop import Stop
 from workers.telemetry.status_socket import read_statuses
 
 LOOK_SECONDS = 1.0
-"""How often what Auto Scaling was told is compared with what is so."""
+"""Seconds between comparisons of the state reported to Auto Scaling with the worker's state."""
 RETRY_SECONDS = 10.0
 MAX_RETRY_SECONDS = 300.0
-"""Between two looks for the group of an instance that is in none."""
+"""Longest pause, in seconds, between searches for the group of an instance that is in none."""
 IDLE_LOOK_SECONDS = 60.0
-"""So long after an idle worker had to stay it asks again."""
+"""Seconds after which an idle worker whose host had to stay asks again."""
 BEATS_PER_HEARTBEAT = 3
 
 log = structlog.get_logger(__name__)
@@ -113,7 +113,7 @@ class Membership:
 
     @property
     def is_known(self) -> bool:
-        """Whether our group was found."""
+        """Whether the Auto Scaling group of this instance was found."""
         return self._group is not None
 
     async def leave_if_idle(self, sqs: Any, queue_url: str) -> None:

@@ -21,7 +21,7 @@ from workers.side_tasks import side_tasks
 from workers.stop import Stop
 
 LAST_WORD_SECONDS = 5
-"""How long an ending daemon tries to reach Auto Scaling."""
+"""Seconds for which an ending daemon tries to reach Auto Scaling."""
 
 log = structlog.get_logger(__name__)
 

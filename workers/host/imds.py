@@ -23,7 +23,7 @@ TOKEN_SECONDS = 21_600
 RENEW_SECONDS = 300
 """So long before its end a token is exchanged."""
 _VENDOR_FILES = ("sys_vendor", "bios_version")
-"""Who made the machine; EC2's say Amazon, on Nitro the first one and on Xen the second."""
+"""Files with the machine's maker; on EC2 it is Amazon: in the first on Nitro, in the second on Xen."""
 MAX_BYTES = 65_536
 """Bytes of an answer; the values that are asked for have a few hundred at most."""
 _TOKEN = re.compile(r"[!-~]{1,4096}")
@@ -57,7 +57,7 @@ class Metadata:
 
     @property
     def has_token(self) -> bool:
-        """Whether it has given a token that it took when it was last asked."""
+        """Whether the service has issued a token and accepted it at the last request."""
         return self._token is not None
 
     async def get(self, path: str) -> str | None:

@@ -13,10 +13,10 @@ _COUNTER = "oom_kill "
 
 
 def count_memory_kills(groups: Path = _GROUPS, own_group: Path = _OWN_GROUP) -> int | None:
-    """How many processes of our control group, children included, the kernel has killed for memory so far.
+    """Count processes of this control group, children included, that the kernel has killed for memory.
 
     Returns:
-        None where nobody counts: no Linux, or the host's own root.
+        None where the kernel does not count them: no Linux, or the host's root control group.
     """
     try:
         lines = own_group.read_text().splitlines()
@@ -41,6 +41,6 @@ def _read_counter(file: Path) -> int | None:
 
 
 def memory_kills_since(before: int | None) -> int | None:
-    """How many since an earlier count; None where nobody counts."""
+    """Kills since an earlier count; None where the kernel does not count them."""
     after = count_memory_kills()
     return None if before is None or after is None else after - before

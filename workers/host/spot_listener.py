@@ -70,7 +70,7 @@ def _read_moment(body: str, name: str) -> datetime | None:
 
 
 def find_doubt(settings: Settings) -> str | None:
-    """Why a child may not reach a checkpoint on a Spot host; None where it may."""
+    """The reason why a child may not reach a checkpoint on a Spot host; None where there is none."""
     left = NOTICE_SECONDS - settings.spot_margin_seconds
     if settings.drain_seconds <= left:
         return None
@@ -90,7 +90,7 @@ NOTICES: dict[str, Callable[[str, Settings, datetime], Notice | None]] = {
 
 
 def read_notice(path: str, body: str, settings: Settings, now: datetime | None = None) -> Notice | None:
-    """What the value at one of these paths says; None when it says nothing to act on."""
+    """Parse the value at one of these paths; None when it needs no action."""
     return NOTICES[path](body, settings, now or datetime.now(UTC))
 
 

@@ -18,7 +18,7 @@ from workers.side_tasks import SideTasks
 from workers.stop import Stop
 
 FINISH_SECONDS = 30
-"""What a stop takes beyond poll and drain: to reap the child and to write the record."""
+"""Seconds of a stop beyond poll and drain: to reap the child and to write the record."""
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ class Systemd:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Systemd | None:
-        """Who started us, or None when that was not systemd."""
+        """The systemd that started this process; None when another program did."""
         source = os.environ if environ is None else environ
         address = source.get("NOTIFY_SOCKET", "")
         if not address:

@@ -205,6 +205,6 @@ def _changes(result: ExportResult, record: JobLease) -> dict[str, Any]:
 
 
 def _best_f1(training: Job) -> float | None:
-    """What the training reached, where it says so: a job that failed may have a checkpoint and no score."""
+    """Best F1 of the training, where recorded; a failed job may have a checkpoint and no score."""
     f1 = training.results.get("best_f1")
     return float(f1) if isinstance(f1, int | float | Decimal) else None

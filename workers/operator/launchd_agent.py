@@ -63,12 +63,12 @@ _SYSTEM_PATH = "/opt/homebrew/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 
 def plist_path() -> Path:
-    """Where launchd looks for an agent of this user."""
+    """The path where launchd finds an agent of this user."""
     return Path.home() / "Library" / "LaunchAgents" / f"{LABEL}.plist"
 
 
 def log_path() -> Path:
-    """Where the worker's JSON lines go; the Console app shows this folder."""
+    """The file of the worker's JSON log lines; the Console app shows its folder."""
     return Path.home() / "Library" / "Logs" / "receipt-layoutlm" / "export-worker.log"
 
 
@@ -173,7 +173,7 @@ def _program() -> Path:
 _UNKNOWN = {3, 113}
 """No such process, could not find the service: how it says that the agent is not there."""
 _IN_PROGRESS = 36
-"""How it says that a job takes its time to stop."""
+"""The exit code of launchctl for a job that is still stopping."""
 _FACT = re.compile(r"^\t(state|pid|runs|last exit code) = (.+)$", re.MULTILINE)
 
 
@@ -212,7 +212,7 @@ def uninstall() -> bool:
 
 
 def read_state() -> dict[str, str] | None:
-    """What launchd says of the agent: state, pid, runs, last exit code; None when it does not know it.
+    """The agent's state in launchd: state, pid, runs, last exit code; None when launchd does not know it.
 
     Raises:
         SettingsError: there is no launchd here.

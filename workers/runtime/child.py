@@ -25,15 +25,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """What to start, `python -m module job_file`, and how long it may take.
+    """The command of a child, `python -m module job_file`, and its time limits.
 
     Attributes:
         module: the module to run.
         job_file: its one argument.
-        environ: variables on top of ours.
-        drain_seconds: how long it may take to reach a checkpoint when asked to stop.
-        timeout_seconds: how long the attempt may take; None has no limit.
-        stall_seconds: how long it may report nothing.
+        environ: variables added to those of this process.
+        drain_seconds: limit for reaching a checkpoint when asked to stop.
+        timeout_seconds: limit of the attempt; None has no limit.
+        stall_seconds: longest time without a report.
         keeps: descriptors that it inherits: the lock of its folder.
     """
 

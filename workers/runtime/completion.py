@@ -32,7 +32,7 @@ from workers.sqs.queue import MAX_DELAY_SECONDS, MAX_VISIBILITY_SECONDS, JobQueu
 
 
 def measure_attempt(verdict: Verdict, attempt: int) -> dict[str, float]:
-    """What an attempt took; with the cost of the whole run, in USD, where it is done and a price is known."""
+    """Durations of an attempt; with the cost of the whole run, in USD, if it is done and a price is known."""
     results = verdict.report.results if isinstance(verdict.report, Trained) else {}
     cost = results.get("cost_usd")
     measured = {"attempt_seconds": round(verdict.seconds, 3), "attempts": attempt}

@@ -21,12 +21,12 @@ class Kind(Protocol[JobT]):
 
     @property
     def name(self) -> Literal["train", "export"]:
-        """What leases, logs and queues call it."""
+        """The job kind's name in leases, logs and queues."""
         ...
 
     @property
     def module(self) -> str:
-        """What `python -m` runs for it."""
+        """The module that `python -m` runs for a job."""
         ...
 
     def decode(self, message: Received) -> JobT:
@@ -38,7 +38,7 @@ class Kind(Protocol[JobT]):
         ...
 
     def timeout_seconds(self, job: JobT) -> float | None:
-        """How long one attempt may take; None has no limit."""
+        """Time limit of one attempt, in seconds; None has no limit."""
         ...
 
     async def begin(self, job: JobT, attempt: int, work_dir: str, message_id: str | None = None) -> Message:

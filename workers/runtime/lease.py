@@ -26,7 +26,7 @@ BEATS_PER_LEASE = 3
 MARGIN = 1 / 6
 """Share of the lease before its end at which a lease that could not be renewed counts as lost."""
 _LOOKS_PER_BEAT = 10
-"""How often a pause looks at the clock: after the host has slept, a timer rings late by so much."""
+"""Checks of the clock per renewal interval: a timer fires late by the time for which the host slept."""
 
 log = structlog.get_logger(__name__)
 
@@ -78,12 +78,12 @@ class Lease:
 
     @property
     def message_id(self) -> str | None:
-        """What SQS calls the message; None of a job by hand, whose message no queue has seen."""
+        """The SQS id of the message; None for a job that runs locally, whose message was in no queue."""
         return None if self.record.by_hand else self.message.message_id
 
     @property
     def is_over(self) -> bool:
-        """Whether the job is not surely ours any more, nor its decision ours to complete."""
+        """Whether the lease may have lapsed, so that this worker may neither go on nor complete the job."""
         return self.lost.is_set() or self.table.clock.steady() >= self._safe_until
 
     @asynccontextmanager
@@ -120,7 +120,7 @@ class Lease:
                 # After a failure the next try comes soon: there is only the rest of the lease to try in.
                 pause = interval if renewed else min(interval, max(0.05, interval / 10))
         except Exception as error:
-            # A heart that stops without a word would leave a child that works for nobody.
+            # If this task died silently, the child would run on without a lease.
             log.exception("heartbeat failed", error=str(error))
             self._lose("its heartbeat failed")
 

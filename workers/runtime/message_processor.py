@@ -61,7 +61,7 @@ from workers.telemetry.tracing import Tracing
 
 
 def measure_claim(message: Received, attempt: int, now: datetime) -> dict[str, float]:
-    """How long the message of a job waited for a worker; one that was claimed before waited for more."""
+    """Metrics of a claim: the attempt and, for the first one, the seconds that the message waited."""
     if message.sent_at is None or attempt > 1:
         return {"attempt": attempt}
     seconds = (now - message.sent_at).total_seconds()
@@ -70,7 +70,7 @@ def measure_claim(message: Received, attempt: int, now: datetime) -> dict[str, f
 
 
 def measure_message(message: Received, ending: str, seconds: float, work: Work | None) -> dict[str, Any]:
-    """How a message ended after so many seconds, and of which job and attempt it was, if of any."""
+    """Metrics of one message: its outcome, its seconds, and its job and attempt if it has any."""
     job = {} if work is None else {"job_id": work.job_id, "attempt": work.attempt}
     ended = {"ending": ending, "receive_count": message.receive_count, "job_seconds": round(seconds, 3)}
     return {**job, **ended}

@@ -24,7 +24,7 @@ class Ending(Enum):
 
 
 class MessageFate(Enum):
-    """What becomes of the message."""
+    """The fate of the message in its queue."""
 
     DELETE = auto()
     SHOW_LATER = auto()
@@ -116,14 +116,14 @@ def judge_exit(
     last_lines: list[str],
     memory_kills: int | None = None,
 ) -> Verdict:
-    """What a child's exit code and its last report mean.
+    """The attempt result that follows from a child's exit code and its last report.
 
     Args:
         code: as the process left it, negative for a signal.
         last: its last report beside progress.
         last_lines: the end of its log.
-        memory_kills: how many processes around us the kernel killed for memory while it ran, None where
-            nobody counts (`workers.host.oom_kills`).
+        memory_kills: processes of this control group that the kernel killed for memory while it ran; None
+            where it does not count them (`workers.host.oom_kills`).
     """
     if code == ChildExit.DONE and isinstance(last, Trained | Exported):
         return Verdict(Ending.DONE, report=last)

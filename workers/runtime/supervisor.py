@@ -19,7 +19,7 @@ from workers.stop import Stop
 
 CANCEL_GRACE_SECONDS = 2
 MESSAGE_CHARS = 500
-"""Of a line of progress in the lease, which others pay to read."""
+"""Longest progress line in the lease, in characters; short, because each reader of the lease pays for it."""
 _CANCELLED = Verdict(Ending.CANCELLED, message="Cancelled on request.")
 
 log = structlog.get_logger(__name__)

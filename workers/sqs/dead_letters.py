@@ -86,19 +86,19 @@ class DeadLetter:
 
     @property
     def when(self) -> str:
-        """When it was buried or, where nobody says, sent."""
+        """The time at which it was dead-lettered; if unknown, the time at which it was sent."""
         sent_at = self.message.sent_at
         return self.reasons.get("failed_at") or (write_time(sent_at) if sent_at else "")
 
     @property
     def receive_count(self) -> int:
-        """How often workers received it; where nobody says, how often anybody did."""
+        """Receives by workers; if unknown, receives by anybody."""
         counted = self.reasons.get("receive_count", "")
         return int(counted) if counted.isdecimal() else self.message.receive_count
 
     @property
     def faults(self) -> list[Fault]:
-        """What is wrong with the body, field by field."""
+        """The faults of the body, field by field."""
         return read_faults(self.reasons.get(FAULTS, ""))
 
     def as_json(self) -> dict[str, Any]:
@@ -247,7 +247,7 @@ class _Look:
         await self.dead.show_all_after(list(self.held.values()), seconds)
 
     def letters(self) -> list[DeadLetter]:
-        """What was found."""
+        """The dead letters that were found."""
         return [DeadLetter.read(self.name, self.source, self.dead, message) for message in self.held.values()]
 
 

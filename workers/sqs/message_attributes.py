@@ -25,7 +25,7 @@ MAX_FAULTS = 100
 BRIEF_CHARS = 200
 _BINARY = "Binary"
 _REFUSED = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-"""What SQS takes in no text; a key of somebody's JSON may hold it, and then a reason quotes it."""
+"""Characters that SQS refuses in any text; a reason may quote a JSON key that holds some."""
 
 
 class _Packed(TypedDict):
@@ -63,7 +63,7 @@ def burials(original: Attributes, reasons: Mapping[str, str]) -> tuple[Attribute
 
 
 def original_of(attributes: Attributes) -> Attributes | None:
-    """What a buried message came with; None where these attributes are not of our burying."""
+    """The original attributes of a dead letter; None where no worker wrote these attributes."""
     try:
         packed = _PACKED.validate_json(texts_of(attributes).get(ORIGINAL, ""))
         return {name: _unpack(**one) for name, one in packed.items()}

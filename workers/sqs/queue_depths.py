@@ -24,7 +24,7 @@ _DEPTH = {
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How many messages a queue holds, as SQS estimates it.
+    """The number of messages in a queue, as SQS estimates it.
 
     Attributes:
         visible: the next receive may get them.
@@ -76,10 +76,11 @@ async def read_queues(sqs: Any, settings: Settings) -> list[QueueState]:
 
 
 async def look_for_oldest(sqs: Any, settings: Settings, name: QueueName) -> datetime | None:
-    """When the oldest message that one receive finds was sent; None where it finds none.
+    """The time at which the oldest message of one receive was sent; None where there is no message.
 
-    SQS tells the oldest one's age to CloudWatch only, and hands messages out in about their order: the
-    queue's oldest is at least as old. What is found counts as received once more, and is shown again at once.
+    SQS reports the age of the oldest message only to CloudWatch, and delivers messages in about their order:
+    the queue's oldest is at least as old. The messages count as received once more, and are visible again at
+    once.
 
     Raises:
         SettingsError: the queue is not set.

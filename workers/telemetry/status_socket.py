@@ -18,7 +18,7 @@ from workers.health import Health, HealthReport
 from workers.user_folders import make_own_folder
 
 ANSWER_SECONDS = 2.0
-"""How long a reader waits for an answer; a loop that takes longer is not healthy anyway."""
+"""Seconds that a reader waits for an answer; a loop that takes longer is not healthy anyway."""
 _SOCKET_NAME = re.compile(r".*-[1-9][0-9]{0,8}\.sock", re.DOTALL)
 """With a process id that the kernel can have given; other programs' files are left alone."""
 MAX_PATH_BYTES = 100
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 class WorkerStatus(BaseModel):
-    """What one worker on this host says, or that it says nothing.
+    """The status of one worker on this host, also of one that does not answer.
 
     Attributes:
         kind: train or export.
@@ -129,7 +129,7 @@ def _bind(path: Path) -> socket.socket:
 
 @contextmanager
 def _private_files() -> Iterator[None]:
-    """What is made meanwhile is ours alone from its first moment on."""
+    """Create files that only this user can access, from their first moment on."""
     before = os.umask(0o177)
     try:
         yield

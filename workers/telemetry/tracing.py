@@ -94,7 +94,7 @@ async def open_tracing(settings: Settings, kind: str, worker: str) -> AsyncItera
 
 
 def _exporting(endpoint: str, kind: str) -> TracerProvider | None:
-    """What sends spans to the collector; None without the extra."""
+    """The provider that sends spans to the collector; None without the extra."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
         from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415
