@@ -1,4 +1,4 @@
-"""Errors that end a training or an export, each with the class that tells the daemon what to do about it."""
+"""Errors that end a training or an export, each with the class that tells the daemon whether to retry."""
 
 from __future__ import annotations
 

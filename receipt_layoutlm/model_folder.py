@@ -1,4 +1,4 @@
-"""Opens the folder of a LayoutLM and holds its files to one another, whatever it is to be used for."""
+"""Opens the folder of a LayoutLM and checks that its files agree with each other, for every use."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def open_checkpoint(folder: Path) -> ModelFolder[CheckpointConfig]:
 
 
 def open_start(folder: Path) -> ModelFolder[ModelConfig]:
-    """Open the folder of a model to train on, of whatever labels or none; errors as of `open_checkpoint`."""
+    """Open the folder of a model to train on, with any labels or none; errors as of `open_checkpoint`."""
     return _open(folder, ModelConfig)
 
 

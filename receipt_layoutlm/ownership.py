@@ -1,4 +1,4 @@
-"""Asks S3 whether a destination lies in a place of another job: a run, a checkpoint or a bundle."""
+"""Checks in S3 whether a destination is inside a folder of another job: a run, a checkpoint or a bundle."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def refuse_marked(storage: Storage, folder: str, uri: str, advice: str, *, but: 
 
 
 def _above(uri: str) -> Iterator[str]:
-    """The folders that a destination lies in, the nearest first, without the bucket itself."""
+    """The folders that contain a destination, the nearest first, without the bucket itself."""
     folder = uri.removesuffix("/").rpartition("/")[0]
     while folder.count("/") > 2:  # noqa: PLR2004 - s3://bucket/folder
         yield f"{folder}/"

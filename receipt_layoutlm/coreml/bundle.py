@@ -1,4 +1,4 @@
-"""Writes the folder that clients download, and holds any such folder to what those clients expect."""
+"""Writes the folder that clients download, and checks any such folder against their expectations."""
 
 from __future__ import annotations
 

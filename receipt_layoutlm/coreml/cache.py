@@ -1,7 +1,7 @@
-"""Checkpoints that stay on this host for the next export, and downloads that go on where they broke off.
+"""Caches checkpoints on this host for the next export, and resumes interrupted downloads.
 
-An entry belongs to a URI and the manifest that lay there: what replaces a checkpoint there is another entry.
-Its files are held to the manifest before each use, so whatever a crash or a full disk left behind is mended.
+An entry belongs to a URI and the manifest found there: a checkpoint that replaces another gets a new entry.
+Its files are checked against the manifest before each use, so damage by a crash or a full disk is repaired.
 Several processes may share the folder. No process waits for a locked entry; it works without the cache
 instead.
 """
@@ -89,7 +89,7 @@ class CheckpointCache:
 
 
 def _fetch(storage: Storage, uri: str, file: ManifestFile, entry: Path) -> None:
-    """Make sure that a whole file lies in an entry; what is there of it is not fetched again."""
+    """Ensure that an entry holds a whole file; the part that is already there is not downloaded again."""
     whole, partial = entry / file.name, entry / f"{file.name}{_PARTIAL}"
     if whole.is_file():
         if _is(whole, file):
@@ -129,7 +129,7 @@ def _key(uri: str, manifest: Manifest) -> str:
 
 @contextmanager
 def _taken(entry: Path) -> Iterator[bool]:
-    """Take an entry if nobody else has; the lock is on the folder itself and ends with the process."""
+    """Lock an entry if no other process has; the lock is on the folder itself and ends with the process."""
     try:
         descriptor = os.open(entry, os.O_RDONLY)
     except FileNotFoundError:  # removed since we looked

@@ -44,7 +44,7 @@ def record_graph(model: LayoutLMForTokenClassification) -> Graph:
 
 
 def export_graph(model: LayoutLMForTokenClassification) -> Graph:
-    """Record the graph by torch.export, which looks at Python's code instead of one run of it."""
+    """Record the graph by torch.export, which analyses the Python code instead of tracing one run."""
     length = {1: torch.export.Dim("n", min=1, max=MAX_TOKENS)}
     example = make_inputs(model, _EXAMPLE_TOKENS, seed=0)
     with torch.no_grad(), warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""One export from checkpoint to published bundle, told from top to bottom."""
+"""Runs one export from checkpoint to published bundle; reads from top to bottom."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cases for the app's own tests: words and boxes, the inputs they become, the logits and labels to expect."""
+"""Golden cases for the app's own tests: words and boxes, model inputs, expected logits and labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""manifest.json of a bundle: what it was made of, for which systems, and the hash of every file in it.
+"""The model of a bundle's `manifest.json`: its sources, its target systems, and the hash of every file.
 
 It says nothing that differs between two exports of the same checkpoint with the same settings. Only
 model_identity.json does, which therefore stands outside: no hash here covers it.
@@ -47,7 +47,7 @@ class BundleForm:
 
 
 class KnownIssue(Message):
-    """An open fault of somebody else's that whoever loads this bundle should know."""
+    """An open fault in other software that users of this bundle should know."""
 
     title: str
     url: str

@@ -80,7 +80,7 @@ class Canonical:
 
 
 def publish(storage: Storage, archive: Path, uri: str, ours: Edition, rule: CanonicalRule) -> Canonical:
-    """Put a zip in the canonical place, unless a bundle lies there that has to stay.
+    """Upload a zip to the canonical URI, unless the bundle there must not be replaced.
 
     The zip that lay there before stays under `<canonical name>/<its ETag>.zip`.
 
@@ -204,7 +204,7 @@ def _owner_of(storage: Storage, uri: str) -> str | None:
 
 
 def upload_bundle(storage: Storage, folder: Path, prefix: str, training_job_id: str) -> None:
-    """Upload a checked bundle below a prefix, its identity last, and make sure that it lies there whole.
+    """Upload a checked bundle below a prefix, its identity last, and check that it is complete there.
 
     Raises:
         BundleError: another writer was at the same prefix; the canonical bundle must stay as it is.

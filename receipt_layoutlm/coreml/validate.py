@@ -1,4 +1,4 @@
-"""Holds a bundle to a checkpoint after the fact: its files, its gates, and the cases that it carries."""
+"""Validates a finished bundle against its checkpoint: its files, its gates, and its golden cases."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def validate_bundle(
     runtime: Runtime = "evaluator",
     validation: Validation | None = None,
 ) -> ValidationReport:
-    """Look at everything that can be looked at; nothing that fails hides what comes after it.
+    """Run every check that can run; a failed check does not prevent the later ones.
 
     Args:
         checkpoint: what the bundle should have been made of.

@@ -1,1 +1,1 @@
-"""Receipts to windows to encoded examples; their split, their snapshot and where they come from."""
+"""Data of training: sources of receipts, their snapshot and split, windows, encoded examples."""

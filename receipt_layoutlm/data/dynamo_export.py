@@ -58,7 +58,7 @@ class _File(_Manifest):
 
 @dataclass(frozen=True, slots=True)
 class ExportFile:
-    """One file of an export: where it lies, its MD5 in base64, and how many items it has."""
+    """One file of an export: its key, its MD5 in base64, and its number of items."""
 
     uri: str
     md5: str

@@ -19,7 +19,7 @@ _LEVEL = 1
 
 
 class Piles:
-    """Lines by the first characters of their key: the piles in their order are in that of the keys."""
+    """Sorts lines by key: piles by the first characters of the key, in the order of the keys."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

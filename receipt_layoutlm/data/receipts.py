@@ -1,4 +1,4 @@
-"""A labelled receipt as training reads it, whatever it came from: the table, a snapshot or a file."""
+"""A labelled receipt as training reads it, from any source: the table, a snapshot or a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The examples of training: cut once, encoded when a batch asks for them, and changed anew in each epoch."""
+"""The training examples: cut once, encoded per batch, and augmented anew in each epoch."""
 
 from __future__ import annotations
 

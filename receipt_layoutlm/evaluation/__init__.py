@@ -1,1 +1,1 @@
-"""One way from a model and receipts to predictions and scores, used while training and afterwards alike."""
+"""Predictions and scores of a model on receipts, computed the same way during training and afterwards."""

@@ -162,7 +162,7 @@ def evaluate_checkpoints(
     frozen: FrozenReceipts,
     on_batch: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Iterator[EpochScores]:
-    """Score checkpoints one by one; `on_batch` is told a checkpoint, its batches done and in all.
+    """Score checkpoints one by one; `on_batch` receives a checkpoint, its batches done and in all.
 
     Raises:
         CheckpointError: one is not what its manifest says, or cannot be loaded.

@@ -1,4 +1,4 @@
-"""The one evaluation: what training records after an epoch is what anyone gets from the checkpoint later."""
+"""The one evaluation: scores after an epoch of training equal later scores of the checkpoint."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from run_records.labels import LabelSet
 from run_records.scores import Confusion, Interval, MerchantScores
 
 Seen = Sequence[bool | None]
-"""For each receipt whether training has its merchant, None where nobody knows; empty: nothing is known."""
+"""For each receipt whether training has its merchant, None where unknown; empty: unknown for all."""
 
 
 @dataclass(frozen=True, slots=True)

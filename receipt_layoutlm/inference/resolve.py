@@ -29,7 +29,7 @@ _S3 = "s3://"
 
 @dataclass(frozen=True, slots=True)
 class FoundReceipt:
-    """A receipt, the size of its page in any unit, and where its picture lies; None where it has none."""
+    """A receipt, its page size in any unit, and its picture's path or URI; None where it has none."""
 
     receipt: Receipt
     size: tuple[float, float] | None

@@ -1,4 +1,4 @@
-"""One run's settings in one frozen object: the request, where things lie, and this machine's arithmetic."""
+"""One run's settings in one frozen object: the request, folders, and this machine's arithmetic."""
 
 from __future__ import annotations
 

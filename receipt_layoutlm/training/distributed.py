@@ -1,4 +1,4 @@
-"""Several processes that train one model: which of them this is, and what they agree on.
+"""Distributed training: this process's rank, and the values that all processes agree on.
 
 Each computes its share of every batch. A batch is what the request says, however many share it, so a run
 learns the same on one GPU as on eight, and any host goes on from any other's checkpoint.
@@ -138,7 +138,7 @@ class AgreedStop(StopRequested):
 
 
 class AgreeCallback(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
-    """Lets the processes agree on a stop after each step, before any callback looks at it."""
+    """Lets the processes agree on a stop after each step, before any callback reads it."""
 
     def __init__(self, stop: AgreedStop) -> None:
         self._stop = stop

@@ -1,4 +1,4 @@
-"""A running mean of the weights: less noise than any single step's, and what is scored and kept.
+"""An exponential moving average of the weights: less noisy than single steps; scored and kept.
 
 Exponential moving average after Polyak and Juditsky (1992), with the decay of the first steps lowered so that
 fresh weights are soon forgotten.

@@ -1,4 +1,4 @@
-"""Fetches a model from the Hugging Face hub, and tells a hub that does not answer from a wrong request."""
+"""Downloads a model from the Hugging Face hub; distinguishes an unreachable hub from a wrong request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From receipts to what the Trainer takes: the split, the starting model, encoded windows, their counts."""
+"""Prepares the Trainer's inputs from receipts: split, initial model, encoded windows, their counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes what a run says about itself while it happens: metrics and logs to the table, `run.json` to S3."""
+"""Writes the records of a running training: metrics and logs to the table, `run.json` to S3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One training from job file to results, told from the top down."""
+"""Runs one training from job file to results; reads from top to bottom."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds a small LayoutLM and its vocabulary on the spot, for machines that have no pretrained one."""
+"""Builds a small LayoutLM and its vocabulary from scratch, for machines without a pretrained one."""
 
 from __future__ import annotations
 

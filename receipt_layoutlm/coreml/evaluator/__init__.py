@@ -1,4 +1,4 @@
-"""Runs a saved package where Apple's runtime is not: the whole program, operation by operation, in torch."""
+"""Runs a saved package without Apple's runtime: the whole program, operation by operation, in torch."""
 
 from receipt_layoutlm.coreml.evaluator.mac import MacProgram, load_on_mac
 from receipt_layoutlm.coreml.evaluator.program import Operation, Program, load_program

@@ -19,7 +19,7 @@ _WEIGHTS = Path("Data") / "com.apple.CoreML" / "weights"
 
 @dataclass(frozen=True, slots=True)
 class SavedPackage:
-    """A package as it lies on the disk.
+    """A package as saved on disk.
 
     Attributes:
         name: its folder's.

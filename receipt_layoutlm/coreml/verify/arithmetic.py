@@ -36,7 +36,7 @@ class Extremes:
         self.inputs = 0
 
     def see(self, step: Operation, result: Tensor, where: str, *, counts: bool) -> float:
-        """Look at a result; returns its largest magnitude, NaN or infinity included."""
+        """Observe a result; returns its largest magnitude, NaN or infinity included."""
         low, high = result.aminmax()
         magnitude = float(high.maximum(-low))
         if counts and magnitude > self.largest:

@@ -1,4 +1,4 @@
-"""Gate 1, static: what can be said of a package by looking at it, without running anything.
+"""Gate 1, static: checks of a package that need no run of it.
 
 coremltools only warns where a constant overflows float16, so the saved program itself is looked through.
 """

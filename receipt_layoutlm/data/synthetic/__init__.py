@@ -1,4 +1,4 @@
-"""Receipts that never were, with all core labels, for tests and demonstrations that need no one's data."""
+"""Synthetic receipts with all core labels, for tests and demonstrations without private data."""
 
 from receipt_layoutlm.data.synthetic.generator import SyntheticReceipt, generate, make_receipt
 

@@ -85,7 +85,7 @@ def _cut_by_tokens(order: Sequence[int], lengths: Sequence[int], tokens: int) ->
 
 
 PAGES = "pages"
-"""Key of a batch: the pages that its windows are of, for whoever has to name them."""
+"""Key of a batch: the pages of its windows, so that an error can name them."""
 BLOCKS = "blocks"
 """Key of a packed batch, and argument of the model's attention."""
 

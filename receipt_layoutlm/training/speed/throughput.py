@@ -47,7 +47,7 @@ def peak_memory() -> int:
 
 
 class Meter:
-    """Told of each step's begin, batches and end."""
+    """Measures throughput from each step's begin, batches and end."""
 
     def __init__(self) -> None:
         self._utilization = _Utilization()
