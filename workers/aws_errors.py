@@ -1,4 +1,4 @@
-"""The edge to SQS: what AWS and aiobotocore raise becomes this package's errors here, and nowhere else."""
+"""Error translation of SQS: the only place that converts errors of AWS and aiobotocore to this package's."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ async def empty_batch_refused() -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def sqs_errors_translated(url: str) -> AsyncIterator[None]:
-    """Raise ours instead, naming the queue's URL.
+    """Translate errors to this package's, naming the queue's URL.
 
     An answer is to be read inside: what is not in the form of AWS counts as a fault of the network.
     """

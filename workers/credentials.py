@@ -1,4 +1,4 @@
-"""Waits for credentials at a start: at a boot, what hands them out may come up later than a worker."""
+"""Waits for credentials at a start: at a boot, their provider may come up later than a worker."""
 
 from __future__ import annotations
 

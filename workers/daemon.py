@@ -113,9 +113,9 @@ def _when_idle(
 
 @asynccontextmanager
 async def _watched(name: KindName, settings: Settings, stop: Stop, health: Health) -> AsyncIterator[None]:
-    """Watch our health while the block runs, and tell whoever wants to know: systemd, and people here.
+    """Monitor this worker's health while the block runs, and report it to systemd and to people on this host.
 
-    All on the loop that does the work, so that a loop which is stuck says nothing good of itself.
+    All runs on the event loop that does the work, so that a stuck loop cannot report good health.
     """
     systemd = Systemd.from_environ()
     if systemd is not None:

@@ -1,4 +1,4 @@
-"""Refuses a request whose results would lie over something else: a run, a checkpoint, a bundle, a source."""
+"""Refuses a request whose results would overwrite something else: a run, a checkpoint, a bundle, a source."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _check_snapshot(settings: Settings, job: TrainJob, run: S3Place) -> None:
 async def _check_name(
     table: AsyncDynamoClient, parent: S3Place, wanted: S3Place, job_id: str, field_and_advice: tuple[str, str]
 ) -> None:
-    """Refuse a folder with the name of another job: it is that job's, whether anything lies there yet."""
+    """Refuse a folder with the name of another job: it belongs to that job, even while it is empty."""
     name = wanted.key.removeprefix(parent.key).split("/")[0]
     others = [one.job_id for one in await table.list_name_holders(name) if one.job_id != job_id]
     if others:

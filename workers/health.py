@@ -249,7 +249,7 @@ class Health:
         return "idle" if self.ready.is_set() else "starting"
 
     def _signs(self, now: float) -> Iterator[tuple[SignName, Sign]]:
-        """Each sign with its limit, if one is expected: a job expects beats, its absence polls."""
+        """Each sign with its limit, if one is expected: heartbeats during a job, polls otherwise."""
         working = self._job is not None
         ages: dict[SignName, tuple[float | None, float, bool]] = {
             "loop": (self._loop_lag(now), self.limits.loop, True),

@@ -1,4 +1,4 @@
-"""The worker's own bucket as the daemon itself uses it, with a client that is opened each time and closed.
+"""The daemon's access to the worker's own bucket, with a client that is opened and closed for each use.
 
 An open one would cost every idle daemon megabytes for a request or two in its life.
 """
@@ -111,7 +111,7 @@ async def open_bucket(settings: Settings, place: S3Place | None = None) -> Async
 
 @asynccontextmanager
 async def s3_errors_translated(what: str) -> AsyncIterator[None]:
-    """Raise ours instead, with what was tried; an answer is to be read inside."""
+    """Translate botocore's errors to this package's, naming the call; read its answer inside the block."""
     try:
         yield
     except call_errors() as error:

@@ -1,4 +1,4 @@
-"""Faults of settings: values without meaning, settings that contradict each other, names that none has."""
+"""Checks of settings: invalid values, settings that contradict each other, unknown names."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def find_contradictions(values: Mapping[str, float]) -> Iterator[str]:
 
 
 def find_shared_queues(urls: Mapping[str, str]) -> Iterator[str]:
-    """A sentence for each two variables whose URLs name one queue, whatever host they name before it."""
+    """A sentence for each pair of variables whose URLs name one queue, also by different hosts."""
     yield from find_equal_queues({variable: _account_and_name(url) for variable, url in urls.items()})
 
 

@@ -1,4 +1,4 @@
-"""Being asked to stop: the first signal drains, the second one skips the waiting; the host gives a time.
+"""Requests to stop: the first signal drains, the second one skips the waiting; the host sets a deadline.
 
 A part of the daemon that has failed for good asks as well, and names the error that ends the process.
 """
@@ -14,7 +14,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stop:
-    """Events that say how far to stop. Nothing is cancelled by any of them; loops look at them.
+    """Events for the stages of a stop. None of them cancels anything; loops check them.
 
     Attributes:
         requested: the running child shall reach a checkpoint, and no more messages are taken.
@@ -22,8 +22,8 @@ class Stop:
         retired: no more messages are taken, but a running child may end its work.
         leave: the process shall end, too: a person or a service manager asked, or a part of it has failed. A
             host that goes away asks for the work alone.
-        why: what the host said, or which part has failed; None when only signals asked.
-        failure: what a part of the daemon has failed with for good.
+        why: the host's notice, or the part that has failed; None when only signals asked.
+        failure: the permanent error of a part of the daemon.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Folders of this user alone: the defaults of work and run folder, and the check before either is used.
+"""Private folders of this user: the defaults of work and run folder, and the check before their use.
 
 In a folder that another user made, or may write to, that user can exchange a job file or answer for a worker.
 """

@@ -35,18 +35,18 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Membership:
-    """This instance in its group, as far as the worker has a say.
+    """The membership of this instance in its Auto Scaling group, as far as the worker controls it.
 
-    It goes by what health shows, not by calls from the job's path: whatever Auto Scaling answers, or if it
-    does not, no job waits for it.
+    It follows the state that health shows and is not called from the job's path, so that no job waits for an
+    answer of Auto Scaling.
 
     Attributes:
         client: of Auto Scaling.
-        metadata: says who we are.
+        metadata: identifies this instance.
         settings: idle time, and names that are not to be looked up.
         stop: takes no more messages once the instance is to end.
         health: shows whether there is a job, and for how long there was none.
-        listener: knows whether the group ends us.
+        listener: knows whether the group is terminating this instance.
         steady: seconds that only go forward.
         work_ended: whether the daemon's loop has ended, so that nothing is left to wait for.
     """
@@ -68,7 +68,7 @@ class Membership:
     _look_due: float = field(default=0.0, init=False)
 
     async def keep_told(self) -> None:
-        """Keep the group told for as long as the daemon runs.
+        """Keep the group's view up to date for as long as the daemon runs.
 
         An instance in no group may be put into one later, and a new one's group is not known at once.
         """

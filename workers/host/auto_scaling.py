@@ -123,7 +123,7 @@ class Group:
 
 @asynccontextmanager
 async def auto_scaling_opened(settings: Settings) -> AsyncIterator[Any]:
-    """Open a client; its tries are few, since whoever calls tries again."""
+    """Open a client with few retries, since the caller retries, too."""
     async with open_client(settings, "autoscaling") as client:
         yield client
 

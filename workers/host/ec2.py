@@ -1,4 +1,4 @@
-"""Puts the host's side of a daemon together: what it hears, what it tells, and what it does at the end."""
+"""Assembles the host's side of a daemon: notices, Auto Scaling, release of the instance at the end."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Host:
         await self.membership.leave_if_idle(sqs, queue_url)
 
     async def wait_for_end(self) -> None:
-        """Wait to be ended with the host that goes away; not at all after a signal or a failure of our own.
+        """Wait until the host ends this process; return at once after a signal or a failure of the daemon.
 
         A service manager would start a worker that ended by itself again, and it would take the next job
         onto a host with seconds to live.
@@ -59,9 +59,9 @@ class Host:
 
 @asynccontextmanager
 async def host_heard(settings: Settings, stop: Stop, health: Health) -> AsyncIterator[Host | None]:
-    """Listen to the host and keep Auto Scaling told while the block runs; None where it is no EC2 instance.
+    """Poll the host's notices and update Auto Scaling while the block runs; None outside EC2.
 
-    What the host says already is heeded before the block begins.
+    Notices that the host has already given take effect before the block begins.
     """
     async with AsyncExitStack() as stack:
         metadata = await stack.enter_async_context(metadata_opened(settings))

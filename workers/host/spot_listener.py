@@ -18,16 +18,16 @@ from workers.settings import Settings
 from workers.stop import Stop
 
 NOTICE_SECONDS = 120.0
-"""EC2 gives a Spot instance two minutes, and by whatever clock never more."""
+"""Time between a Spot notice and the instance's end; EC2 never gives more, by any clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One thing that the host says.
+    """One notice of the host.
 
     Attributes:
         text: for log, record and `worker-status`; the same for as long as the notice stands.
-        drain_seconds: how long a running child may take to reach a checkpoint; None lets it end its work.
+        drain_seconds: limit for a running child to reach a checkpoint; None lets it end its work.
         terminating: whether Auto Scaling is about to end the instance, and a lifecycle hook may hold it.
     """
 
@@ -95,16 +95,16 @@ def read_notice(path: str, body: str, settings: Settings, now: datetime | None =
 
 
 LISTEN_SECONDS = 1.0
-"""EC2 asks for every five seconds at least; of two minutes, each second is a step of training."""
+"""Seconds between polls. EC2 recommends five at most; each second of the two minutes is a training step."""
 MAX_PAUSE_SECONDS = 15.0
-"""Between two tries of a service that does not answer: a notice of two minutes is still heard in time."""
+"""Longest pause, in seconds, between retries of a silent service; a two-minute notice is read in time."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True, eq=False)
 class Listener:
-    """Hears notices and passes them to stop, health and log, each once.
+    """Polls for notices and passes each one once to stop, health and log.
 
     Attributes:
         metadata: where they are read.

@@ -1,1 +1,1 @@
-"""The kinds of jobs, what submits them and the records that show them."""
+"""The job kinds, their submission and their records."""

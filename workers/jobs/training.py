@@ -190,7 +190,7 @@ class Training:
         await queue_export(self._table, self._sqs, self._settings, export)
 
     async def _take_name(self, job: TrainJob) -> None:
-        """Make the name ours: one conditional write decides, however many ask at once.
+        """Claim the run name for this job by one conditional write, which decides between concurrent claims.
 
         Raises:
             Refused: another live or succeeded job has it, or nobody can tell who has.

@@ -107,7 +107,7 @@ def _parse_updates_once() -> None:
 
 
 def one_after_the_other(write: Any, lock: threading.Lock) -> Any:
-    """Let one write end before the next begins: between moto's look at a condition and its write is room."""
+    """Serialise writes: moto does not check a condition and write in one atomic step."""
 
     def write_alone(handler: DynamoHandler) -> Any:
         with lock:

@@ -1,4 +1,4 @@
-"""Everything the table knows of one job."""
+"""Reads all records of one job from the table."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from workers.settings import Settings
 LABEL = "receipt-layoutlm.export-worker"
 EXIT_MARGIN_SECONDS = 30
 THROTTLE_SECONDS = 60
-"""launchd cannot be told that exit codes 77 and 78 are final, so a worker without its queue starts so often.
+"""Seconds between starts by launchd, which knows no final exit codes and restarts even after 77 and 78.
 
 The other side of it is that the worker comes back by itself after `aws sso login`.
 """

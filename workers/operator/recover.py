@@ -1,4 +1,4 @@
-"""One recovery pass by hand or by a timer."""
+"""One recovery pass, started by a person or a timer."""
 
 from __future__ import annotations
 

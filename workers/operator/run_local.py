@@ -50,7 +50,7 @@ class NoQueue(JobQueue):
 
 @dataclass(frozen=True, slots=True)
 class HandRun:
-    """A training by hand as it is when its command ends.
+    """A local training as it is when its command ends.
 
     Attributes:
         job: the request, under the id that it keeps.
@@ -123,7 +123,7 @@ async def _attempt(aws: Aws, settings: Settings, job: TrainJob, stop: Stop) -> s
 
 
 async def _find_unfinished(table: AsyncDynamoClient, name: str) -> JobLease | None:
-    """The lease of the job by hand that has the name and is not complete."""
+    """The lease of the local job that has the name and is not complete."""
     owner = await table.get_run_name(name)
     lease = None if owner is None else await table.get_lease(owner.job_id, kind="train")
     return lease if lease and lease.by_hand and lease.body and lease.state != "closed" else None

@@ -1,4 +1,4 @@
-"""One folder an attempt, locked while a process of this host uses it; what no process holds is removed.
+"""One folder per attempt, locked while a process of this host uses it; folders without a lock are removed.
 
 The lock is on the folder itself and belongs to every process that has inherited its descriptor: a daemon that
 was killed has let go of it, its child holds it until it has ended, too.

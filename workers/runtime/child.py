@@ -57,7 +57,7 @@ class Child:
 
     @classmethod
     async def start(cls, spec: ChildSpec, on_report: Callable[[Report], None]) -> Child:
-        """Start it. Its standard input carries our signs of life (see `beat`).
+        """Start the process. Its standard input carries the daemon's heartbeats (see `beat`).
 
         Raises:
             Refused: the host starts no such process.
@@ -91,10 +91,10 @@ class Child:
         return self._process.pid
 
     def beat(self, safe_until: float) -> None:
-        """Tell the child until which steady second the job is ours; then it ends itself.
+        """Send the child the steady second at which the lease lapses; the child ends itself then.
 
         The clock is `receipt_dynamo.clock.steady_seconds` on both sides, so a line that is read late is still
-        right. It also ends when we are killed or frozen, where nobody could end it for us.
+        right. The child also ends itself when this daemon is killed or frozen and could not end it.
         """
         stdin = self._process.stdin
         if stdin is not None and not stdin.is_closing():
@@ -144,7 +144,7 @@ class Child:
 
 
 def kill_group(leader: int) -> None:
-    """End by force all processes of the group that a child of ours leads, as far as any are left.
+    """Kill all remaining processes of the group that a child of this daemon leads.
 
     Raises:
         PermissionError: the leader runs as another user, so its end cannot be waited for.

@@ -61,11 +61,11 @@ class Finish(Generic[JobT]):
     worker: str
 
     async def finish(self, job: JobT, lease: Lease, verdict: Verdict, message: Received) -> Ending:
-        """Do what the verdict means; returns the ending, which differs once the attempts are used up.
+        """Apply the attempt result; returns the outcome, which differs once the attempts are used up.
 
         Raises:
-            ConditionFailed: the job is someone else's.
-            DynamoError, QueueError: AWS refused to the end of the lease. Whoever takes the job next goes on.
+            ConditionFailed: another worker holds the job.
+            DynamoError, QueueError: AWS refused until the lease lapsed. The next worker with the job goes on.
         """
         counted = len(counted_failures(lease.record)) + 1
         if verdict.ending is Ending.LATER and counted >= self.settings.max_attempts:
@@ -93,7 +93,7 @@ class Finish(Generic[JobT]):
             await self._free(lease, message, self._backoff_seconds(lease.record), failure)
 
     async def _decide(self, job: JobT, lease: Lease, verdict: Verdict) -> Verdict:
-        """Decide the job and complete it; returns the verdict, another one where the table cannot hold it."""
+        """Decide the job and complete it; returns the result, reduced if the table cannot hold it."""
         decided, verdict = await self._fix(job, lease, verdict)
         lease.settle()
         # The request in hand: that of the lease may lie in the bucket.
@@ -103,7 +103,7 @@ class Finish(Generic[JobT]):
         return verdict
 
     async def _fix(self, job: JobT, lease: Lease, verdict: Verdict) -> tuple[JobLease, Verdict]:
-        """Write the decision that the table can hold; returns it with the verdict that it stands for."""
+        """Write the fullest decision that the table can hold; returns it with its attempt result."""
         *fuller, bare = holdable(verdict)
         for one in fuller:
             try:
@@ -122,10 +122,10 @@ class Finish(Generic[JobT]):
     async def _free(
         self, lease: Lease, message: Received, after_seconds: float, failure: LeaseFailure | None
     ) -> None:
-        """Give the job to whoever comes next, after so many seconds."""
+        """Release the lease and show the message again after so many seconds."""
         in_flight = self.table.clock.steady() - message.received_at
         if lease.message_gone or in_flight + after_seconds > MOST_HIDDEN_SECONDS:
-            # Before the lease is free: a message too many is refused, one too few waits for the sweep.
+            # Before the lease is released: a surplus message is refused, a missing one waits for recovery.
             await insist(lambda: self._put_back(lease.record, after_seconds), lease)
             if not lease.message_gone:
                 await insist(lease.take_message_away, lease)
@@ -168,7 +168,7 @@ async def complete(
     record: JobLease,
     message_id: str | None = None,
 ) -> None:
-    """Do what a decided job still lacks, whoever decided it; of a closed one send the result again."""
+    """Complete a decided job, whichever worker decided it; if it is closed, only send the result again."""
     if record.state == "decided":
         record = await bodies.read(record)
     await kind.complete(record, message_id)

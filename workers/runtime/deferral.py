@@ -1,4 +1,4 @@
-"""Decides how long a message stays hidden that nobody can handle now."""
+"""Decides how long a message stays hidden that no worker can handle now."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from receipt_dynamo.clock import read_time
 from workers.sqs.queue import Received
 
 NOT_BEFORE = "not_before"
-"""Attribute of a message that has to wait for longer than SQS delays one: until when, as the table has it."""
+"""Attribute with the time, as the table spells it, at which a message is due; for waits longer than SQS's."""
 STEP_SECONDS = 15
 LONGEST_SECONDS = 900
-"""Longer each time, up to a quarter of an hour: SQS moves a message to the dead letters after 1,000 receives,
-and so many take longer than the ten days for which a queue keeps a message."""
+"""Longest time, in seconds, for which a message is hidden; each time is longer than the previous one.
+
+SQS moves a message to the dead letters after 1,000 receives, and so many take longer than the ten days for
+which a queue keeps a message.
+"""
 
 
 def hidden_seconds(message: Received, at_least: float = 0.0) -> float:

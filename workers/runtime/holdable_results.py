@@ -1,4 +1,4 @@
-"""Verdicts that the table can hold: what it refuses for good would be refused at each attempt again."""
+"""Reduces an attempt result to one that the table accepts; retries of a permanent refusal would fail."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from receipt_dynamo.errors import InvalidValue, ItemTooLarge, UnwritableItem
 from workers.runtime.outcome import Ending, Verdict
 
 UNHOLDABLE = (InvalidValue, UnwritableItem, ItemTooLarge)
-"""Refusals of the table that no other attempt will change."""
+"""Permanent refusals of the table: a retry gets the same one."""
 MOST_CHARS = 20_000
 """Characters of one result, in DynamoDB JSON."""
 
 
 def holdable(verdict: Verdict) -> Iterator[Verdict]:
-    """The verdict, then what to decide instead if the table cannot hold it: fewer results, last a failure.
+    """The attempt result, then its substitutes if the table refuses it: with fewer results, then a failure.
 
-    A training that has succeeded is not lost for a number that is not one.
+    A training that has succeeded is not lost because one of its numbers is NaN or infinite.
     """
     yield verdict
     if isinstance(verdict.report, Trained):

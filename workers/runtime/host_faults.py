@@ -1,4 +1,4 @@
-"""Ends a worker on whose host no job can succeed, so that its faults do not go through the whole queue.
+"""Ends a worker on whose host no job can succeed, before its faults fail every job of the queue.
 
 One job may look like a fault of the host wherever it runs: it alone must not end the workers of a fleet. So
 two different jobs in a row have to end that way.

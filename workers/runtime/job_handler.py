@@ -34,7 +34,7 @@ class Kind(Protocol[JobT]):
         ...
 
     def owner_id(self, job: JobT) -> str:
-        """Id of the record whose lease this job takes."""
+        """Id of the record whose lease this job claims."""
         ...
 
     def timeout_seconds(self, job: JobT) -> float | None:
@@ -42,15 +42,15 @@ class Kind(Protocol[JobT]):
         ...
 
     async def begin(self, job: JobT, attempt: int, work_dir: str, message_id: str | None = None) -> Message:
-        """Show in the record that the job runs; returns the child's task. Raises Refused."""
+        """Set the record's status to running; returns the child's task. Raises Refused."""
         ...
 
     async def interrupted(self, job: JobT, attempt: int, why: str, message_id: str | None = None) -> None:
-        """Show in the record that the job waits for another host."""
+        """Set the record's status to interrupted: the job waits for another host."""
         ...
 
     def decide(self, job: JobT, attempt: int, verdict: Verdict) -> dict[str, Any]:
-        """All that completing needs, as plain data: whoever finds it in the lease can complete the job."""
+        """All data of a completion as plain values, so that any worker can complete the job."""
         ...
 
     async def complete(self, record: JobLease, message_id: str | None = None) -> None:

@@ -88,7 +88,7 @@ class Lease:
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[Lease]:
-        """Renew while the block runs. The beat ends last: after the child is reaped and all is written."""
+        """Renew while the block runs. The heartbeat ends last: after the child's end and all writes."""
         self._beat = asyncio.create_task(self._keep_beating())
         try:
             yield self
@@ -96,7 +96,7 @@ class Lease:
             await self.stop_beating()
 
     async def stop_beating(self) -> None:
-        """End the beat, once nothing is left for it to keep; again, it does nothing."""
+        """Stop the heartbeat, once no lease or message needs it; a second call does nothing."""
         if self._beat is not None:
             self._beat.cancel()
             await asyncio.wait({self._beat})
@@ -107,7 +107,7 @@ class Lease:
         self.beats(self._safe_until)
 
     def settle(self) -> None:
-        """The lease is decided: from here on only the message needs to stay ours."""
+        """Note that the job is decided: from here on only the message is kept invisible."""
         self._settled = True
 
     async def _keep_beating(self) -> None:
@@ -213,7 +213,7 @@ T = TypeVar("T")
 
 
 async def insist(write: Callable[[], Awaitable[T]], lease: Lease) -> T:
-    """Repeat a write that AWS cannot take now, for as long as the job is ours: hours of work hang on it."""
+    """Retry a write that AWS cannot accept now, as long as the lease is held: hours of work depend on it."""
 
     async def once() -> T:  # tenacity awaits what it sees to be a coroutine function
         return await write()

@@ -1,4 +1,4 @@
-"""Requests that are too large for a lease: written to the bucket, with their S3 URI in the lease instead.
+"""Writes requests that are too large for a lease to the bucket, and puts their S3 URI into the lease instead.
 
 An item of the table holds 400 KB, and a lease holds the history of failures and the decision as well.
 SQS takes bodies of 1 MiB.
@@ -19,9 +19,9 @@ from workers.s3_bucket import Bucket, open_bucket
 from workers.settings import Settings
 
 MOST_BYTES = 64_000
-"""A longer request goes to the bucket."""
+"""Largest request, in bytes, that is written into a lease; a larger one goes to the bucket."""
 FOLDER = ".requests/"
-"""No run or bundle is called so: names begin with a letter or a digit."""
+"""Folder name that no run or bundle can have: their names begin with a letter or a digit."""
 
 
 class BodyUnreachable(QueueError):  # noqa: N818 - reads as what it is

@@ -1,4 +1,4 @@
-"""Asks before the first message whether all that a job and its end need is there: queues, table, bucket.
+"""Checks before the first message that a job can run and end here: access to queues, table and bucket.
 
 Each permission is asked for by a request that changes nothing: an empty batch, a write whose condition cannot
 hold. Only the bucket knows no such request, so one small object is written there.
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
-"""Nothing has this id, so that a lease under it can be asked for and never be there."""
+"""An id that no record has: a lease with this id can be requested and is never found."""
 LONG_AGO = "1970-01-01T00:00:00.000000+00:00"
 PROBE_NAME = ".worker-probe"
-"""No run or bundle is called so: names begin with a letter or a digit."""
+"""Key that no run or bundle can have: their names begin with a letter or a digit."""
 _PROBE = b"A worker writes this when it starts, to see whether it may.\n"
 
 

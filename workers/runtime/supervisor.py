@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 
 class Watcher:
-    """Keeps the last word of a child and passes its signs of life to log, health and lease."""
+    """Keeps the last report of a child and passes its progress to log, health and lease."""
 
     def __init__(self, health: Health, lease: Lease) -> None:
         self.last: Trained | Exported | Failure | None = None
@@ -73,13 +73,13 @@ async def supervise(
     health: Health,
     start_child: Callable[[ChildSpec, Callable[[Report], None]], Awaitable[Child]] = Child.start,
 ) -> Verdict:
-    """Run the child to its end; returns the verdict on this attempt, with the child reaped.
+    """Run the child to its end and reap it; returns the attempt result.
 
     Args:
-        spec: what to start and how long it may take.
+        spec: the child's command and time limits.
         lease: a lost lease ends the child by force, a cancelled job too.
         stop: asks the child to reach a checkpoint; twice ends it by force.
-        health: told of the child's signs of life.
+        health: receives the child's signs of life.
         start_child: starts the process.
     """
     steady = lease.table.clock.steady

@@ -22,7 +22,7 @@ QueueName = Literal["train", "export", "train-results", "export-results"]
 
 NO_REASON = "none beside it: SQS moved it by itself, or the body left no room; see the workers' log"
 HIDDEN_SECONDS = 20
-"""While somebody looks. Short, because a look that is killed leaves the letters hidden for as long."""
+"""Seconds for which a reader hides dead letters; short, as a killed reader leaves them hidden for as long."""
 
 
 class LetterMissing(QueueError):  # noqa: N818 - reads as what it is
@@ -31,7 +31,7 @@ class LetterMissing(QueueError):  # noqa: N818 - reads as what it is
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A queue that may have dead letters: the setting with its URL, and what reads a body of it."""
+    """A queue that may have dead letters: the setting with its URL, and the parser of its bodies."""
 
     setting: str
     read: Callable[[str | bytes, str], Message]
@@ -207,7 +207,7 @@ async def dead_letters(
 
 
 def choose(letters: Sequence[DeadLetter], ids: Sequence[str]) -> list[DeadLetter]:
-    """The letters of these ids, in their order.
+    """The dead letters of these ids, in their order.
 
     Raises:
         LetterMissing: naming each id that none of them has.
@@ -224,7 +224,7 @@ def choose(letters: Sequence[DeadLetter], ids: Sequence[str]) -> list[DeadLetter
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """One dead-letter queue while it is looked at, with what is hidden from others meanwhile."""
+    """One dead-letter queue while it is read, with the messages that are hidden from others meanwhile."""
 
     name: QueueName
     source: JobQueue
@@ -252,7 +252,7 @@ class _Look:
 
 
 async def _keep_hidden(looks: Sequence[_Look]) -> None:
-    """Hide what was found again and again: thousands of letters take longer than one short hiding."""
+    """Extend the hiding of found messages: reading thousands of dead letters takes longer than one hiding."""
     while True:
         await asyncio.sleep(HIDDEN_SECONDS / 2)
         for look in looks:

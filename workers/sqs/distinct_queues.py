@@ -16,7 +16,7 @@ from workers.setting_checks import find_equal_queues
 
 
 async def check_distinct(client: Any, urls: Mapping[str, str]) -> None:
-    """Make sure that no queue is another one's too, nor the dead-letter queue of one.
+    """Check that no two settings name one queue, and none names the dead-letter queue of another.
 
     Args:
         client: asks SQS.

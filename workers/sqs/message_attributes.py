@@ -53,7 +53,7 @@ def texts_of(attributes: Attributes) -> dict[str, str]:
 
 
 def burials(original: Attributes, reasons: Mapping[str, str]) -> tuple[Attributes, Attributes, Attributes]:
-    """Attributes for a message that is buried, the fullest first; take the first that fits beside the body.
+    """Choices of attributes for a dead letter, the fullest first; use the first that fits beside the body.
 
     The last are those that it came with: with them it has been in a queue before, so they do fit.
     """

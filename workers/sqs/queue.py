@@ -57,7 +57,7 @@ class JobQueue:
 
     @classmethod
     async def open(cls, client: Any, url: str) -> JobQueue:
-        """Look the queue and its dead-letter queue up.
+        """Look up the queue and its dead-letter queue.
 
         Raises:
             NoDeadLetterQueue: the queue is there, but it has none.
@@ -78,7 +78,7 @@ class JobQueue:
             return cls(client, url, dead["QueueUrl"])
 
     async def check(self) -> None:
-        """Make sure that messages may be sent, hidden and deleted here, and buried.
+        """Check the permissions to send, hide and delete messages here, and to dead-letter them.
 
         Raises:
             CredentialsRefused: one of them may not.
@@ -123,7 +123,7 @@ class JobQueue:
         await _send(self._client, self.url, body, attributes)
 
     async def show_after(self, message: Received, seconds: float) -> bool:
-        """Make the message visible again after so long (0 is at once); False when it is not ours any more."""
+        """Show the message again after so many seconds (0: at once); False if its receipt handle is stale."""
         try:
             async with sqs_errors_translated(self.url):
                 await self._client.change_message_visibility(
@@ -134,7 +134,7 @@ class JobQueue:
         return True
 
     async def show_all_after(self, messages: Sequence[Received], seconds: float) -> None:
-        """Make messages visible again after so long; one that is not ours any more is left alone."""
+        """Show messages again after so many seconds; one whose receipt handle is stale is left alone."""
         for start in range(0, len(messages), MAX_BATCH):
             entries = [
                 {

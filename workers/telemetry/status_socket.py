@@ -91,7 +91,7 @@ class StatusSocket:
 
 @asynccontextmanager
 async def status_served(health: Health, kind: str, folder: Path) -> AsyncIterator[StatusSocket]:
-    """Answer whoever asks while the block runs.
+    """Answer status requests while the block runs.
 
     Raises:
         SettingsError: the folder cannot hold a socket of ours.
@@ -138,7 +138,7 @@ def _private_files() -> Iterator[None]:
 
 
 def _clear(path: Path) -> None:
-    """Remove from the folder what nobody listens to any more."""
+    """Remove sockets without a listener from the folder."""
     for left in list(_sockets(path.parent)):
         if left == path or not _is_running(_pid_of(left)):
             left.unlink(missing_ok=True)
@@ -169,7 +169,7 @@ def _sockets_to_read(folder: Path) -> list[Path]:
 
 
 def _ask(path: Path) -> WorkerStatus | None:
-    """One worker's answer; None when nobody listens there any more."""
+    """One worker's answer; None when its socket has no listener any more."""
     kind, pid = path.stem.rpartition("-")[0], _pid_of(path)
 
     def at_fault(reason: str) -> WorkerStatus:
