@@ -103,7 +103,7 @@ class TrainTask(Message):
 
 
 CanonicalRule = Literal["newer", "better"]
-"""Which bundle replaces the one that clients download: a newer run's, or a newer one's with a greater F1."""
+"""The bundle that may replace the one clients download: a newer run's, or a newer one's with a greater F1."""
 
 
 class ExportTask(Message):

@@ -1,4 +1,4 @@
-"""The one error of this package: a body that is not a message, with every fault of it."""
+"""The one error of this package: an invalid body, with all its faults."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class ExportJob(Message):
 
     @property
     def bundle_s3_uri(self) -> str:
-        """Where the bundle goes: a bundle of other shapes never lies where clients of the range look."""
+        """The bundle's S3 URI; a bundle of other shapes never gets the URI that clients of the range read."""
         return self.output_s3_prefix + (f"{self.shapes.slug}/" if self.shapes != RANGE else "")
 
 
@@ -89,7 +89,7 @@ class ExportResult(Message):
         return self
 
     def of_training(self, exported_at: str) -> dict[str, Any]:
-        """What the training's own results say of this export, in the names of the contract."""
+        """This export's entries in the training's own results, in the names of the contract."""
         return {
             "coreml_export_id": self.export_id,
             "coreml_bundle_s3_uri": self.bundle_s3_uri,

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 from messages.errors import Fault, InvalidMessage, shorten
 
 MAX_TOKENS = 512
-"""What clients send at most."""
+"""Most tokens that clients send."""
 _LEAST = 3  # [CLS], a word, [SEP]
 SHAPES_PATTERN = r"^(range|fixed:[0-9]{1,3}|enum:[0-9]{1,3}(,[0-9]{1,3})+)$"
 _FORMS = (

@@ -41,7 +41,7 @@ def derive_id(*parts: str) -> str:
 
 
 def unit(name: str) -> dict[str, Any]:
-    """What a field is counted in; goes into the JSON Schema and the reference."""
+    """The unit of a field, for the JSON Schema and the reference."""
     return {"unit": name}
 
 

@@ -14,7 +14,7 @@ Boxes = Literal["word", "segment"]
 EXAMPLE_UNIT_PATTERN = r"^(receipt|line|lines:[1-9][0-9]?)(,(receipt|line|lines:[1-9][0-9]?))*$"
 
 CLIENT_INPUTS = {"example_unit": "receipt", "positions": "global", "boxes": "word", "line_separators": False}
-"""What the clients feed a model with, whatever it was trained on."""
+"""The encoding that clients use for every model, however it was trained."""
 
 
 class EncodingOptions(Message):
