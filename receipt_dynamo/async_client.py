@@ -65,7 +65,7 @@ class AsyncDynamoClient:
 
     @property
     def request_count(self) -> int:
-        """How many requests were sent so far, not counting the retries inside aiobotocore."""
+        """The number of requests sent so far, without the retries inside aiobotocore."""
         return self._requests
 
     async def run(self, steps: Steps[T]) -> T:

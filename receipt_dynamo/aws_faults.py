@@ -1,4 +1,4 @@
-"""Judges what a call of botocore or aiobotocore raised; all edges to AWS translate by this judgement."""
+"""Classifies errors of botocore and aiobotocore calls; every translation of AWS errors uses this class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table for threads: boto3 sends what the operations ask for."""
+"""The client (boto3) of the table for threads."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class DynamoClient:
 
     @property
     def request_count(self) -> int:
-        """How many requests were sent so far, not counting the retries inside boto3."""
+        """The number of requests sent so far, without the retries inside boto3."""
         return self._requests
 
     def close(self) -> None:

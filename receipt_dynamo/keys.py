@@ -23,7 +23,7 @@ class KeyTemplate:
 
     @property
     def lead(self) -> str:
-        """What stands before the first field."""
+        """The text before the first field."""
         return self.text.partition("{")[0]
 
     def build(self, **fields: Any) -> str:

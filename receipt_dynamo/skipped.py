@@ -1,4 +1,4 @@
-"""Items of the table that no record can be made of: left out of what is read, and said once to whoever asked.
+"""Malformed items of the table: left out of what is read, and reported once to the caller.
 
 Other software writes to the same table, so one item that breaks its contract must not end what belongs to
 all the others. Whoever reads for somebody collects what was left out and says it; else it is logged.

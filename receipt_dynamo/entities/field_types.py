@@ -59,7 +59,7 @@ class BoundingBox(TypedDict):
 
 
 class LeaseProgress(TypedDict):
-    """Where the work of an attempt was at a time; what does not apply to its stage is None."""
+    """The progress of an attempt at a time; fields that do not apply to its stage are None."""
 
     attempt: int
     at: str

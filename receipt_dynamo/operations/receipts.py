@@ -17,7 +17,7 @@ from receipt_dynamo.types import Item
 
 
 class ReceiptKey(NamedTuple):
-    """Which receipt of which image."""
+    """The key of a receipt: its image and its number there."""
 
     image_id: str
     receipt_id: int

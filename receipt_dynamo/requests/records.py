@@ -15,7 +15,7 @@ from receipt_dynamo.requests.expressions import names_in, update_item, values_of
 from receipt_dynamo.types import Item
 
 BATCH_SIZE: Final = 25
-"""What BatchWriteItem takes at most."""
+"""Most items in one BatchWriteItem."""
 
 _EXISTS: Final = "attribute_exists(#PK)"
 _IS_NEW: Final = "attribute_not_exists(#PK)"
