@@ -39,7 +39,7 @@ class EpochScores(Message):
 
 
 class Compute(Message):
-    """What computed the scores."""
+    """The hardware and arithmetic that computed the scores."""
 
     device: str
     gpu_name: str | None = None

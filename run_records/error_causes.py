@@ -1,4 +1,4 @@
-"""Finds what lies behind an error: its chain of causes, and a full disk among them, in whatever words."""
+"""Finds the causes of an error: its chain of exceptions, and a full disk among them, however it is worded."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Comparability(_Part):
 
 
 class ReportedScore(_Part):
-    """What the training said of one of its evaluations."""
+    """The score that the training reported for one of its evaluations."""
 
     global_step: int
     eval_f1: float
@@ -95,7 +95,7 @@ class _Split(BaseModel):
 
 
 class _Run(BaseModel):
-    """What of run.json matters here."""
+    """The fields of run.json that this module reads."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

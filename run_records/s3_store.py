@@ -30,7 +30,7 @@ _CHUNK_BYTES = 1_048_576
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """What S3 says about an object: its ETag without quotes, bytes, and metadata."""
+    """The attributes of an S3 object: its ETag without quotes, bytes, and metadata."""
 
     etag: str
     size: int
@@ -125,7 +125,7 @@ class Storage:
         return str(answer["ETag"]).strip('"')
 
     def head(self, uri: str) -> StoredObject | None:
-        """What lies at a key, or None when nothing does."""
+        """The attributes of the object at a key; None where there is none."""
         place = self.place(uri)
         try:
             with self.translated(uri):

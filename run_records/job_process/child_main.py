@@ -125,7 +125,7 @@ def classify(error: BaseException) -> tuple[ErrorClass, str]:
 
 
 def _memory_shortage(error: BaseException) -> str | None:
-    """Whose memory was too small, in a sentence; None for an error of another kind."""
+    """A sentence that names the memory that was too small; None for an error of another kind."""
     said = str(error).split("\n", 1)[0]
     if isinstance(error, MemoryError) or any(sign in said for sign in _HOST_FULL):
         return (

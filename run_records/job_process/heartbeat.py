@@ -13,7 +13,7 @@ from run_records.job_process.child_main import Reporter
 _INTERVAL_SECONDS = 2.0
 _LOOK_SECONDS = 5.0
 _LEAST_LOAD = 0.01
-"""Of one core. Threads that only wait, ours included, stay a hundred times below it."""
+"""Least load of an active process, as a share of one core; waiting threads stay a hundred times below it."""
 _LEAST_BYTES = 65_536
 """Between two looks. The daemon's lines and ours are far fewer."""
 _IO = Path("/proc/self/io")  # Linux only
@@ -79,7 +79,7 @@ class Pulse:
 
 
 class Activity:
-    """What this process does, in all its threads: time on a processor, and bytes read and written."""
+    """The activity of all threads of this process: processor time, and bytes read and written."""
 
     def __init__(self) -> None:
         self._seen = _measure()

@@ -13,7 +13,7 @@ from messages.child_protocol import ChildExit
 from receipt_dynamo.clock import steady_seconds
 
 LOOK_SECONDS = 1.0
-"""How often the clock is looked at: a timer that was set before the host slept rings late by as long."""
+"""Seconds between checks of the clock; a timer set before the host slept fires late by that sleep."""
 
 _STDERR = 2
 
@@ -30,11 +30,11 @@ def watch_lease(descriptor: int = 0) -> Guard:
 
 
 class Guard:
-    """What the daemon has said about the lease, and the end of this process when that has run out.
+    """Follows the lease deadlines that the daemon sends, and ends this process when the last one has passed.
 
     Args:
-        descriptor: where the daemon's lines are read.
-        steady: the clock that the daemon goes by.
+        descriptor: the pipe with the daemon's lines.
+        steady: the clock that the daemon uses.
     """
 
     def __init__(self, descriptor: int, steady: Callable[[], float] = steady_seconds) -> None:
