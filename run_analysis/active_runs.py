@@ -116,10 +116,10 @@ def look_at(client: DynamoClient, job: Job) -> LiveRun:
 def estimate_seconds_left(
     epochs: Sequence[EpochFacts], asked: int | None, where: Where | None
 ) -> float | None:
-    """How long the epochs that are left will take at the median pace of those behind, in seconds.
+    """Estimate the seconds of the remaining epochs from the median duration of the finished ones.
 
-    Returns None before the second evaluation: nothing has told a pace yet. Gaps in which nobody worked are
-    far from the median. Early stopping may end the run before.
+    Returns None before the second evaluation: no duration is known yet. Gaps without a worker are far from
+    the median. Early stopping may end the run before.
     """
     times = [(one.epoch, read_time(one.recorded_at)) for one in epochs if one.recorded_at]
     if asked is None or len(times) < 2:  # noqa: PLR2004 - a pace takes two points

@@ -25,5 +25,5 @@ def cell(value: Any, write_text: Callable[[str], str] = str) -> str:
 
 
 def escape(text: str) -> str:
-    """What somebody else has written, so that it stays text in Markdown."""
+    """Escape foreign text, so that it stays text in Markdown."""
     return "".join(f"\\{char}" if char in r"\|`*_<>[]#" else char for char in " ".join(text.split()))

@@ -102,7 +102,7 @@ class RunSummary(Fact):
 
     @property
     def validation(self) -> str | None:
-        """What says on which receipts it was scored: their hash, of older runs the pinned list, or None."""
+        """Identity of the validation receipts: their hash, for older runs the pinned list, or None."""
         return self.val_receipts_hash or self.val_keys_s3
 
     @property

@@ -72,7 +72,7 @@ def propose_cadence(situation: Situation) -> Iterator[Change]:
 
 
 def note_data(situation: Situation) -> Iterator[str]:
-    """How to pin a split where no run has a list yet, and whether the data has faults."""
+    """Notes on pinning the split, where no run has a list yet, and on faults of the data."""
     run, statistics = situation.run, situation.statistics
     if run and run.run.metrics_comparable is False and not any(one.val_keys_s3 for one in situation.history):
         place = run.run.run_s3_uri or "s3://BUCKET/runs/NAME/"
@@ -88,6 +88,6 @@ def note_data(situation: Situation) -> Iterator[str]:
 
 
 def _others(situation: Situation) -> list[Hyperparameters]:
-    """What the other comparable runs were asked for."""
+    """The hyperparameters of the other comparable runs."""
     own = situation.run.run.job_id if situation.run else None
     return [read_options(other.config) for other in situation.comparable if other.job_id != own]

@@ -129,7 +129,7 @@ def expect(situation: Situation, target_f1: float | None) -> Expectation:
 
 
 def _read(curve: LearningCurve, expectation: Expectation, best: Mapping[int, float]) -> Expectation:
-    """What the curve says of twice the receipts, and of the target where there is one."""
+    """Read the forecast for twice the receipts, and for the target if there is one, from the curve."""
     receipts, target = 2 * max(best), expectation.target_f1
     f1, low, high = curve.f1(receipts)
     needed, least, most = curve.receipts_for(target) if target is not None else (None, None, None)

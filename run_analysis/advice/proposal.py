@@ -100,7 +100,7 @@ class Situation:
 
     @cached_property
     def options(self) -> Hyperparameters:
-        """What the run was asked for, or the defaults; what this version does not know is passed over."""
+        """The run's hyperparameters, or the defaults; options unknown to this version are left out."""
         return read_options(self.run.config if self.run else {})
 
     @cached_property

@@ -1,1 +1,1 @@
-"""Runs beside each other, and groups of them: what differs, and whether it can be told from chance."""
+"""Compares runs and groups of runs: their differences, and whether these are significant."""

@@ -130,7 +130,7 @@ class _Chosen:
 
     @property
     def validation(self) -> str | None:
-        """What all were scored on; None where that is not one set."""
+        """The validation set of all runs; None where they have several."""
         found = {run.validation for run in self.runs}
         return found.pop() if len(found) == 1 else None
 

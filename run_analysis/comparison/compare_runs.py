@@ -192,7 +192,7 @@ def _note_differences(columns: Sequence[ComparedRun]) -> list[str]:
 
 
 def _note_overlaps(rankings: Sequence[Ranking], columns: Sequence[ComparedRun]) -> list[str]:
-    """Of neighbours in a ranking, those whose order the validation receipts do not settle."""
+    """Note neighbours in a ranking whose order the validation receipts do not decide."""
     intervals = {one.job_id: one.best_f1_interval for one in columns}
     said = []
     for ranking in rankings:

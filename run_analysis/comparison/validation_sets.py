@@ -25,7 +25,7 @@ def name_some(runs: Sequence[RunSummary]) -> str:
 
 
 def describe_ranking(runs: Sequence[RunSummary], *, across_splits: bool) -> list[str]:
-    """What is ranked with what, and why, in plain words."""
+    """Explain which runs are ranked together, and why."""
     sets = by_validation(runs)
     unknown = sets.pop(None, [])
     said = []

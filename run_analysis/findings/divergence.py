@@ -47,7 +47,7 @@ def find_divergence(case: Case) -> Finding | None:
 
 
 def breaks_at(case: Case) -> int | None:
-    """Where the training loss was lowest before it rose for good."""
+    """The index at which the training loss was lowest before it rose for good."""
     loss, f1 = case.train_loss, case.f1
     if len(loss) < _LEAST:
         return None
@@ -62,7 +62,7 @@ def breaks_at(case: Case) -> int | None:
 
 
 def _failure(case: Case) -> Evidence | None:
-    """What the attempt said that was ended for it."""
+    """The error of an attempt that ended because of the divergence."""
     said = [one.message for one in case.run.failures if one.error_class.lower() == "diverged"]
     return Evidence(name="failure", value=said[-1]) if said else None
 

@@ -13,7 +13,7 @@ _OVER, _UNDER = 1.25, 0.8
 """Words found for one that is there: a quarter too many, a fifth too few is more than words at edges make."""
 
 _RECEIPT_DEVIATION = 0.25
-"""Of F1 from one receipt to another, about: half of them are read without a fault."""
+"""Approximate standard deviation of F1 between receipts; about half of them are read without a fault."""
 _SURE = 2.0
 _WORSE = 0.05
 _NAMED = 5

@@ -47,7 +47,7 @@ def jumps_gradient(case: Case, place: int) -> bool:
 
 
 def _find_spikes(case: Case) -> list[int]:
-    """Where the training loss jumps, though it comes down again."""
+    """Indexes at which the training loss jumps, and falls again later."""
     loss = case.train_loss
     least = _SPIKE_OF_START * loss.values[0]
     return [
@@ -58,7 +58,7 @@ def _find_spikes(case: Case) -> list[int]:
 
 
 def _find_swings(case: Case) -> dict[int, bool]:
-    """Where F1 falls and a loss jumps with it, though F1 rises again; and whether that swing is enough."""
+    """Indexes at which F1 falls while a loss jumps, and F1 rises again; and whether that swing is enough."""
     train, evaluated, f1 = case.train_loss, case.eval_loss, case.f1
     if not len(train) == len(evaluated) == len(f1):
         return {}

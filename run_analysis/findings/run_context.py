@@ -54,7 +54,7 @@ class Case:
 
     @cached_property
     def options(self) -> Hyperparameters:
-        """What the run was asked for."""
+        """The run's hyperparameters."""
         return read_options(self.run.config)
 
     @cached_property

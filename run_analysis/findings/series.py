@@ -42,12 +42,12 @@ class Series:
 
     @property
     def lowest(self) -> int:
-        """Where the first of the least values stands."""
+        """The index of the first of the least values."""
         return self.values.index(min(self.values))
 
     @property
     def highest(self) -> int:
-        """Where the first of the greatest values stands."""
+        """The index of the first of the greatest values."""
         return self.values.index(max(self.values))
 
     @cached_property

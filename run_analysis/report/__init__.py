@@ -1,1 +1,1 @@
-"""Pictures of runs: charts as Vega-Lite, receipts as SVG, and one HTML file that needs nothing else."""
+"""Reports of runs: charts as Vega-Lite, receipts as SVG, and one self-contained HTML file."""

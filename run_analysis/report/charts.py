@@ -56,7 +56,7 @@ def memory_chart(epochs: Sequence[EpochFacts]) -> Spec | None:
 
 
 def utilization_chart(epochs: Sequence[EpochFacts]) -> Spec | None:
-    """How busy the accelerator was, in per cent."""
+    """The chart of the accelerator's utilisation, in per cent."""
     return _curves(epochs, {"gpu_utilization": "accelerator"}, "utilization (%)")
 
 

@@ -80,7 +80,7 @@ def label_history(epochs: Sequence[EpochFacts]) -> Spec | None:
 
 
 def confusion_chart(epoch: EpochFacts | None, order: Sequence[str] = ()) -> Spec | None:
-    """What words of each true label were taken for: counts, the darker the larger their share of the row."""
+    """The chart of the confusion matrix: counts by true label, darker for a larger share of the row."""
     if epoch is None or not epoch.confusion:
         return None
     names = confusion_names(epoch, order)

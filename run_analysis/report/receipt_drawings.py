@@ -19,7 +19,7 @@ KINDS = {
     "invented": ("+", "a label where there is none"),
     "boundary": ("¦", "the right label, but begun or continued wrongly"),
 }
-"""How a word was read: its mark and what it means."""
+"""The kinds of reading of a word: its mark and meaning."""
 
 _MARGIN = 26
 _CHARACTER = 0.55
@@ -52,7 +52,7 @@ class DrawnWord:
 
     @property
     def says(self) -> str:
-        """What a pointer that rests on it is told."""
+        """The tooltip of the word."""
         said = f"{self.predicted} ({self.confidence:.2f})"
         return said if self.kind == RIGHT else f"{said}, truly {self.gold}"
 
@@ -121,7 +121,7 @@ def draw_receipt(receipt: ReceiptPrediction) -> DrawnReceipt:
 
 
 def kind_of(word: WordPrediction) -> str:
-    """How a word was read."""
+    """The kind of reading of a word."""
     if word.gold == word.predicted:
         return PLAIN if word.gold == OUTSIDE else RIGHT
     if word.predicted == OUTSIDE:

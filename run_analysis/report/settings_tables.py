@@ -37,7 +37,7 @@ def other_settings(detail: RunDetail) -> Table:
 
 
 def data_table(detail: RunDetail) -> Table:
-    """Where the receipts came from, how many, and what the scores can be held against."""
+    """The table of data: source and number of receipts, and the scores that are comparable."""
     run = detail.run
     plain = {name: value for name, value in detail.dataset_counts.items() if not isinstance(value, dict)}
     rows = [
@@ -63,7 +63,7 @@ def label_counts(detail: RunDetail) -> Table:
 
 
 def cost_table(detail: RunDetail) -> Table:
-    """What the run took: time, work, money, and on which machine."""
+    """The table of costs: time, operations, money and machine."""
     run = detail.run
     rows = [
         ("training, all attempts", seconds(train_runtime(detail))),

@@ -24,7 +24,7 @@ _COLORS = {
 }
 _ROW_HEIGHT = 34
 _TIMES = ((24 * 3600 * 1000, "%d %b %H:%M"), (20 * 60 * 1000, "%H:%M"), (0, "%H:%M:%S"))
-"""How the axis writes times, by how many milliseconds it spans."""
+"""The axis's time format by the milliseconds that it spans."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Stretch:
 
     @property
     def seconds(self) -> float:
-        """How long it was so."""
+        """The duration, in seconds."""
         return (read_time(self.end) - read_time(self.begin)).total_seconds()
 
     @property
@@ -50,7 +50,7 @@ class Stretch:
 
 
 def stretches_of(detail: RunDetail) -> tuple[Stretch, ...]:
-    """What happened when, oldest first; a status that ends the run takes no time.
+    """The stretches of a run, oldest first; a status that ends the run has no duration.
 
     The last status of a run that goes on lasts until the last thing that the run recorded.
     """

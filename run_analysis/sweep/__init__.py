@@ -1,1 +1,1 @@
-"""Sweeps: runs over a space of settings, proposed here, trained by the fleet, learned from when they end."""
+"""Hyperparameter sweeps: trials are proposed here, trained by workers, and scored when they end."""

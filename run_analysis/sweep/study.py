@@ -164,7 +164,7 @@ def _grid(sweep: Sweep) -> Iterator[dict[str, Scalar]]:
 
 
 def _suggestions(sweep: Sweep) -> Iterator[dict[str, Scalar]]:
-    """What Optuna proposes, each in view of the scores so far and of the proposals before it.
+    """Optuna's proposals, each given the scores so far and the proposals before it.
 
     Seeded by how far the sweep is, so that what is shown without being sent is what would be sent. Values
     that are a trial already are passed over: the same run again would score the same.

@@ -51,7 +51,7 @@ class TrialStanding(Fact):
 
     @property
     def validation(self) -> tuple[str, ...] | None:
-        """On which receipts it was scored, by seed; None where a run does not say."""
+        """The validation receipts that it was scored on, by seed; None where a run has no record of them."""
         known = tuple(run.validation for run in self.runs if run.validation is not None)
         return known if known and len(known) == len(self.runs) else None
 
@@ -75,7 +75,7 @@ class SweepStanding(Fact):
     notes: tuple[str, ...]
 
     def count(self, state: State) -> int:
-        """How many trials are in a state."""
+        """The number of trials in a state."""
         return sum(trial.state == state for trial in self.trials)
 
     @property
@@ -173,7 +173,7 @@ def _why(state: State, runs: Sequence[RunSummary], damaged: Sequence[str]) -> st
 
 
 def _reason(run: RunSummary) -> str | None:
-    """Why a run that has ended is no success."""
+    """The reason why an ended run is no success."""
     if run.status != "succeeded":
         return f"{run.name} {run.status}" + (f": {run.error_message}" if run.error_message else "")
     return f"{run.name} has no score" if run.best_f1 is None else None
