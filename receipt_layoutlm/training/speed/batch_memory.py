@@ -140,7 +140,7 @@ _MOMENT_BYTES = 8  # of a parameter, in AdamW
 def try_batches(
     model: Any, longest: Example, pad_token_id: int, device: torch.device, dtype: torch.dtype
 ) -> Callable[[int], bool]:
-    """Test whether a training step with so many windows fits into memory beside the optimizer's moments.
+    """Build a test of whether a training step with so many windows fits beside the optimizer's moments.
 
     Random numbers are drawn as if nothing had been tried.
 
