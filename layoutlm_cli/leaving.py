@@ -1,4 +1,4 @@
-"""The end by a signal of a command that runs until somebody ends it."""
+"""Ends a long-running command cleanly on a signal."""
 
 from __future__ import annotations
 

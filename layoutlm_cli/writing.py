@@ -1,4 +1,4 @@
-"""Files that commands write where a person says: whole or not at all, and a sentence where that cannot be."""
+"""Writes output files at paths given by a person: atomically, or with an error of one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bench train`: how fast this machine trains, from the usual way to the one that `train` takes."""
+"""`bench train`: this machine's training speed, from the usual configuration to that of `train`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bundle inspect` and `bundle diff`: what a bundle says, and how two of them differ."""
+"""`bundle inspect` and `bundle diff`: the documents of a bundle, and the differences of two."""
 
 from __future__ import annotations
 

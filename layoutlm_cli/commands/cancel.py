@@ -1,4 +1,4 @@
-"""`cancel JOB`: ask whoever runs a job or an export, or will, to end it."""
+"""`cancel JOB`: request the end of a training or an export, whether it runs or waits."""
 
 from __future__ import annotations
 

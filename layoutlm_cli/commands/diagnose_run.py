@@ -1,4 +1,4 @@
-"""`diagnose-run`: why a checkpoint errs, on the receipts that its run has held out."""
+"""`diagnose-run`: the errors of a checkpoint on its run's held-out receipts, and their causes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dlq list|show|redrive|discard`: the messages that no worker could take, and what becomes of them."""
+"""`dlq list|show|redrive|discard`: dead letters, listed, redriven or deleted."""
 
 from __future__ import annotations
 

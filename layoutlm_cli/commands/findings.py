@@ -1,4 +1,4 @@
-"""`findings JOB`: what went wrong in a run, from which numbers, and what to do about it."""
+"""`findings JOB`: faults of a run, with their evidence and remedies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`history`: every run with what was asked for, what came of it, and what it cost."""
+"""`history`: every run with its settings, results and cost."""
 
 from __future__ import annotations
 

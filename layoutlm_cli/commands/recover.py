@@ -1,4 +1,4 @@
-"""`recover`: bring forgotten jobs back, as idle workers do by themselves."""
+"""`recover`: requeue orphaned jobs, as idle workers do by themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`results`: what the results queues hold."""
+"""`results`: the messages of the results queues."""
 
 from __future__ import annotations
 

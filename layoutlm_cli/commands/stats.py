@@ -1,4 +1,4 @@
-"""`stats`: what the labelled receipts of the table are made of, and what is wrong with them."""
+"""`stats`: statistics of the table's labelled receipts, and their faults."""
 
 from __future__ import annotations
 

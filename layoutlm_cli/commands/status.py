@@ -1,4 +1,4 @@
-"""`status JOB`: where a job is, what it has scored, and where its things lie."""
+"""`status JOB`: progress, scores and S3 URIs of a job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sweep propose|more|status`: runs over a space of settings, sent to the fleet, and what came of them."""
+"""`sweep propose|more|status`: trials over a search space, sent to the workers, and their results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`train`: one run by hand, with the same record, metrics and checkpoints as a worker's."""
+"""`train`: one local run, with the same record, metrics and checkpoints as a worker's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`validate-coreml`: is this bundle the model of that checkpoint?"""
+"""`validate-coreml`: checks that a bundle is the model of a checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`worker-status`: how the workers of this host are, in their own words."""
+"""`worker-status`: the health that the workers of this host report."""
 
 from __future__ import annotations
 

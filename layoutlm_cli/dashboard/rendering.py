@@ -1,4 +1,4 @@
-"""Facts to HTML: one environment of templates in which everything that comes from a record is escaped."""
+"""Renders pages as HTML: one template environment that escapes everything from a record."""
 
 from __future__ import annotations
 

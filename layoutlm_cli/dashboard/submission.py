@@ -1,4 +1,4 @@
-"""Asking for a training: a form of every option, checked as the queue checks it, confirmed, then sent."""
+"""Submission of a training: a form with every option, checked as the queue checks it, confirmed, sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answers that assistants read: no more than was asked for, since every word of one costs them."""
+"""The models of tool answers; short, since every word costs an assistant context."""
 
 from __future__ import annotations
 

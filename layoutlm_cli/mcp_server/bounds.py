@@ -1,4 +1,4 @@
-"""The bound on an answer: whatever the records hold, no answer of a tool fills an assistant's memory."""
+"""The size limit of an answer: whatever the records hold, no answer fills an assistant's context."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tool that tells about the data set: it reads the whole table, so one reading serves for minutes."""
+"""The tool for data set statistics; it reads the whole table, so its result is cached for minutes."""
 
 from __future__ import annotations
 

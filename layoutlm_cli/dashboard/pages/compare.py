@@ -1,4 +1,4 @@
-"""Runs side by side: scores, what differs in their settings, and which may be ranked together."""
+"""The page that compares runs: scores, setting differences, and which runs may be ranked together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recorded runs: filtered, a page at a time, with boxes to choose those that are compared."""
+"""The page of recorded runs: filtered, in pages, with check boxes for a comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queues: how full they are as it changes, and on demand what a look into one finds."""
+"""The page of queues: their depths, updated live, and on demand the oldest message of one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run: how far it is, what it scored, what is wrong with it, and everything that it left behind."""
+"""The page of one run: progress, scores, findings, and all its records."""
 
 from __future__ import annotations
 
