@@ -1,4 +1,4 @@
-"""A deployment on AWS, from top to bottom: what is kept, who may touch it, who works, who is told."""  # noqa: INP001 - Pulumi runs it as a file
+"""A deployment on AWS, from top to bottom: storage, permissions, hosts, alarms."""  # noqa: INP001 - Pulumi runs it as a file
 
 from __future__ import annotations
 

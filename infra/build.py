@@ -1,4 +1,4 @@
-"""Packs what AWS gets from this repository into `infra/dist/`: a release for hosts, Lambdas, their layer."""  # noqa: INP001 - run as a file
+"""Packs the artifacts for AWS into `infra/dist/`: a release for hosts, the Lambdas, their layer."""  # noqa: INP001 - run as a file
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One page in CloudWatch: what waits, who works on it, how busy the GPUs are, and what went wrong."""
+"""The CloudWatch dashboard: queue depths, hosts, GPU utilisation, and failures."""
 
 from __future__ import annotations
 

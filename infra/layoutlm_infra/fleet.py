@@ -1,4 +1,4 @@
-"""The hosts of the train worker: a group on Spot, and one on demand for when there is no Spot capacity."""
+"""The hosts of the train worker: a group on Spot, and one on demand for times without Spot capacity."""
 
 from __future__ import annotations
 

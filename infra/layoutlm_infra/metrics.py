@@ -1,4 +1,4 @@
-"""The numbers that scaling, alarms and the dashboard look at, each named once."""
+"""The metrics that scaling, alarms and the dashboard read, each defined once."""
 
 from __future__ import annotations
 

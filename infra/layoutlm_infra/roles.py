@@ -1,4 +1,4 @@
-"""Makes roles out of grants: one role for each thing that calls AWS, and no key of any user."""
+"""Creates roles from grants: one role for each caller of AWS, and no user keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entry of the SageMaker container: one training by hand, told in SageMaker's words and put in its folders.
+"""Entry of the SageMaker container: one local training with SageMaker's inputs and folders.
 
 Exit codes: 0 succeeded; 65 failed or cancelled; 75 AWS could not be asked; 77 no credentials; 78 a setting is
 wrong; 83 stopped by a signal. The reason of each but the last stands in `output/failure`, where SageMaker
