@@ -32,7 +32,7 @@ GROUP_TIMEOUT_SECONDS = 10
 Service = Literal["dynamodb", "sqs", "s3", "autoscaling"]
 _PATIENCE: dict[Service, tuple[float, int]] = {
     "dynamodb": (TABLE_TIMEOUT_SECONDS, 4),
-    # Few tries in the client: the loop, the beat and the finish try again themselves, and say so.
+    # Few retries in the client: the loop, the heartbeat and the completion retry themselves, and log it.
     "sqs": (POLL_TIMEOUT_SECONDS, 2),
     "s3": (BUCKET_TIMEOUT_SECONDS, 2),
     "autoscaling": (GROUP_TIMEOUT_SECONDS, 2),

@@ -126,7 +126,7 @@ async def _watched(name: KindName, settings: Settings, stop: Stop, health: Healt
     ):
         tasks.start("loop monitor", lambda: watch(health))
         tasks.start("stop note", lambda: _note_stop(stop, health))
-        # Without it nobody here can ask how we are; for that no training is interrupted.
+        # Without it this host cannot read the worker's status; that is no reason to interrupt a training.
         tasks.start("status socket", served.keep, vital=False)
         if systemd is not None:
             systemd.start_telling(tasks, health, stop, settings)

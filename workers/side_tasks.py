@@ -90,7 +90,7 @@ class SideTasks:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            return error  # nobody has cancelled us: something inside has let its own cancellation out
+            return error  # this task was not cancelled: an inner cancellation has escaped
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller logs it
             return error
         finally:

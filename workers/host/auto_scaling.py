@@ -83,7 +83,7 @@ class Group:
                 if one["LifecycleTransition"] == _TERMINATING
             ]
         if len(hooks) > 1:
-            # The others are for somebody else's work on this instance, which we must not declare done.
+            # The others belong to other software on this instance; only that may complete them.
             names = ", ".join(hook.name for hook in hooks)
             raise GroupError(f"{self.name} has several hooks: {names}. Set LAYOUTLM_LIFECYCLE_HOOK to ours.")
         return hooks[0] if hooks else None

@@ -97,7 +97,7 @@ class Metadata:
         """Send a request; returns status and text, and holds the answer to what this service can say."""
         url = f"{self._url}/latest/{path}"
         try:
-            # Not to where somebody sends us: the token goes along.
+            # No redirects: the token would go along.
             async with self._session.request(method, url, headers=headers, allow_redirects=False) as answer:
                 if answer.content_type == "text/html":
                     raise MetadataError(f"{path}: a page in HTML, so this is not the metadata service")

@@ -34,7 +34,7 @@ async def submit_training(settings: Settings, job: TrainJob, *, created_by: str 
         parent = job.hyperparameters.output_s3_path
         run = (S3Place.parse(parent) if parent else settings.runs) / f"{job.job_name}/"
         record = job_record(job, run, status="pending", created_by=created_by)
-        record.to_item()  # a number that the table cannot hold is told before anything is sent
+        record.to_item()  # a number that the table cannot hold is refused before anything is sent
         message_id = await send(aws.sqs, str(settings.train_job_queue_url), body, {"kind": "train"})
         with suppress(AlreadyExists):
             await aws.table.add_job(record)

@@ -110,7 +110,7 @@ class Agent:
             "KeepAlive": {"SuccessfulExit": False},
             "ThrottleInterval": THROTTLE_SECONDS,
             "ExitTimeOut": self.stop_seconds,
-            # Whoever sits at the Mac comes first; an export may take longer.
+            # The Mac's user comes first; an export may take longer.
             "ProcessType": "Background",
             "LowPriorityIO": True,
             "StandardOutPath": str(log_path()),
@@ -127,7 +127,7 @@ class Agent:
         path = plist_path()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
-        # launchd refuses a file that others may write, and nobody else has to know our queues and buckets.
+        # launchd refuses a file that others may write, and no other user needs to know queues and buckets.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(self.render())

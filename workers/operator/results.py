@@ -24,7 +24,7 @@ async def read_results(
     field = f"{kind}_results_queue_url"
     settings.require(field)
     async with open_aws(settings) as aws:
-        # Nothing is buried here, so the queue needs no dead-letter queue.
+        # Nothing is dead-lettered here, so the queue needs no dead-letter queue.
         queue = JobQueue(aws.sqs, getattr(settings, field), "")
         kept: list[Received] = []
         while message := await queue.receive(wait_seconds=wait_seconds, visibility_seconds=_HIDDEN_SECONDS):

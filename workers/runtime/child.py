@@ -127,7 +127,7 @@ class Child:
         try:
             await asyncio.gather(self._read_reports(), self._read_log())
         except Exception:
-            self.kill()  # nobody empties its pipes any more: once they are full, it would stand still
+            self.kill()  # its pipes have no reader any more: once they are full, it would block
             raise
 
     async def _read_reports(self) -> None:

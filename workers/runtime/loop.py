@@ -62,7 +62,7 @@ async def run_until_stopped(  # noqa: PLR0913 - what a loop needs
             continue
         failures = 0
         health.polled()
-        if settings.metrics is not None:  # else a line every poll would say nothing to nobody
+        if settings.metrics is not None:  # without metrics, a line per poll has no reader
             log.info("waited for a message", idle_seconds=round(steady_seconds() - asked_at, 3))
         if message is not None and stop.takes_no_more:
             await queue.show_after(message, 0)

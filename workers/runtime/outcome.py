@@ -66,7 +66,7 @@ def outcome_of(ending: Ending) -> Literal["succeeded", "failed", "cancelled"]:
     return status
 
 
-# A job whose lease ran out under its child is interrupted: nobody failed, and another attempt goes on.
+# A job whose lease ran out under its child is interrupted: this is no failure, and another attempt goes on.
 _LEFT_IN_PEACE = {ChildExit.STOPPED, ChildExit.LAPSED}
 
 

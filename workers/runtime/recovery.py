@@ -124,7 +124,7 @@ class Sweep(Generic[JobT]):
         try:
             await self.table.postpone_lease(seen, due_at=self.table.clock.text(wait))
         except LeaseRefused:
-            return False  # somebody else was first
+            return False  # another worker was first
         if seen.body is None:
             return False
         sent = await put_back(self.queue, self._bodies, seen)

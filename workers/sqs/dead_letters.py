@@ -159,7 +159,7 @@ class DeadLetter:
 
     def _mended(self, body: bytes) -> tuple[str, Attributes]:
         message = SOURCES[self.queue].read(body, self.sent_as)
-        # Whoever mends a body for this queue means its kind; a wrong one may have been the only fault.
+        # A body repaired for this queue is meant to be of its kind; a wrong one may have been the only fault.
         return encode(message), {
             name: value for name, value in self.attributes.items() if name != KIND_ATTRIBUTE
         }
@@ -203,7 +203,7 @@ async def dead_letters(
             for look in looks:
                 await look.hide(0)
             if not hiding.cancelled():
-                hiding.result()  # what ended it early: the letters may have shown themselves to others
+                hiding.result()  # what ended it early: the dead letters may have become visible to others
 
 
 def choose(letters: Sequence[DeadLetter], ids: Sequence[str]) -> list[DeadLetter]:
@@ -256,7 +256,7 @@ async def _keep_hidden(looks: Sequence[_Look]) -> None:
     while True:
         await asyncio.sleep(HIDDEN_SECONDS / 2)
         for look in looks:
-            with suppress(QueueError):  # then treating a letter will fail, and say so
+            with suppress(QueueError):  # then the redrive or deletion fails, with its own error
                 await look.hide(HIDDEN_SECONDS)
 
 

@@ -82,7 +82,7 @@ class StatusSocket:
                 await self.open()
 
     async def _answer(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # The line fits into the socket's own buffer, so nobody waits for a reader that does not read.
+        # The line fits into the socket's own buffer, so the loop never waits for a slow reader.
         writer.write(self._health.report().model_dump_json().encode() + b"\n")
         writer.close()
         with suppress(OSError):
