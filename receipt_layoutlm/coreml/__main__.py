@@ -3,7 +3,7 @@
 import os
 import sys
 
-# Before torch is loaded: threads that spin while they wait take the CPU from whoever else works on this host,
+# Before torch is loaded: threads that spin while they wait take the CPU from other processes of this host,
 # and the gates would take several times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 

@@ -59,7 +59,7 @@ MOST_SHIFT = 50
 MOST_SCALE = 0.1
 MOST_SKEW_DEGREES = 2.0
 
-# Pairs that scanners take for each other; another character becomes any letter.
+# Pairs that scanners confuse; another character becomes any letter.
 _ALIKE = dict(zip("0O1I5S8B2Z6G", "O0I1S5B8Z2G6", strict=True))
 
 Affine = Callable[[float, float], tuple[float, float]]

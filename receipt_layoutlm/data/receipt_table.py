@@ -119,7 +119,7 @@ def store_batches(batches: Iterable[Any], folder: Path | None = None) -> Receipt
     """Record batches one after the other into a file in `folder` (or the system's), which is then mapped."""
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    # The name goes at once and the bytes with the last table that maps them, so nobody has to clean up.
+    # The name goes at once and the bytes with the last table that maps them, so no cleanup is needed.
     with tempfile.NamedTemporaryFile(dir=folder, prefix="receipts-", suffix=".arrow") as file:
         with pa.ipc.new_file(file, SCHEMA) as writer:
             for batch in batches:

@@ -83,7 +83,7 @@ def launch(command: list[str], processes: list[dict[str, str]], folder: Path | N
         )
         code = group.wait()
     if code < 0:
-        if -code != signal.SIGKILL:  # which nobody can listen to
+        if -code != signal.SIGKILL:  # which no process can handle
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     return code
@@ -103,7 +103,7 @@ class Group:
             subprocess.Popen(  # noqa: S603 - our own module and our own argument
                 command,
                 env=environ,
-                close_fds=False,  # the lock of the work folder is theirs, too
+                close_fds=False,  # they hold the lock of the work folder, too
                 stdin=subprocess.PIPE if has_daemon else None,
                 stdout=subprocess.PIPE,
             )
@@ -155,7 +155,7 @@ class Group:
         process = self._processes[number]
         for line in process.stdout or ():
             if isinstance(parse_report(line), Failure):
-                # Not passed on yet: the first one that fails says why, whoever falls with it says less.
+                # Not passed on yet: the first failure names the cause, those that follow from it do not.
                 self._events.put(Event(number, failure=line))
             elif number == 0:
                 _say(line)

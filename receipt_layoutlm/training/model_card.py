@@ -57,7 +57,7 @@ def _front_matter(description: Mapping[str, Any], best: EpochRecord) -> str:
         }
     ]
     fields: dict[str, Any] = {
-        # Whoever publishes the model has to say: it depends on the starting model and on the receipts.
+        # The publisher chooses the licence: it depends on the initial model and on the receipts.
         "license": "other",
         "license_name": "undecided",
         **({"base_model": base} if _HUB_NAME.match(base) else {}),

@@ -134,7 +134,7 @@ class ReceiptTrainer(GroupedTrainer):
             # Of several processes one alone cannot pass twice: the others would wait for it.
             if is_last_resort or self._run.ranks.count > 1 or not is_out_of_memory(error):
                 raise
-        # What this batch has added so far cannot be told from the step's other batches: the step loses both.
+        # This batch's gradients are inseparable from those of the step's other batches: the step loses both.
         log.warning("out of memory at step %d: batches go in halves from here", self.state.global_step + 1)
         model.zero_grad()
         self._parts = 2

@@ -64,7 +64,7 @@ def verify_package(  # noqa: PLR0913 - what is held against what, and how
     with gate("static"):
         static, program = check_static(package, checkpoint, quantize, shapes, documents)
         gc.collect()  # what coremltools has read holds itself in circles, and is as large as the weights
-    # Weights before structure: a wrong weight is better told by its name than by the logits that follow.
+    # Weights before structure: a wrong weight is easier to find by its name than by its effect on logits.
     with gate("weights"):
         matches = match_parameters(program, model)
         weights = check_weights(matches, quantize)
@@ -74,7 +74,7 @@ def verify_package(  # noqa: PLR0913 - what is held against what, and how
         from_package = [case.reference(same_weights) for case in cases]
         structure = check_structure(program, same_weights, cases, from_package)
     with gate("arithmetic"):
-        # What compression costs is told by weights and quality; here it would hide what rounding costs.
+        # Gates weights and quality measure the cost of compression; here it would hide that of rounding.
         compressed = quantize in {"int8", "int4"}
         wanted = from_package if compressed else [case.reference(model) for case in cases]
         arithmetic = check_arithmetic(program, cases, wanted, quantize, extremes)
