@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from receipt_dynamo import DynamoClient, Page, ReceiptDetails, ReceiptWord, ReceiptWordLabel
+from receipt_dynamo import DynamoClient, ReceiptDetails, ReceiptWord, ReceiptWordLabel, ResultPage
 from receipt_dynamo import Receipt as ReceiptRecord
 from receipt_dynamo.operations.receipts import ReceiptKey
 from receipt_layoutlm.data.dataset_hash import hash_receipts
@@ -26,7 +26,7 @@ from receipt_layoutlm.data.split import draw_merchant_split, draw_split
 from receipt_layoutlm.data.table_loader import load_receipts
 from receipt_layoutlm.data.table_writer import to_records
 from receipt_layoutlm.training import run as training
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +45,9 @@ class Table:
         self._receipts = receipts
         self._templates = [_template(number) for number in range(TEMPLATES)]
 
-    def list_receipt_keys(self) -> Page[ReceiptKey]:
+    def list_receipt_keys(self) -> ResultPage[ReceiptKey]:
         """One receipt an image."""
-        return Page([ReceiptKey(_image(number), 1) for number in range(self._receipts)], None)
+        return ResultPage([ReceiptKey(_image(number), 1) for number in range(self._receipts)], None)
 
     def get_image_receipts(self, image_id: str) -> list[ReceiptDetails]:
         """A template's records, the receipt's own with this image's id."""
@@ -74,9 +74,9 @@ def main(receipts: int, folder: Path) -> None:
 
 def _freeze(folder: Path) -> dict[str, float]:
     path = folder / "snapshot.parquet"
-    save_snapshot(Storage([]), str(path), store_receipts(_draw_receipts(), folder), "benchmark")
+    save_snapshot(S3Store([]), str(path), store_receipts(_draw_receipts(), folder), "benchmark")
     started = time.perf_counter()
-    load_snapshot(Storage([]), str(path), folder)
+    load_snapshot(S3Store([]), str(path), folder)
     return {"snapshot_seconds": time.perf_counter() - started, "snapshot_bytes": path.stat().st_size}
 
 

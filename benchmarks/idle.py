@@ -8,7 +8,7 @@ import psutil
 
 from benchmarks.daemons import Jobs, running
 from benchmarks.report import print_row
-from workers.local_aws.local_stack import Emulator, LocalStack
+from workers.local_aws.local_stack import LocalStack, MotoServer
 
 SECONDS = 30.0
 SETTLE_SECONDS = 5.0
@@ -16,7 +16,7 @@ SETTLE_SECONDS = 5.0
 
 def measure() -> None:
     """Resident memory and CPU over half a minute, without and with a job."""
-    with Emulator() as emulator:
+    with MotoServer() as emulator:
         stack = LocalStack.make(emulator)
         for name in ("train-worker", "export-worker"):
             with running(stack, None, name=name) as daemon:

@@ -9,7 +9,7 @@ import time
 
 from benchmarks.daemons import moment, running
 from benchmarks.report import least, print_row
-from workers.local_aws.local_stack import Emulator, LocalStack
+from workers.local_aws.local_stack import LocalStack, MotoServer
 
 ROUNDS = 15
 STARTS = 9
@@ -33,7 +33,7 @@ def measure() -> None:
     for what, (_code, limit) in _CODES.items():
         passed, busy = zip(*took[what], strict=True)
         print_row(what, f"{least(passed)}; CPU {least(busy)}", limit)
-    with Emulator() as emulator:
+    with MotoServer() as emulator:
         stack = LocalStack.make(emulator)
         print_row("`layoutlm-cli train-worker` from start to first poll", least(_starts(stack)))
 

@@ -17,9 +17,9 @@ from run_analysis.comparison.compare_groups import compare_groups
 from run_analysis.comparison.compare_runs import compare_runs
 from run_analysis.run import read_run
 from run_analysis.runs import list_runs
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.support.many_runs import seed_runs
-from workers.local_aws.local_stack import Emulator, LocalStack
+from workers.local_aws.local_stack import LocalStack, MotoServer
 
 RUNS = 2000
 EPOCHS = 10
@@ -29,10 +29,10 @@ LIMIT = "2 s"
 
 def measure() -> None:
     """Functions first, then pages over HTTP."""
-    with Emulator() as emulator:
+    with MotoServer() as emulator:
         stack = LocalStack.make(emulator)
         client = DynamoClient(stack.environ["DYNAMO_TABLE_NAME"], client=stack.client("dynamodb"))
-        storage = Storage([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
+        storage = S3Store([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
         first, second, *_ = seed_runs(client, storage, RUNS, EPOCHS)
         _time(client, "a page of the history", lambda: list_runs(client))
         _time(client, "one run whole", lambda: read_run(client, storage, first))

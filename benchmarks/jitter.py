@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from benchmarks.daemons import Daemon, Jobs, running
 from benchmarks.report import percentile, print_row
-from workers.local_aws.local_stack import Emulator, LocalStack
+from workers.local_aws.local_stack import LocalStack, MotoServer
 from workers.runtime.lease import BEATS_PER_LEASE
 
 LEASE_SECONDS = 1.8
@@ -20,7 +20,7 @@ LIMIT = 0.2
 def measure() -> None:
     """A B in one run."""
     for what, nice in VARIANTS.items():
-        with Emulator() as emulator:
+        with MotoServer() as emulator:
             late = _lateness(LocalStack.make(emulator), nice)
         interval = LEASE_SECONDS / BEATS_PER_LEASE
         p99 = percentile(late, 99)

@@ -10,7 +10,7 @@ from receipt_dynamo.client import DynamoClient
 from receipt_layoutlm.data.importers.field_alignment import import_sroie
 from receipt_layoutlm.data.table_loader import load_receipts
 from receipt_layoutlm.data.table_writer import write_records
-from workers.local_aws.local_stack import Emulator, LocalStack
+from workers.local_aws.local_stack import LocalStack, MotoServer
 
 SROIE = Path(__file__).parent.parent.parent / "shared" / "data" / "sroie" / "train.jsonl"
 ROUNDS = 2
@@ -19,7 +19,7 @@ ROUNDS = 2
 def measure() -> None:
     """One thread against eight, A B A B in one run."""
     drafts, _ = import_sroie(SROIE)
-    with Emulator() as emulator:
+    with MotoServer() as emulator:
         stack = LocalStack.make(emulator)
         client = DynamoClient(stack.environ["DYNAMO_TABLE_NAME"], client=stack.client("dynamodb"))
         started = time.perf_counter()

@@ -9,7 +9,7 @@ from collections import Counter
 
 from benchmarks.daemons import Jobs, moment, running
 from benchmarks.report import least, print_row
-from workers.local_aws.local_stack import Emulator, LocalStack
+from workers.local_aws.local_stack import LocalStack, MotoServer
 
 WARM_UP = 5
 JOBS = 100
@@ -21,7 +21,7 @@ _SERVICES = {"AmazonSQS": "SQS", "DynamoDB_20120810": "DynamoDB"}
 
 def measure() -> None:
     """CPU and jobs a second over a hundred jobs, and the requests of ten, in a run of their own."""
-    with Emulator() as emulator:
+    with MotoServer() as emulator:
         _cpu_and_pace(LocalStack.make(emulator))
         # With queues of its own: the poll of the daemon that has just been ended may still take a message.
         _requests(LocalStack.make(emulator, suffix="-counted"))

@@ -30,8 +30,8 @@ from receipt_layoutlm.data.snapshot import save_snapshot
 from receipt_layoutlm.data.table_writer import receipt_of
 from receipt_layoutlm.evaluation.evaluate import Evaluation, evaluate_checkpoint
 from receipt_layoutlm.model_folder import download_model
-from run_records.s3_store import Storage
-from workers.local_aws.local_stack import Emulator, LocalStack
+from run_records.s3_store import S3Store
+from workers.local_aws.local_stack import LocalStack, MotoServer
 
 SROIE = Path(__file__).parent.parent.parent / "shared" / "data" / "sroie" / "train.jsonl"
 RECIPE = Path(__file__).parent / "sroie.json"
@@ -88,10 +88,10 @@ def _merchant(draft: DraftReceipt) -> str:
 
 
 def _run(train: Sequence[Receipt], held_out: Sequence[Receipt], by: str, seed: int) -> Outcome:
-    with Emulator() as emulator, tempfile.TemporaryDirectory() as folder:
+    with MotoServer() as emulator, tempfile.TemporaryDirectory() as folder:
         stack = LocalStack.make(emulator)
         bucket = stack.environ["LAYOUTLM_TRAINING_BUCKET"]
-        storage = Storage([bucket], client=stack.client("s3"))
+        storage = S3Store([bucket], client=stack.client("s3"))
         snapshot = f"s3://{bucket}/sroie.parquet"
         save_snapshot(storage, snapshot, train, SROIE.name)
         options = {

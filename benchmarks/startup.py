@@ -9,7 +9,7 @@ import time
 
 from benchmarks.daemons import Daemon, Jobs, moment, running
 from benchmarks.report import print_row, spread
-from workers.local_aws.local_stack import Emulator, LocalStack
+from workers.local_aws.local_stack import LocalStack, MotoServer
 
 RUNS = 9
 JOBS = 15
@@ -18,7 +18,7 @@ JOBS = 15
 def measure() -> None:
     """`--help` against a bare interpreter, and sent-to-started over jobs that are done at once."""
     _help()
-    with Emulator() as emulator:
+    with MotoServer() as emulator:
         stack = LocalStack.make(emulator)
         jobs = Jobs.of(stack)
         with running(stack, "child_noop") as daemon:

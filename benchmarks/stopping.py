@@ -11,7 +11,7 @@ import psutil
 
 from benchmarks.daemons import Daemon, Jobs, moment, running
 from benchmarks.report import print_row, spread
-from workers.local_aws.local_stack import Emulator, LocalStack
+from workers.local_aws.local_stack import LocalStack, MotoServer
 
 ROUNDS = 20
 DEATHS = 7
@@ -20,7 +20,7 @@ LEASE_SECONDS = 6.0
 
 def measure() -> None:
     """Twenty stops with a job and twenty without, then some deaths."""
-    with Emulator() as emulator:
+    with MotoServer() as emulator:
         stack = LocalStack.make(emulator)
         stopped = [_stop_with_a_job(stack) for _ in range(ROUNDS)]
         print_row("SIGTERM to message visible again, lease free; the child leaves at once", spread(stopped))

@@ -12,8 +12,8 @@ from typing import Any
 
 from layoutlm_cli.main import main
 from receipt_dynamo.clock import steady_seconds
-from workers.jobs.export import Exporting
-from workers.jobs.training import Training
+from workers.jobs.export import ExportHandler
+from workers.jobs.training import TrainingHandler
 
 
 def run_writing(path: Path) -> None:
@@ -39,7 +39,7 @@ def run_writing(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    Training.module = Exporting.module = os.environ["BENCH_CHILD"]
+    TrainingHandler.module = ExportHandler.module = os.environ["BENCH_CHILD"]
     if calls := os.environ["BENCH_CALLS"]:
         run_writing(Path(calls))
     else:

@@ -14,11 +14,11 @@ from infra.layoutlm_infra.queues import make_queues, queue_environment
 from infra.layoutlm_infra.roles import grant, make_role, people_trust, service_trust
 from infra.layoutlm_infra.sagemaker import INSTANCE_TYPE, make_sagemaker
 from infra.layoutlm_infra.scaling import make_scaling
-from infra.layoutlm_infra.stack_config import Options
+from infra.layoutlm_infra.stack_config import StackConfig
 from infra.layoutlm_infra.table import make_table
-from infra.layoutlm_infra.user_data import IDLE_MINUTES, boot_script
+from infra.layoutlm_infra.user_data import IDLE_MINUTES, make_user_data
 
-options = Options.read()
+options = StackConfig.read()
 region = pulumi.Config("aws").require("region")
 
 table = make_table()
@@ -56,7 +56,9 @@ user_data = pulumi.Output.all(
     release=pulumi.Output.format("s3://{0}/{1}", bucket.bucket, release.key),
     log_group=log.name,
     settings=pulumi.Output.all(**host_settings),
-).apply(lambda known: boot_script(known["release"], options.version, known["settings"], known["log_group"]))
+).apply(
+    lambda known: make_user_data(known["release"], options.version, known["settings"], known["log_group"])
+)
 
 train_role = make_role("train-worker", service_trust("ec2"))
 fleet = make_fleet(options, train_role, user_data)

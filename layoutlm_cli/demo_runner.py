@@ -16,7 +16,7 @@ from typing import Any
 
 from receipt_dynamo.client import DynamoClient
 from workers.errors import WorkerError
-from workers.local_aws.local_stack import Emulator, LocalStack
+from workers.local_aws.local_stack import LocalStack, MotoServer
 
 CLI = (sys.executable, "-m", "layoutlm_cli")
 STOP_SECONDS = 30
@@ -54,7 +54,7 @@ class Worker:
 
 
 @dataclass(slots=True)
-class Rehearsal:
+class DemoRunner:
     """One run of the whole path.
 
     Attributes:
@@ -155,12 +155,12 @@ class Rehearsal:
 
 
 @contextmanager
-def rehearsal() -> Iterator[Rehearsal]:
+def rehearsal() -> Iterator[DemoRunner]:
     """A stage that is cleared at the end, workers and emulator included."""
     with ExitStack() as exits:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="receipt-layoutlm-demo-")))
-        stack = LocalStack.make(exits.enter_context(Emulator()))
-        yield Rehearsal(stack, folder, exits)
+        stack = LocalStack.make(exits.enter_context(MotoServer()))
+        yield DemoRunner(stack, folder, exits)
 
 
 @contextmanager

@@ -95,9 +95,9 @@ def _exit_code(error: Exception) -> int | None:
 def _code_of_work(error: Exception) -> int | None:
     """The exit code of what training, export and inference raise: by the class that a worker acts on."""
     from messages.child_protocol import ErrorClass  # noqa: PLC0415
-    from run_records.errors import LayoutLMError  # noqa: PLC0415
+    from run_records.errors import RunError  # noqa: PLC0415
 
-    if not isinstance(error, LayoutLMError):
+    if not isinstance(error, RunError):
         return None
     by_class = {
         ErrorClass.CREDENTIALS: EX_NOPERM,

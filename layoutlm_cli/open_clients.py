@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from receipt_dynamo import DynamoClient
-    from run_records.s3_store import Storage
+    from run_records.s3_store import S3Store
 
 
-class Records(NamedTuple):
+class Clients(NamedTuple):
     """The table, and S3."""
 
     client: DynamoClient
-    storage: Storage
+    storage: S3Store
 
 
-def open_records() -> Records:
+def open_clients() -> Clients:
     """Open both.
 
     Raises:
         SettingsError: no table is named.
     """
     from receipt_dynamo import DynamoClient  # noqa: PLC0415
-    from run_records.s3_store import Storage  # noqa: PLC0415
+    from run_records.s3_store import S3Store  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
     settings = Settings.from_environ()
@@ -31,4 +31,4 @@ def open_records() -> Records:
     client = DynamoClient(
         str(settings.table_name), region=settings.region, endpoint_url=settings.endpoint_url
     )
-    return Records(client, Storage(settings.allowed_buckets))
+    return Clients(client, S3Store(settings.allowed_buckets))

@@ -102,14 +102,14 @@ Int = Annotated[int, BeforeValidator(refuse_bool)]
 Float = Annotated[float, BeforeValidator(refuse_bool)]
 
 
-class S3Place(Message):
+class S3Uri(Message):
     """A bucket and a key or prefix, taken apart once."""
 
     bucket: str
     key: str
 
     @classmethod
-    def parse(cls, uri: str) -> S3Place:
+    def parse(cls, uri: str) -> S3Uri:
         """Take `s3://bucket/key` apart; ValueError names what an S3 URI looks like."""
         if not re.match(S3_URI_PATTERN, uri):
             raise ValueError(f"{uri!r} is not an S3 URI such as s3://bucket/prefix/")
@@ -121,17 +121,17 @@ class S3Place(Message):
         """`s3://bucket/key`."""
         return f"s3://{self.bucket}/{self.key}"
 
-    def __truediv__(self, name: str) -> S3Place:
+    def __truediv__(self, name: str) -> S3Uri:
         """The place below this one: `prefix / "best/"`."""
         joined = f"{self.key}{'' if not self.key or self.key.endswith('/') else '/'}{name}"
-        return S3Place(bucket=self.bucket, key=joined)
+        return S3Uri(bucket=self.bucket, key=joined)
 
-    def holds(self, other: S3Place) -> bool:
+    def holds(self, other: S3Uri) -> bool:
         """Whether the other is this folder, or lies somewhere below it."""
         ours = self._parts
         return self.bucket == other.bucket and other._parts[: len(ours)] == ours
 
-    def overlaps(self, other: S3Place) -> bool:
+    def overlaps(self, other: S3Uri) -> bool:
         """Whether what is written to one may overwrite something of the other."""
         return self.holds(other) or other.holds(self)
 

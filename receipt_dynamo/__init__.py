@@ -40,7 +40,7 @@ from receipt_dynamo.errors import (
     TableMissing,
     Throttled,
 )
-from receipt_dynamo.operation import Found, Page
+from receipt_dynamo.operation import Found, ResultPage
 from receipt_dynamo.operations.leases import LeaseRefused
 from receipt_dynamo.operations.receipts import ReceiptDetails, ReceiptKey
 
@@ -73,13 +73,13 @@ __all__ = [
     "NotFound",
     "OCRJob",
     "OCRRoutingDecision",
-    "Page",
     "Receipt",
     "ReceiptDetails",
     "ReceiptKey",
     "ReceiptLine",
     "ReceiptWord",
     "ReceiptWordLabel",
+    "ResultPage",
     "TableMissing",
     "Throttled",
 ]

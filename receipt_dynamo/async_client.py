@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from receipt_dynamo.aws_errors import check_answer, errors_translated
+from receipt_dynamo.aws_errors import check_answer, translate_errors
 from receipt_dynamo.clock import TableClock
 from receipt_dynamo.entities import (
     CoreMLExport,
@@ -25,7 +25,7 @@ from receipt_dynamo.entities import (
     ReceiptWordLabel,
 )
 from receipt_dynamo.errors import DynamoError
-from receipt_dynamo.operation import Pause, Request, Response, Steps
+from receipt_dynamo.operation import Operation, Pause, Request, Response
 from receipt_dynamo.operations import jobs, leases, receipts
 from receipt_dynamo.operations import jobs as runs
 from receipt_dynamo.operations.records import adding, adding_many, deleting, updating
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 def _awaited(
-    operation: Callable[Concatenate[str, P], Steps[T]],
+    operation: Callable[Concatenate[str, P], Operation[T]],
 ) -> Callable[Concatenate[AsyncDynamoClient, P], Coroutine[Any, Any, T]]:
     @wraps(operation)
     async def method(self: AsyncDynamoClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -68,7 +68,7 @@ class AsyncDynamoClient:
         """The number of requests sent so far, without the retries inside aiobotocore."""
         return self._requests
 
-    async def run(self, steps: Steps[T]) -> T:
+    async def run(self, steps: Operation[T]) -> T:
         """Send what an operation asks for, and return its result."""
         try:
             step = next(steps)
@@ -89,7 +89,7 @@ class AsyncDynamoClient:
             return {}
         self._requests += 1
         asked_at = self.clock.steady()
-        with errors_translated(self.table_name, self._client.meta.endpoint_url):
+        with translate_errors(self.table_name, self._client.meta.endpoint_url):
             response: Response = await getattr(self._client, step.call)(**step.arguments)
             check_answer(step, response)
         self.clock.hear(response["ResponseMetadata"]["HTTPHeaders"].get("date"), asked_at)

@@ -58,7 +58,7 @@ BY_FAULT: Final[dict[AwsFault, tuple[type[DynamoError], str]]] = {
 
 
 @contextmanager
-def errors_translated(table: str, endpoint: str) -> Iterator[None]:
+def translate_errors(table: str, endpoint: str) -> Iterator[None]:
     """Raise what a call inside raises as `DynamoError`s that name the table and the endpoint."""
     try:
         yield

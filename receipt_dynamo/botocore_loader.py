@@ -11,7 +11,7 @@ from typing import Any
 from botocore.loaders import Loader, create_loader
 
 
-def share_descriptions(session: Any) -> None:
+def share_loader(session: Any) -> None:
     """Let a session of botocore or aiobotocore take them from where an earlier one has left them."""
     session.register_component("data_loader", _loader())
 

@@ -12,7 +12,7 @@ from botocore.config import Config
 from pydantic.dataclasses import is_pydantic_dataclass, rebuild_dataclass
 
 from receipt_dynamo import entities
-from receipt_dynamo.aws_errors import check_answer, errors_translated
+from receipt_dynamo.aws_errors import check_answer, translate_errors
 from receipt_dynamo.entities import (
     CoreMLExport,
     Image,
@@ -29,7 +29,7 @@ from receipt_dynamo.entities import (
     ReceiptWordLabel,
 )
 from receipt_dynamo.errors import DynamoError
-from receipt_dynamo.operation import Pause, Request, Response, Steps
+from receipt_dynamo.operation import Operation, Pause, Request, Response
 from receipt_dynamo.operations import jobs, leases, receipts
 from receipt_dynamo.operations import jobs as runs
 from receipt_dynamo.operations.records import adding, adding_many, deleting, updating
@@ -47,7 +47,7 @@ for _kind in filter(is_pydantic_dataclass, vars(entities).values()):
 
 
 def _threaded(
-    operation: Callable[Concatenate[str, P], Steps[T]],
+    operation: Callable[Concatenate[str, P], Operation[T]],
 ) -> Callable[Concatenate[DynamoClient, P], T]:
     @wraps(operation)
     def method(self: DynamoClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -77,7 +77,7 @@ class DynamoClient:
         max_pool_connections: int = 10,
     ) -> None:
         self.table_name = table_name
-        with errors_translated(table_name, endpoint_url or "AWS"):
+        with translate_errors(table_name, endpoint_url or "AWS"):
             self._client: Any = client or _connect(region, endpoint_url, max_pool_connections)
         self._requests = 0
         self._counting = threading.Lock()
@@ -91,7 +91,7 @@ class DynamoClient:
         """Close the connections."""
         self._client.close()
 
-    def run(self, steps: Steps[T]) -> T:
+    def run(self, steps: Operation[T]) -> T:
         """Send what an operation asks for, and return its result."""
         try:
             step = next(steps)
@@ -112,7 +112,7 @@ class DynamoClient:
             return {}
         with self._counting:
             self._requests += 1
-        with errors_translated(self.table_name, self._client.meta.endpoint_url):
+        with translate_errors(self.table_name, self._client.meta.endpoint_url):
             response: Response = getattr(self._client, step.call)(**step.arguments)
             check_answer(step, response)
             return response

@@ -35,7 +35,7 @@ class _Pair(NamedTuple, Generic[T]):
     last_evaluated_key: Item | None
 
 
-class Page(_Pair[T]):
+class ResultPage(_Pair[T]):
     """A list call's answer, a pair; `last_evaluated_key` continues it and is None at the end.
 
     Attributes:
@@ -66,12 +66,12 @@ class Found(list[T]):
 
 
 Response: TypeAlias = dict[str, Any]
-Steps: TypeAlias = Generator[Request | Pause, Response, T]
+Operation: TypeAlias = Generator[Request | Pause, Response, T]
 
 
 def read_pages(
     request: Request, read: Callable[[Item], T], limit: int | None, last_evaluated_key: Item | None
-) -> Steps[Page[T]]:
+) -> Operation[ResultPage[T]]:
     """Return up to `limit` entries (all when None), and the key to continue from when there may be more.
 
     `read` raises `InvalidItem` for an item that is to be left out.
@@ -92,16 +92,16 @@ def read_pages(
                 skipped.append(error)
         last_evaluated_key = response.get("LastEvaluatedKey")
         if last_evaluated_key is None or len(found) == limit:
-            return Page(found, last_evaluated_key, skipped)
+            return ResultPage(found, last_evaluated_key, skipped)
 
 
-def read_all(request: Request, read: Callable[[Item], T]) -> Steps[Found[T]]:
+def read_all(request: Request, read: Callable[[Item], T]) -> Operation[Found[T]]:
     """Return every entry of every page."""
     page = yield from read_pages(request, read, None, None)
     return Found(page.items, page.skipped)
 
 
-def count_all(request: Request) -> Steps[int]:
+def count_all(request: Request) -> Operation[int]:
     """Return the sum over every page of a counting query."""
     total = 0
     start: Item | None = None

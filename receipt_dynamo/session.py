@@ -13,7 +13,7 @@ import boto3
 import botocore.session
 
 from receipt_dynamo.aws_faults import check_files, client_made, credentials_sought, refuse_foreign_answers
-from receipt_dynamo.botocore_loader import share_descriptions
+from receipt_dynamo.botocore_loader import share_loader
 
 _checks: list[Callable[[], None]] = []
 
@@ -34,7 +34,7 @@ def new_session() -> boto3.session.Session:
     """
     with client_made():
         core = botocore.session.get_session()
-        share_descriptions(core)
+        share_loader(core)
         refuse_foreign_answers(core)
         check_files(core)
         session = boto3.session.Session(botocore_session=core)

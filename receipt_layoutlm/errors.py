@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from messages.child_protocol import ErrorClass
-from run_records.errors import LayoutLMError
+from run_records.errors import RunError
 
 
-class BundleError(LayoutLMError):
+class BundleError(RunError):
     """A converted model is not what the clients hold it to."""
 
     error_class = ErrorClass.BUNDLE
 
 
-class Diverged(LayoutLMError):  # noqa: N818 - reads as what happened
+class Diverged(RunError):  # noqa: N818 - reads as what happened
     """The loss is not a number any more."""
 
     error_class = ErrorClass.DIVERGED

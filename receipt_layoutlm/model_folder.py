@@ -33,7 +33,7 @@ from receipt_layoutlm.tokenizer_files import (
     read_tokenizer,
 )
 from run_records.errors import CheckpointError
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 FILES = (*MODEL_FILES, FAST_TOKENIZER, MANIFEST)
 """Files that are read from a folder, where they exist."""
@@ -84,7 +84,7 @@ class ModelFolder(Generic[_C]):
         return build_tokenizer(list(self.vocabulary), lowercase=self.tokenizer_files.lowercase)
 
 
-def download_model(storage: Storage, uri: str, folder: Path) -> None:
+def download_model(storage: S3Store, uri: str, folder: Path) -> None:
     """Download the files of a model, and only those, from a prefix.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from receipt_layoutlm.checkpoint import WEIGHTS
 from run_records.errors import Forbidden
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 RUN_JSON = "run.json"
 BUNDLE_IDENTITY = "model_identity.json"
@@ -14,7 +14,7 @@ _MARKS: Mapping[str, str] = {RUN_JSON: "a run", WEIGHTS: "a checkpoint", BUNDLE_
 """The file that each kind of folder has, and no other."""
 
 
-def refuse_enclosed(storage: Storage, uri: str, advice: str, *, but: str | None = None) -> None:
+def refuse_enclosed(storage: S3Store, uri: str, advice: str, *, but: str | None = None) -> None:
     """Refuse a destination in the middle of a run, a checkpoint or a bundle.
 
     Args:
@@ -32,7 +32,7 @@ def refuse_enclosed(storage: Storage, uri: str, advice: str, *, but: str | None 
         refuse_marked(storage, folder, uri, advice)
 
 
-def refuse_marked(storage: Storage, folder: str, uri: str, advice: str, *, but: str | None = None) -> None:
+def refuse_marked(storage: S3Store, folder: str, uri: str, advice: str, *, but: str | None = None) -> None:
     """Refuse a destination whose folder is a run's, a checkpoint's or a bundle's, except by the mark `but`.
 
     Raises:

@@ -12,7 +12,7 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from transformers import LayoutLMConfig
 
-from run_records.errors import CheckpointError, LayoutLMError
+from run_records.errors import CheckpointError, RunError
 
 CONFIG = "config.json"
 MODEL_TYPE = "layoutlm"
@@ -116,7 +116,7 @@ def other_than_tags(labels: Iterable[str]) -> list[str]:
     return [label for label in labels if not _TAG.match(label)]
 
 
-def refuse_remote_code(name: str, data: dict[str, Any], error: type[LayoutLMError]) -> None:
+def refuse_remote_code(name: str, data: dict[str, Any], error: type[RunError]) -> None:
     """Raise `error` for a document that names Python code to load."""
     asked = [key for key in _REMOTE_CODE if data.get(key)]
     if asked:
@@ -126,7 +126,7 @@ def refuse_remote_code(name: str, data: dict[str, Any], error: type[LayoutLMErro
         )
 
 
-def read_object(path: Path, error: type[LayoutLMError]) -> dict[str, Any]:
+def read_object(path: Path, error: type[RunError]) -> dict[str, Any]:
     """Read a JSON object; raises `error` for anything else."""
     try:
         data = json.loads(path.read_bytes())

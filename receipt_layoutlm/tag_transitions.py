@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from messages.fields import Message
-from receipt_layoutlm.data.page_layout import Page
+from receipt_layoutlm.data.page_layout import PageLayout
 
 WEIGHT = 0.5
 """Weight of a transition score relative to a tag's log probability. On 100 receipts of unseen merchants, kept
@@ -39,7 +39,7 @@ class Transitions(Message):
         return np.array(self.same_line if same_line else self.next_line)
 
 
-def learn_transitions(pages: Sequence[Page], tags: int) -> Transitions:
+def learn_transitions(pages: Sequence[PageLayout], tags: int) -> Transitions:
     """Count the transitions of training pages between so many tags."""
     pairs, first = np.zeros((2, tags, tags)), np.zeros(tags)
     for page in pages:

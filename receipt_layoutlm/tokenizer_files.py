@@ -12,7 +12,7 @@ import pydantic
 from pydantic import BaseModel
 
 from receipt_layoutlm.source_config import describe, read_object, refuse_remote_code
-from run_records.errors import LayoutLMError
+from run_records.errors import RunError
 
 VOCABULARY = "vocab.txt"
 TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -40,7 +40,7 @@ class TokenizerFiles:
         return bool(self.settings["do_lower_case"])
 
 
-def read_tokenizer(folder: Path, size: int, error: type[LayoutLMError]) -> TokenizerFiles:
+def read_tokenizer(folder: Path, size: int, error: type[RunError]) -> TokenizerFiles:
     """Read the vocabulary and the settings of a folder's tokenizer.
 
     From vocab.txt or, where transformers 5 has saved none, from tokenizer.json. Of both, each must say the
@@ -77,7 +77,7 @@ def hash_vocabulary(tokens: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(tokens).encode()).hexdigest()
 
 
-def read_vocabulary(path: Path, size: int, error: type[LayoutLMError]) -> tuple[str, ...]:
+def read_vocabulary(path: Path, size: int, error: type[RunError]) -> tuple[str, ...]:
     """Read vocab.txt, in which a token's line is its id; arguments and errors as for `read_tokenizer`."""
     try:
         # Only "\n" ends a line: real vocabularies hold characters that splitlines() would break at.
@@ -89,7 +89,7 @@ def read_vocabulary(path: Path, size: int, error: type[LayoutLMError]) -> tuple[
     return tuple(lines)
 
 
-def _read_settings(path: Path, error: type[LayoutLMError]) -> dict[str, Any]:
+def _read_settings(path: Path, error: type[RunError]) -> dict[str, Any]:
     if not path.exists():
         return {}
     data = read_object(path, error)
@@ -125,7 +125,7 @@ class _FastFile(BaseModel):
     normalizer: _Normalizer | None = None
 
 
-def _read_fast(path: Path, error: type[LayoutLMError]) -> _FastTokenizer:
+def _read_fast(path: Path, error: type[RunError]) -> _FastTokenizer:
     try:
         file = _FastFile.model_validate(read_object(path, error))
     except pydantic.ValidationError as cause:
@@ -139,7 +139,7 @@ def _read_fast(path: Path, error: type[LayoutLMError]) -> _FastTokenizer:
     return _FastTokenizer(tuple(tokens), file.normalizer.lowercase if file.normalizer else False)
 
 
-def _compare(tokens: Sequence[str], others: Sequence[str], error: type[LayoutLMError]) -> None:
+def _compare(tokens: Sequence[str], others: Sequence[str], error: type[RunError]) -> None:
     for number, (token, other) in enumerate(zip(tokens, others, strict=False), start=1):
         if token != other:
             raise error(

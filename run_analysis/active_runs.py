@@ -17,13 +17,13 @@ from run_analysis.job_records import LogFacts, epochs_of_metrics
 from run_analysis.run import read_last_logs
 from run_analysis.runs import RunSummary
 from run_records.epoch_record import EpochFacts
-from run_records.lenient_model import Fact
+from run_records.lenient_model import LenientModel
 
 UNDER_WAY: tuple[JobState, ...] = ("running", "interrupted", "pending")
 _LOGS = 5
 
 
-class Where(Fact):
+class Where(LenientModel):
     """Where the work was when the worker last renewed its lease; None where that does not apply."""
 
     at: str
@@ -35,7 +35,7 @@ class Where(Fact):
     metrics: dict[str, float] = Field(default_factory=dict)
 
 
-class LiveRun(Fact):
+class ActiveRun(LenientModel):
     """One run that has not ended.
 
     Attributes:
@@ -74,23 +74,23 @@ class LiveRun(Fact):
         return max((epoch for epoch in told if epoch is not None), default=None)
 
 
-class LiveRuns(Fact):
+class ActiveRuns(LenientModel):
     """Runs that have not ended, the newest first."""
 
-    runs: tuple[LiveRun, ...]
+    runs: tuple[ActiveRun, ...]
 
 
-def list_live(client: DynamoClient, limit: int = 50) -> tuple[LiveRun, ...]:
+def list_active_runs(client: DynamoClient, limit: int = 50) -> tuple[ActiveRun, ...]:
     """Read the runs that have not ended, the newest first; three queries, and three more a run.
 
     Args:
         client: the table.
         limit: so many at most.
     """
-    return tuple(look_at(client, job) for job in client.list_newest_jobs(UNDER_WAY, limit))
+    return tuple(read_active_run(client, job) for job in client.list_newest_jobs(UNDER_WAY, limit))
 
 
-def look_at(client: DynamoClient, job: Job) -> LiveRun:
+def read_active_run(client: DynamoClient, job: Job) -> ActiveRun:
     """Read the present state of one job."""
     run = RunSummary.of(job)
     lease = client.find_lease(job.job_id, kind="train")
@@ -99,7 +99,7 @@ def look_at(client: DynamoClient, job: Job) -> LiveRun:
     epochs_asked = int(asked) if isinstance(asked, int | float) else None
     where = _where(lease)
     held = lease is not None and lease.state == "held"
-    return LiveRun(
+    return ActiveRun(
         run=run,
         worker=lease.worker if lease and held else None,
         attempt=lease.attempt if lease else job.attempt,

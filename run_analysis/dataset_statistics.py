@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from run_records.lenient_model import Fact
+from run_records.lenient_model import LenientModel
 
 
-class LabelStatistics(Fact):
+class LabelStatistics(LenientModel):
     """One label.
 
     Attributes:
@@ -28,7 +28,7 @@ class LabelStatistics(Fact):
     share: float = 0.0
 
 
-class MerchantStatistics(Fact):
+class MerchantStatistics(LenientModel):
     """One merchant, by the name that its receipts carry."""
 
     merchant: str
@@ -36,7 +36,7 @@ class MerchantStatistics(Fact):
     labelled_words: int
 
 
-class LabelConflict(Fact):
+class LabelConflict(LenientModel):
     """A word with several VALID labels, the one that counts first."""
 
     receipt: str
@@ -46,7 +46,7 @@ class LabelConflict(Fact):
     labels: tuple[str, ...]
 
 
-class DatasetStatistics(Fact):
+class DatasetStatistics(LenientModel):
     """The whole table.
 
     Attributes:

@@ -8,10 +8,10 @@ from typing import Any, Self
 
 from receipt_dynamo.entities import CoreMLExport, JobCheckpoint, JobLog, JobMetric, JobStatus
 from run_records.epoch_record import EpochFacts, read_epochs
-from run_records.lenient_model import Fact
+from run_records.lenient_model import LenientModel
 
 
-class StatusFacts(Fact):
+class StatusFacts(LenientModel):
     """One change of a run's status: what happened when, on which worker, in which attempt."""
 
     at: str
@@ -32,7 +32,7 @@ class StatusFacts(Fact):
         )
 
 
-class FailureFacts(Fact):
+class FailureFacts(LenientModel):
     """One attempt that failed."""
 
     attempt: int
@@ -42,7 +42,7 @@ class FailureFacts(Fact):
     worker: str | None = None
 
 
-class CheckpointFacts(Fact):
+class CheckpointFacts(LenientModel):
     """A checkpoint in S3; `is_best` is what it was when it was written."""
 
     at: str
@@ -67,7 +67,7 @@ class CheckpointFacts(Fact):
         )
 
 
-class ExportFacts(Fact):
+class ExportFacts(LenientModel):
     """A CoreML export of the run."""
 
     export_id: str
@@ -92,7 +92,7 @@ class ExportFacts(Fact):
         )
 
 
-class LogFacts(Fact):
+class LogFacts(LenientModel):
     """One line of the run's log."""
 
     at: str

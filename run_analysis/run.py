@@ -22,15 +22,15 @@ from run_analysis.job_records import (
 )
 from run_analysis.runs import ALL_STATES, RunSummary, list_runs
 from run_records.epoch_record import EpochFacts, read_epochs
-from run_records.lenient_model import Fact
+from run_records.lenient_model import LenientModel
 from run_records.parallel import THREADS, map_ahead
 from run_records.run_json import RUN_JSON
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 LAST_LOGS = 20
 
 
-class RunDetail(Fact):
+class RunDetail(LenientModel):
     """Everything about one run.
 
     Attributes:
@@ -98,7 +98,7 @@ def rank_of(epoch: EpochFacts, metric: str) -> float | None:
     return value.get(kind)
 
 
-def read_run(client: DynamoClient, storage: Storage, job: str) -> RunDetail:
+def read_run(client: DynamoClient, storage: S3Store, job: str) -> RunDetail:
     """Read one run, by id or name.
 
     Raises:
@@ -108,7 +108,7 @@ def read_run(client: DynamoClient, storage: Storage, job: str) -> RunDetail:
     return describe_job(client, storage, client.find_job(job))
 
 
-def describe_job(client: DynamoClient, storage: Storage, job: Job) -> RunDetail:
+def describe_job(client: DynamoClient, storage: S3Store, job: Job) -> RunDetail:
     """Read what belongs to a job: its `run.json`, or without it its metrics; about six requests."""
     run = RunSummary.of(job)
     record = _read_run_json(storage, run)
@@ -137,7 +137,7 @@ def describe_job(client: DynamoClient, storage: Storage, job: Job) -> RunDetail:
     )
 
 
-def read_epochs_of(client: DynamoClient, storage: Storage, run: RunSummary) -> tuple[EpochFacts, ...]:
+def read_epochs_of(client: DynamoClient, storage: S3Store, run: RunSummary) -> tuple[EpochFacts, ...]:
     """Read the evaluations of a run: those of its `run.json`, or without it the table's."""
     return _epochs(client, run, _read_run_json(storage, run))
 
@@ -147,7 +147,7 @@ def read_last_logs(client: DynamoClient, job_id: str, limit: int = LAST_LOGS) ->
     return tuple(map(LogFacts.of, client.list_last_job_logs(job_id, limit)))
 
 
-def _read_run_json(storage: Storage, run: RunSummary) -> dict[str, Any]:
+def _read_run_json(storage: S3Store, run: RunSummary) -> dict[str, Any]:
     if run.run_s3_uri is None:
         return {}
     body = storage.read(f"{run.run_s3_uri}{RUN_JSON}")
@@ -182,14 +182,14 @@ def _count_validation(record: Mapping[str, Any]) -> int | None:
     return len(keys) if isinstance(keys, list) else None
 
 
-class RunHistory(Fact):
+class RunHistory(LenientModel):
     """A run and its evaluations."""
 
     run: RunSummary
     epochs: tuple[EpochFacts, ...] = ()
 
 
-class History(Fact):
+class History(LenientModel):
     """Runs, the newest first; `cursor` continues after the last one, None at the end."""
 
     runs: tuple[RunHistory, ...]
@@ -198,7 +198,7 @@ class History(Fact):
 
 def read_history(
     client: DynamoClient,
-    storage: Storage,
+    storage: S3Store,
     *,
     statuses: Sequence[JobState] = ALL_STATES,
     limit: int | None = None,

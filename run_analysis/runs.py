@@ -10,7 +10,7 @@ from pydantic import Field
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import Job
 from receipt_dynamo.entities.field_types import JobState
-from run_records.lenient_model import Fact
+from run_records.lenient_model import LenientModel
 from run_records.scores import Bounds
 
 ALL_STATES: tuple[JobState, ...] = (
@@ -30,7 +30,7 @@ _NO_HYPERPARAMETERS = frozenset({"model", "use_spot", "auto_export", "quantize",
 _EXPORT = ("auto_export", "quantize")
 
 
-class RunSummary(Fact):
+class RunSummary(LenientModel):
     """One run as its Job record tells it; a score or fact that is not known (yet) is None.
 
     Attributes:
@@ -111,7 +111,7 @@ class RunSummary(Fact):
         return tuple(dict.fromkeys(tag.partition("-")[2] for tag in self.label_list if tag != "O"))
 
 
-class RunPage(Fact):
+class RunPage(LenientModel):
     """Some runs, the newest first; `cursor` continues after the last one, None at the end."""
 
     runs: tuple[RunSummary, ...]

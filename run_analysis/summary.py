@@ -9,21 +9,21 @@ from typing import Any
 
 from pydantic import Field
 
-from run_analysis.active_runs import LiveRun
+from run_analysis.active_runs import ActiveRun
 from run_analysis.comparison.setting_differences import changed_options
 from run_analysis.comparison.validation_sets import by_validation
 from run_analysis.dataset_statistics import DatasetStatistics
 from run_analysis.findings.label_faults import LEAST_WORDS, count_words
-from run_analysis.findings.run_context import Case
+from run_analysis.findings.run_context import RunContext
 from run_analysis.markdown import escape, table
 from run_analysis.run import History, RunDetail, RunHistory
 from run_analysis.runs import RunSummary
-from run_records.lenient_model import Fact
+from run_records.lenient_model import LenientModel
 
 _MERCHANTS = 20
 
 
-class BestRun(Fact):
+class BestRun(LenientModel):
     """The best of the runs that were scored on the same validation receipts."""
 
     job_id: str
@@ -33,7 +33,7 @@ class BestRun(Fact):
     runs: int = Field(description="Succeeded runs that were scored on these receipts.")
 
 
-class HistoryContext(Fact):
+class HistoryContext(LenientModel):
     """The history.
 
     Attributes:
@@ -48,14 +48,14 @@ class HistoryContext(Fact):
     runs: tuple[RunHistory, ...] = ()
 
 
-class LiveContext(Fact):
+class LiveContext(LenientModel):
     """The runs that have not ended, the newest first."""
 
     read_at: str
-    runs: tuple[LiveRun, ...] = ()
+    runs: tuple[ActiveRun, ...] = ()
 
 
-class DatasetContext(Fact):
+class DatasetContext(LenientModel):
     """The data set."""
 
     read_at: str = Field(description="When the table was read, UTC.")
@@ -67,7 +67,7 @@ class DatasetContext(Fact):
     statistics: DatasetStatistics
 
 
-class LabelScore(Fact):
+class LabelScore(LenientModel):
     """A label at a run's best evaluation."""
 
     label: str
@@ -107,7 +107,7 @@ def score_labels(run: RunDetail) -> tuple[LabelScore, ...]:
     """Scores of each label at the best evaluation, the lowest F1 first; labels without a true entity last."""
     if run.best is None:
         return ()
-    words = count_words(Case(run))
+    words = count_words(RunContext(run))
     scored = [
         LabelScore(label=name, train_words=words.get(name), **scores.model_dump())
         for name, scores in run.best.per_label_metrics.items()

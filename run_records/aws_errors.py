@@ -19,8 +19,8 @@ from run_records.errors import (
     ConfigurationError,
     CredentialsError,
     Denied,
-    LayoutLMError,
     NetworkError,
+    RunError,
     SetupError,
     Throttled,
 )
@@ -45,7 +45,7 @@ _CAUGHT: Final[tuple[type[Exception], ...]] = (
 _REFUSED: Final = "S3 refuses the request for {what} ({code}: {message})."
 _MISSING: Final = "There is no {what} ({code}). Check the name of bucket and key."
 
-BY_FAULT: Final[dict[AwsFault, tuple[type[LayoutLMError], str]]] = {
+BY_FAULT: Final[dict[AwsFault, tuple[type[RunError], str]]] = {
     AwsFault.THROTTLED: (Throttled, "S3 asks for fewer requests at {what} ({code})."),
     AwsFault.NETWORK: (
         NetworkError,
@@ -126,7 +126,7 @@ def _judge(error: Exception) -> Judgement:
     return judge(error)
 
 
-def _translate(found: Judgement, what: str, *, is_own: bool) -> LayoutLMError:
+def _translate(found: Judgement, what: str, *, is_own: bool) -> RunError:
     if is_own and found.fault in OF_OWN_BUCKET:
         return SetupError(
             f"This host's own bucket cannot be used: {what} ({found.code}: {found.message}). Correct "

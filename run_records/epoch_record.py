@@ -11,7 +11,7 @@ from pydantic import Field
 from messages.fields import Message
 from messages.hyperparameters import Hyperparameters
 from receipt_dynamo.entities.field_types import Timestamp
-from run_records.lenient_model import Fact
+from run_records.lenient_model import LenientModel
 from run_records.scores import Bounds, Confusion, Interval, LabelScores, MerchantScores
 
 
@@ -120,7 +120,7 @@ def is_complete(history: Sequence[EpochRecord], hyperparameters: Hyperparameters
     return history[-1].epoch >= hyperparameters.epochs or is_exhausted(history, hyperparameters)
 
 
-class LabelFacts(Fact):
+class LabelFacts(LenientModel):
     """Scores of one label; `support` counts its true entities among the validation receipts."""
 
     f1: float
@@ -129,7 +129,7 @@ class LabelFacts(Fact):
     support: int = 0
 
 
-class MerchantFacts(Fact):
+class MerchantFacts(LenientModel):
     """Scores of the validation receipts whose merchants training has seen, or has not."""
 
     receipts: int = 0
@@ -137,7 +137,7 @@ class MerchantFacts(Fact):
     f1_constrained: float | None = None
 
 
-class EpochFacts(Fact):
+class EpochFacts(LenientModel):
     """One evaluation. Scores are ratios, losses in nats; what was not recorded is None or empty.
 
     Attributes:

@@ -12,7 +12,7 @@ import pydantic
 from pydantic import BaseModel, ConfigDict
 
 
-class Fact(BaseModel):
+class LenientModel(BaseModel):
     """Base of what is read from records, ours and those of other software: unknown fields are passed over."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True)

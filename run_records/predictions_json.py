@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pydantic
 
-from run_records.lenient_model import Fact
-from run_records.s3_store import Storage
+from run_records.lenient_model import LenientModel
+from run_records.s3_store import S3Store
 
 PREDICTIONS_JSON = "predictions.json"
 
 
-class WordPrediction(Fact):
+class WordPrediction(LenientModel):
     """One word; `box` is x0, y0, x1, y1 in 0..1 of the receipt, origin bottom left, tags are BIO tags.
 
     `confidence` is the model's probability of `predicted`.
@@ -25,7 +25,7 @@ class WordPrediction(Fact):
     confidence: float
 
 
-class ReceiptPrediction(Fact):
+class ReceiptPrediction(LenientModel):
     """One receipt; words in reading order.
 
     Attributes:
@@ -46,7 +46,7 @@ class ReceiptPrediction(Fact):
     words_left_out: int = 0
 
 
-class Predictions(Fact):
+class PredictionsFile(LenientModel):
     """The file: of which checkpoint it is, and its receipts, the worst first."""
 
     job_name: str
@@ -60,12 +60,12 @@ class Predictions(Fact):
         return next((receipt for receipt in self.receipts if receipt.key == key), None)
 
 
-def read_predictions(storage: Storage, run_s3_uri: str | None) -> Predictions | None:
+def read_predictions(storage: S3Store, run_s3_uri: str | None) -> PredictionsFile | None:
     """Read the file of a run; None where it has none (yet), or one that is not ours."""
     body = storage.read(f"{run_s3_uri}{PREDICTIONS_JSON}") if run_s3_uri else None
     if body is None:
         return None
     try:
-        return Predictions.model_validate_json(body)
+        return PredictionsFile.model_validate_json(body)
     except pydantic.ValidationError:
         return None

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from messages.hyperparameters import Hyperparameters
 from run_records.errors import CheckpointError
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 RUN_JSON = "run.json"
 
@@ -71,7 +71,7 @@ class RunRecord(_Part):
         return {score.global_step: score.eval_f1 for score in self.epoch_metrics}
 
 
-def read_run_record(storage: Storage, root: str) -> RunRecord:
+def read_run_record(storage: S3Store, root: str) -> RunRecord:
     """Read the record of the run in a folder.
 
     Raises:
@@ -102,7 +102,7 @@ class _Run(BaseModel):
     split_metadata: _Split
 
 
-def _read_run_json(storage: Storage, model_s3_uri: str) -> bytes | None:
+def _read_run_json(storage: S3Store, model_s3_uri: str) -> bytes | None:
     folder = model_s3_uri.rstrip("/")
     for _ in range(2):  # runs/{name}/best/ and runs/{name}/checkpoints/checkpoint-{step}/
         folder = folder.rpartition("/")[0]

@@ -14,7 +14,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from messages.fields import S3Place
+from messages.fields import S3Uri
 from receipt_dynamo.aws_faults import is_bare
 from receipt_dynamo.session import new_client
 from run_records.aws_errors import ObjectMissing, translated
@@ -37,7 +37,7 @@ class StoredObject:
     metadata: Mapping[str, str]
 
 
-class Storage:
+class S3Store:
     """S3 limited to the buckets on an allow list.
 
     Args:
@@ -73,7 +73,7 @@ class Storage:
         """Turn what S3's client raises about a URI into this package's errors."""
         return translated(uri, is_own=self.place(uri).bucket == self._own_bucket)
 
-    def place(self, uri: str) -> S3Place:
+    def place(self, uri: str) -> S3Uri:
         """Take a URI apart.
 
         Raises:
@@ -81,7 +81,7 @@ class Storage:
             Forbidden: its bucket is not on the allow list.
         """
         try:
-            place = S3Place.parse(uri)
+            place = S3Uri.parse(uri)
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
         if place.bucket not in self.allowed_buckets:
@@ -189,13 +189,13 @@ class Storage:
             path.parent.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(_THREADS) as pool, self.translated(uri):
             jobs = [
-                pool.submit(self._download, S3Place(bucket=place.bucket, key=place.key + name), path)
+                pool.submit(self._download, S3Uri(bucket=place.bucket, key=place.key + name), path)
                 for name, path in wanted
             ]
             for job in jobs:
                 job.result()
 
-    def _download(self, place: S3Place, path: Path) -> None:
+    def _download(self, place: S3Uri, path: Path) -> None:
         def download() -> None:
             self.client.download_file(
                 place.bucket, place.key, str(path), Config=_transfer(), Callback=self.on_bytes
@@ -209,7 +209,7 @@ class Storage:
             self._look_by_get(place)
             download()
 
-    def _head(self, place: S3Place) -> Mapping[str, Any]:
+    def _head(self, place: S3Uri) -> Mapping[str, Any]:
         try:
             head: Mapping[str, Any] = self.client.head_object(Bucket=place.bucket, Key=place.key)
         except ClientError as error:
@@ -218,7 +218,7 @@ class Storage:
             return self._look_by_get(place)
         return head
 
-    def _look_by_get(self, place: S3Place) -> Mapping[str, Any]:
+    def _look_by_get(self, place: S3Uri) -> Mapping[str, Any]:
         """Ask by a GET what a HEAD, whose answer has no body, was refused for; the content is not read."""
         answer: Mapping[str, Any] = self.client.get_object(Bucket=place.bucket, Key=place.key)
         answer["Body"].close()

@@ -10,14 +10,14 @@ import tenacity
 from s3transfer.utils import ReadFileChunk
 
 from run_records.errors import NetworkError
-from run_records.s3_store import Storage, StoredObject
+from run_records.s3_store import S3Store, StoredObject
 
 log = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1_048_576
 
 
-def resume_download(storage: Storage, uri: str, path: Path, size: int) -> None:
+def resume_download(storage: S3Store, uri: str, path: Path, size: int) -> None:
     """Append to a file what is missing of an object; a transfer that breaks off is taken up again.
 
     Args:
@@ -33,7 +33,7 @@ def resume_download(storage: Storage, uri: str, path: Path, size: int) -> None:
 
 
 def replace_file(
-    storage: Storage, path: Path, uri: str, metadata: Mapping[str, str], standing: StoredObject | None
+    storage: S3Store, path: Path, uri: str, metadata: Mapping[str, str], standing: StoredObject | None
 ) -> str:
     """Upload a file if `standing` still is what lies there (None: nothing); returns the new ETag.
 
@@ -58,7 +58,7 @@ def replace_file(
     return str(answer["ETag"]).strip('"')
 
 
-def copy_object(storage: Storage, uri: str, to: str, etag: str) -> None:
+def copy_object(storage: S3Store, uri: str, to: str, etag: str) -> None:
     """Copy an object inside S3, with its metadata, if it still has this ETag.
 
     Raises:
@@ -81,7 +81,7 @@ def copy_object(storage: Storage, uri: str, to: str, etag: str) -> None:
     before_sleep=tenacity.before_sleep_log(log, logging.WARNING),
     reraise=True,
 )
-def _append_rest(storage: Storage, uri: str, path: Path, size: int) -> None:
+def _append_rest(storage: S3Store, uri: str, path: Path, size: int) -> None:
     place, start = storage.place(uri), path.stat().st_size
     if start == size:
         return

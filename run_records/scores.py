@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from messages.fields import Message
-from run_records.lenient_model import Fact
+from run_records.lenient_model import LenientModel
 
 
-class Bounds(Fact):
+class Bounds(LenientModel):
     """What 95 % of the resamples of a score lie between."""
 
     low: float

@@ -5,7 +5,13 @@ from __future__ import annotations
 import typer
 
 from layoutlm_cli.exit_codes import failures_explained, skipped_said
-from layoutlm_cli.mcp_server.readers import OutputFile, TableName, gather_history, json_text, open_records_of
+from layoutlm_cli.mcp_server.readers import (
+    OutputFile,
+    TableName,
+    json_text,
+    open_records_of,
+    read_run_history,
+)
 from layoutlm_cli.writing import write_whole
 
 
@@ -14,7 +20,7 @@ def main(table_name: TableName, output_file: OutputFile) -> None:
 
     Region, bucket and credentials are those of the environment: AWS_REGION, LAYOUTLM_TRAINING_BUCKET.
     """
-    facts = gather_history(open_records_of(table_name))
+    facts = read_run_history(open_records_of(table_name))
     write_whole(output_file, json_text(facts))
     typer.echo(f"wrote {output_file}: {len(facts.runs)} runs")
 

@@ -16,7 +16,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from workers.local_aws.local_stack import CREDENTIALS, REGION, Emulator, LocalStack
+from workers.local_aws.local_stack import CREDENTIALS, REGION, LocalStack, MotoServer
 
 # A loaded machine is no defect: neither one example nor the drawing of many has a limit of time.
 settings.register_profile("test", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -148,13 +148,13 @@ def run_dir() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def emulator() -> Iterator[Emulator]:
-    with Emulator() as running:
+def emulator() -> Iterator[MotoServer]:
+    with MotoServer() as running:
         yield running
 
 
 @pytest.fixture
-def stack(emulator: Emulator) -> LocalStack:
+def stack(emulator: MotoServer) -> LocalStack:
     return LocalStack.make(emulator, suffix=f"-{uuid.uuid4().hex[:8]}")
 
 

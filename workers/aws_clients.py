@@ -18,7 +18,7 @@ from receipt_dynamo.aws_faults import (
     credentials_sought,
     refuse_foreign_answers,
 )
-from receipt_dynamo.botocore_loader import share_descriptions
+from receipt_dynamo.botocore_loader import share_loader
 from workers.aws_errors import client_error
 from workers.settings import Settings
 
@@ -90,7 +90,7 @@ async def _make_session() -> Any:
     try:
         with client_made():
             session = get_session()
-            share_descriptions(session)
+            share_loader(session)
             refuse_foreign_answers(session)
             check_files(session)
         with credentials_sought():

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from workers.errors import QueueError, WorkerError
-from workers.health import Health, Limits
+from workers.health import Health, HealthLimits
 from workers.host.systemd_notify import Systemd
 from workers.jobs.registry import NEEDS, QUEUE_FIELD, KindName, make_kind
 from workers.runtime.attempt_folder import Orphans
 from workers.runtime.loop import pause_or_give_up, run_until_stopped
-from workers.runtime.loop_monitor import watch
-from workers.runtime.message_processor import Handler
-from workers.runtime.recovery import Sweep
+from workers.runtime.loop_monitor import monitor_loop
+from workers.runtime.message_processor import MessageProcessor
+from workers.runtime.recovery import OrphanRecovery
 from workers.runtime.startup_probe import probe
 from workers.setting_checks import find_unknown_names
 from workers.settings import Settings
@@ -51,7 +51,9 @@ async def run_daemon(name: KindName, settings: Settings, *, once: bool = False) 
     worker = worker_name()
     stop = Stop()
     stop.install()
-    health = Health(Limits.of(settings), warnings=tuple(find_unknown_names(os.environ, Settings.variables())))
+    health = Health(
+        HealthLimits.of(settings), warnings=tuple(find_unknown_names(os.environ, Settings.variables()))
+    )
     for warning in health.warnings:
         log.warning(warning)
     try:
@@ -74,7 +76,9 @@ async def run_daemon(name: KindName, settings: Settings, *, once: bool = False) 
             queue = await _open_queue(aws, settings, name, stop)
             if queue is not None:
                 kind = make_kind(name, settings, aws, worker)
-                handler = Handler(kind, queue, aws.table, settings, stop, worker, health, tracing=tracing)
+                handler = MessageProcessor(
+                    kind, queue, aws.table, settings, stop, worker, health, tracing=tracing
+                )
                 idle = _when_idle(handler, aws, host, orphans)
                 log.info("worker ready", worker=worker, worker_kind=name, queue=queue.url)
                 await run_until_stopped(
@@ -97,10 +101,10 @@ def report_end(error: WorkerError) -> int:
 
 
 def _when_idle(
-    handler: Handler[Any], aws: Aws, host: Host | None, orphans: Orphans
+    handler: MessageProcessor[Any], aws: Aws, host: Host | None, orphans: Orphans
 ) -> Callable[[], Awaitable[None]]:
     """The work to do after a receive without a message."""
-    sweep = Sweep(handler.kind, handler.queue, aws.table, handler.settings)
+    sweep = OrphanRecovery(handler.kind, handler.queue, aws.table, handler.settings)
 
     async def sweep_then_leave() -> None:
         await sweep.run_if_due()
@@ -124,7 +128,7 @@ async def _watched(name: KindName, settings: Settings, stop: Stop, health: Healt
         status_served(health, name, settings.run_dir) as served,
         side_tasks(stop, health.report_fault) as tasks,
     ):
-        tasks.start("loop monitor", lambda: watch(health))
+        tasks.start("loop monitor", lambda: monitor_loop(health))
         tasks.start("stop note", lambda: _note_stop(stop, health))
         # Without it this host cannot read the worker's status; that is no reason to interrupt a training.
         tasks.start("status socket", served.keep, vital=False)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from messages.child_protocol import ErrorClass
 from messages.export import ExportJob
-from messages.fields import S3Place
+from messages.fields import S3Uri
 from messages.train import TrainJob
 from receipt_dynamo.async_client import AsyncDynamoClient
 from receipt_dynamo.entities import Job
@@ -32,13 +32,13 @@ async def check_bundle_place(
     Raises:
         Refused: saying what lies there, and which destination is right.
     """
-    wanted, own = S3Place.parse(job.bundle_s3_uri), settings.bundle_prefix(training.name)
+    wanted, own = S3Uri.parse(job.bundle_s3_uri), settings.bundle_prefix(training.name)
     advice = f"Send the export again with output_s3_prefix {own.uri}, which belongs to {training.name}."
     _check_plain("output_s3_prefix", wanted, advice)
     taken = {
         "the folder of runs": settings.runs,
         "the run of its training": _run_folder(training),
-        "the checkpoint that is exported": S3Place.parse(job.model_s3_uri),
+        "the checkpoint that is exported": S3Uri.parse(job.model_s3_uri),
         "the bundle that clients download": settings.canonical_bundle,
     }
     for what, place in taken.items():
@@ -49,7 +49,7 @@ async def check_bundle_place(
         await _check_name(table, bundles, wanted, training.job_id, ("output_s3_prefix", advice))
 
 
-async def check_run_place(table: AsyncDynamoClient, settings: Settings, job: TrainJob, run: S3Place) -> None:
+async def check_run_place(table: AsyncDynamoClient, settings: Settings, job: TrainJob, run: S3Uri) -> None:
     """Refuse a run's folder or snapshot that is known to be somebody else's; the child asks S3 for the rest.
 
     Raises:
@@ -70,10 +70,10 @@ async def check_run_place(table: AsyncDynamoClient, settings: Settings, job: Tra
         _check_snapshot(settings, job, run)
 
 
-def _check_snapshot(settings: Settings, job: TrainJob, run: S3Place) -> None:
+def _check_snapshot(settings: Settings, job: TrainJob, run: S3Uri) -> None:
     field, uri = "dataset_snapshot_save", str(job.hyperparameters.dataset_snapshot_save)
-    wanted = S3Place.parse(uri)
-    example = S3Place(bucket=run.bucket, key=f"snapshots/{job.job_name}.parquet").uri
+    wanted = S3Uri.parse(uri)
+    example = S3Uri(bucket=run.bucket, key=f"snapshots/{job.job_name}.parquet").uri
     advice = f"Name a file outside of all these, such as {example}."
     _check_plain(field, wanted, advice)
     taken = [
@@ -88,7 +88,7 @@ def _check_snapshot(settings: Settings, job: TrainJob, run: S3Place) -> None:
 
 
 async def _check_name(
-    table: AsyncDynamoClient, parent: S3Place, wanted: S3Place, job_id: str, field_and_advice: tuple[str, str]
+    table: AsyncDynamoClient, parent: S3Uri, wanted: S3Uri, job_id: str, field_and_advice: tuple[str, str]
 ) -> None:
     """Refuse a folder with the name of another job: it belongs to that job, even while it is empty."""
     name = wanted.key.removeprefix(parent.key).split("/")[0]
@@ -98,23 +98,23 @@ async def _check_name(
         raise _overlap(field, wanted, f"{parent.uri}{name}/ of job {others[0]}", advice)
 
 
-def _run_folder(training: Job) -> S3Place | None:
+def _run_folder(training: Job) -> S3Uri | None:
     storage = training.storage or {}
     bucket, key = storage.get("bucket"), storage.get("run_root_prefix")
     if not (isinstance(bucket, str) and isinstance(key, str) and key):
         return None  # a record of other software
-    return S3Place(bucket=bucket, key=key)
+    return S3Uri(bucket=bucket, key=key)
 
 
-def _sources(job: TrainJob) -> Iterator[tuple[str, S3Place]]:
+def _sources(job: TrainJob) -> Iterator[tuple[str, S3Uri]]:
     """The objects that the training reads from S3, with the fields that name them."""
     for name in _SOURCES:
         uri = getattr(job.hyperparameters, name)
         if isinstance(uri, str) and uri.startswith(_S3):
-            yield name, S3Place.parse(uri)
+            yield name, S3Uri.parse(uri)
 
 
-def _check_plain(field: str, wanted: S3Place, advice: str) -> None:
+def _check_plain(field: str, wanted: S3Uri, advice: str) -> None:
     if not wanted.is_plain:
         raise Refused(
             ErrorClass.CONFIGURATION,
@@ -123,5 +123,5 @@ def _check_plain(field: str, wanted: S3Place, advice: str) -> None:
         )
 
 
-def _overlap(field: str, wanted: S3Place, what: str, advice: str) -> Refused:
+def _overlap(field: str, wanted: S3Uri, what: str, advice: str) -> Refused:
     return Refused(ErrorClass.FORBIDDEN, f"{field} leads to {wanted.uri}, which overlaps {what}. {advice}")

@@ -39,7 +39,7 @@ _REASONS: dict[SignName, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class HealthLimits:
     """The greatest age of each sign of life, in seconds."""
 
     loop: float = LOOP_LAG_SECONDS
@@ -49,7 +49,7 @@ class Limits:
     host: float = HOST_SECONDS
 
     @classmethod
-    def of(cls, settings: Settings) -> Limits:
+    def of(cls, settings: Settings) -> HealthLimits:
         """The limits that follow from the settings."""
         return cls(
             poll=settings.poll_seconds + POLL_MARGIN_SECONDS,
@@ -129,7 +129,7 @@ class Health:
         ready: set by the first receive that was answered.
     """
 
-    limits: Limits = field(default_factory=Limits)
+    limits: HealthLimits = field(default_factory=HealthLimits)
     steady: Callable[[], float] = steady_seconds
     warnings: tuple[str, ...] = ()
     ready: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -179,7 +179,7 @@ class Health:
         self._beaten_at = None
         self._since = self._polled_at = self.steady()
 
-    def beaten(self) -> None:
+    def record_heartbeat(self) -> None:
         """The lease was renewed."""
         self._beaten_at = self.steady()
 
@@ -188,7 +188,7 @@ class Health:
         self._child_pid = pid
         self._spoke_at = self.steady()
 
-    def child_spoke(self) -> None:
+    def record_report(self) -> None:
         """The child sent a report."""
         self._spoke_at = self.steady()
 

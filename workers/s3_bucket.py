@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from messages.fields import S3Place
+from messages.fields import S3Uri
 from receipt_dynamo.aws_codes import AwsFault
 from receipt_dynamo.aws_faults import call_errors, judge
 from workers.errors import (
@@ -101,7 +101,7 @@ class Bucket:
 
 
 @asynccontextmanager
-async def open_bucket(settings: Settings, place: S3Place | None = None) -> AsyncIterator[Bucket]:
+async def open_bucket(settings: Settings, place: S3Uri | None = None) -> AsyncIterator[Bucket]:
     """Open the bucket of a place, or our own."""
     from workers.aws_clients import open_client  # noqa: PLC0415 - aiobotocore is as much to import as all the rest
 

@@ -11,7 +11,7 @@ import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from messages.child_protocol import CanonicalRule
-from messages.fields import S3Place, split_commas
+from messages.fields import S3Uri, split_commas
 from workers.errors import SettingsError
 from workers.setting_checks import (
     BucketName,
@@ -279,22 +279,22 @@ class Settings(BaseModel):
         return (self.run_dir,) if "run_dir" in self.model_fields_set else run_folders()
 
     @property
-    def runs(self) -> S3Place:
+    def runs(self) -> S3Uri:
         """The S3 URI of all runs, unless a message names another one."""
         self.require("bucket")
-        return S3Place(bucket=self.bucket or "", key="runs/")
+        return S3Uri(bucket=self.bucket or "", key="runs/")
 
     @property
-    def canonical_bundle(self) -> S3Place:
+    def canonical_bundle(self) -> S3Uri:
         """The zip that clients in the field download."""
         self.require("bucket")
-        return S3Place(bucket=self.bucket or "", key="coreml/layoutlm-coreml-bundle.zip")
+        return S3Uri(bucket=self.bucket or "", key="coreml/layoutlm-coreml-bundle.zip")
 
-    def folder_of(self, kind: Literal["train", "export"]) -> S3Place:
+    def folder_of(self, kind: Literal["train", "export"]) -> S3Uri:
         """The folder in which workers of a kind write: runs for trainings, bundles for exports."""
         return self.runs if kind == "train" else self.bundle_prefix("")
 
-    def bundle_prefix(self, job_name: str) -> S3Place:
+    def bundle_prefix(self, job_name: str) -> S3Uri:
         """The S3 URI of a run's bundle, unless a message names another one."""
         self.require("bucket")
-        return S3Place(bucket=self.bucket or "", key="coreml/") / (f"{job_name}/" if job_name else "")
+        return S3Uri(bucket=self.bucket or "", key="coreml/") / (f"{job_name}/" if job_name else "")

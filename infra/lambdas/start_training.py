@@ -19,7 +19,7 @@ from pydantic_core import from_json, to_json
 
 from messages.codec import decode_train_job
 from messages.errors import Fault, InvalidMessage, shorten
-from messages.fields import S3Place
+from messages.fields import S3Uri
 from messages.train import JOB_OPTIONS, TrainJob
 from receipt_dynamo.client import DynamoClient
 from receipt_dynamo.errors import AlreadyExists
@@ -112,7 +112,7 @@ def start_on_sagemaker(settings: Settings, job: TrainJob) -> dict[str, str]:
     """
     settings.require("table_name", "bucket")
     parent = job.hyperparameters.output_s3_path
-    run = (S3Place.parse(parent) if parent else settings.runs) / f"{job.job_name}/"
+    run = (S3Uri.parse(parent) if parent else settings.runs) / f"{job.job_name}/"
     session: Any = new_session()
     client = session.client("sagemaker", region_name=settings.region, endpoint_url=settings.endpoint_url)
     try:
@@ -134,7 +134,7 @@ BACKENDS: dict[str, Callable[[Settings, TrainJob], dict[str, str]]] = {
 }
 
 
-def training_job(job: TrainJob, run: S3Place) -> dict[str, Any]:
+def training_job(job: TrainJob, run: S3Uri) -> dict[str, Any]:
     """The arguments of CreateTrainingJob."""
     role, image, instance = _required("SAGEMAKER_ROLE_ARN", "SAGEMAKER_IMAGE_URI", "SAGEMAKER_INSTANCE_TYPE")
     seconds = (job.timeout or DAY_SECONDS) + MARGIN_SECONDS

@@ -11,7 +11,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.layoutlm_infra.metrics import ON_DEMAND_GROUP, SPOT_GROUP
-from infra.layoutlm_infra.stack_config import Options
+from infra.layoutlm_infra.stack_config import StackConfig
 from workers.settings import Settings
 
 _DEEP_LEARNING = "/aws/service/deeplearning/ami/x86_64"
@@ -52,7 +52,7 @@ class Fleet:
         return {"spot-group": self.spot.arn, "on-demand-group": self.on_demand.arn}
 
 
-def make_fleet(options: Options, role: aws.iam.Role, user_data: pulumi.Input[str]) -> Fleet:
+def make_fleet(options: StackConfig, role: aws.iam.Role, user_data: pulumi.Input[str]) -> Fleet:
     """Make both groups, empty: scaling fills them."""
     template = _template(options, role, user_data)
     distributions: dict[str, tuple[int, dict[str, Any]]] = {
@@ -84,7 +84,9 @@ def hook_seconds() -> int:
     return round(settings.poll_seconds + settings.drain_seconds) + HOOK_MARGIN_SECONDS
 
 
-def _template(options: Options, role: aws.iam.Role, user_data: pulumi.Input[str]) -> aws.ec2.LaunchTemplate:
+def _template(
+    options: StackConfig, role: aws.iam.Role, user_data: pulumi.Input[str]
+) -> aws.ec2.LaunchTemplate:
     profile = aws.iam.InstanceProfile("train-worker", role=role.name)
     # Nobody logs in, so nothing comes in; pip, dnf and AWS answer on 443.
     wall = aws.ec2.SecurityGroup(
@@ -115,7 +117,7 @@ def _template(options: Options, role: aws.iam.Role, user_data: pulumi.Input[str]
 
 def _group(
     name: str,
-    options: Options,
+    options: StackConfig,
     template: aws.ec2.LaunchTemplate,
     max_size: int,
     distribution: Mapping[str, Any],

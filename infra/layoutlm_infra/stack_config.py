@@ -8,7 +8,7 @@ import pulumi
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class StackConfig:
     """One deployment.
 
     Attributes:
@@ -30,7 +30,7 @@ class Options:
     alarm_topic: str
 
     @classmethod
-    def read(cls) -> Options:
+    def read(cls) -> StackConfig:
         """Read them.
 
         Raises:

@@ -53,7 +53,7 @@ PIP_FIND_LINKS=/opt/layoutlm-release/wheels bash /opt/layoutlm-release/systemd/i
 """
 
 
-def boot_script(release: str, version: str, settings: Mapping[str, str], log_group: str) -> str:
+def make_user_data(release: str, version: str, settings: Mapping[str, str], log_group: str) -> str:
     """The user data of a host.
 
     Args:

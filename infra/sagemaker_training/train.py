@@ -24,10 +24,10 @@ from messages.errors import Fault, InvalidMessage, shorten
 from messages.train import TrainJob
 from receipt_dynamo.entities import Job
 from receipt_dynamo.errors import DynamoError
-from run_records.errors import LayoutLMError
-from run_records.s3_store import Storage
+from run_records.errors import RunError
+from run_records.s3_store import S3Store
 from workers.errors import QueueError, WorkerError
-from workers.operator.run_local import train_by_hand
+from workers.operator.run_local import run_locally
 from workers.settings import Settings
 from workers.stop import Stop
 from workers.telemetry.logs import configure_logging
@@ -76,7 +76,7 @@ def _train(root: Path, arguments: Sequence[str], environ: Mapping[str, str]) -> 
         reason = f"{job.job_name} ended as {record.status}: {record.error_message or ending}"
         return ChildExit.PERMANENT, reason
     best = str(record.results["best_checkpoint_s3_path"])
-    storage = Storage(settings.allowed_buckets)
+    storage = S3Store(settings.allowed_buckets)
     storage.download_folder(best, root / "model", storage.list_keys(best))
     return ChildExit.DONE, None
 
@@ -84,7 +84,7 @@ def _train(root: Path, arguments: Sequence[str], environ: Mapping[str, str]) -> 
 async def train_to_an_end(settings: Settings, job: TrainJob) -> tuple[str, Job]:
     """Train until the job is decided or we are stopped; the lease counts the attempts, and ends them."""
     while True:
-        ending, record = await train_by_hand(settings, job)
+        ending, record = await run_locally(settings, job)
         if ending not in AGAIN:
             return ending, record
         pause = Stop()
@@ -179,7 +179,7 @@ def _exit_code(error: Exception) -> int | None:
         return error.exit_code
     if isinstance(error, DynamoError | QueueError):
         return EX_AWS
-    return ChildExit.PERMANENT if isinstance(error, InvalidMessage | LayoutLMError) else None
+    return ChildExit.PERMANENT if isinstance(error, InvalidMessage | RunError) else None
 
 
 def _tell_failure(root: Path, reason: str) -> None:

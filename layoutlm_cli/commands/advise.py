@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from layoutlm_cli.open_clients import Records
+    from layoutlm_cli.open_clients import Clients
     from run_analysis.advice.proposal import Advice
     from run_analysis.dataset_statistics import DatasetStatistics
     from run_analysis.run import RunDetail
@@ -30,12 +30,12 @@ def advise(
     """Propose the next run: options with reasons, the command, the message, and what to expect."""
     from pydantic_core import to_json  # noqa: PLC0415
 
-    from layoutlm_cli.open_clients import open_records  # noqa: PLC0415
+    from layoutlm_cli.open_clients import open_clients  # noqa: PLC0415
     from run_analysis.advice.advise import advise as propose  # noqa: PLC0415
     from run_analysis.advice.proposal import Machine  # noqa: PLC0415
     from run_analysis.runs import RECENT, list_runs  # noqa: PLC0415
 
-    records = open_records()
+    records = open_clients()
     history = list_runs(records.client, limit=RECENT).runs
     run = _read(records, history, job)
     machine = Machine.lenient(run.machine) if run and run.machine else None
@@ -47,14 +47,14 @@ def advise(
         _show(advice)
 
 
-def _read(records: Records, history: tuple[RunSummary, ...], job: str | None) -> RunDetail | None:
+def _read(records: Clients, history: tuple[RunSummary, ...], job: str | None) -> RunDetail | None:
     from run_analysis.run import read_run  # noqa: PLC0415
 
     chosen = job or next((one.job_id for one in history if one.status == "succeeded"), None)
     return read_run(records.client, records.storage, chosen) if chosen else None
 
 
-def _count(records: Records) -> DatasetStatistics:
+def _count(records: Clients) -> DatasetStatistics:
     from layoutlm_cli.console import errors  # noqa: PLC0415
     from receipt_layoutlm.data.statistics import read_statistics  # noqa: PLC0415
 

@@ -20,10 +20,10 @@ def agent_context(
     """
     from layoutlm_cli.console import errors  # noqa: PLC0415
     from layoutlm_cli.mcp_server.context_folder import write_folder  # noqa: PLC0415
-    from layoutlm_cli.open_clients import open_records  # noqa: PLC0415
+    from layoutlm_cli.open_clients import open_clients  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
     with errors.status("reading runs and receipts"):
-        written = write_folder(folder, open_records(), Settings.from_environ())
+        written = write_folder(folder, open_clients(), Settings.from_environ())
     for path in written:
         typer.echo(f"wrote {path}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from receipt_layoutlm.coreml.inspection import BundleFacts, Change
+    from receipt_layoutlm.coreml.inspection import BundleFacts, Difference
     from receipt_layoutlm.coreml.verify import Number
 
 
@@ -115,14 +115,16 @@ def _show_facts(where: str, facts: BundleFacts) -> None:
         show_gates(facts.verification.gates)
 
 
-def _rows(changes: Iterable[Change], digits: int | None = None) -> list[tuple[str, str | None, str | None]]:
+def _rows(
+    changes: Iterable[Difference], digits: int | None = None
+) -> list[tuple[str, str | None, str | None]]:
     return [
         (change.what, change.a and change.a[:digits], change.b and change.b[:digits]) for change in changes
     ]
 
 
 def _storage() -> Any:
-    from run_records.s3_store import Storage  # noqa: PLC0415
+    from run_records.s3_store import S3Store  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
-    return Storage(Settings.from_environ().allowed_buckets)
+    return S3Store(Settings.from_environ().allowed_buckets)

@@ -65,12 +65,12 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter for each option
 
 
 def _compare_runs(names: Sequence[str], html: Path | None, *, across_splits: bool) -> RunComparison:
-    from layoutlm_cli.open_clients import open_records  # noqa: PLC0415
+    from layoutlm_cli.open_clients import open_clients  # noqa: PLC0415
     from layoutlm_cli.writing import write_whole  # noqa: PLC0415
     from run_analysis.comparison.compare_runs import compare_runs  # noqa: PLC0415
     from run_analysis.run import read_run  # noqa: PLC0415
 
-    client, storage = open_records()
+    client, storage = open_clients()
     # A run may be named by its name and by its id.
     read = (read_run(client, storage, name) for name in names)
     runs = list({run.run.job_id: run for run in read}.values())
@@ -84,13 +84,13 @@ def _compare_runs(names: Sequence[str], html: Path | None, *, across_splits: boo
 
 
 def _choose(names: Sequence[str], tags: Sequence[str], status: Status, limit: int) -> list[RunSummary]:
-    from layoutlm_cli.open_clients import open_records  # noqa: PLC0415
+    from layoutlm_cli.open_clients import open_clients  # noqa: PLC0415
     from run_analysis.runs import find_run, list_runs  # noqa: PLC0415
 
     if not all("=" in tag for tag in tags):
         raise typer.BadParameter("write NAME=VALUE", param_hint="--tag")
     wanted = dict(tag.partition("=")[::2] for tag in tags)
-    client = open_records().client
+    client = open_clients().client
     if names:
         found = list({run.job_id: run for run in (find_run(client, name) for name in names)}.values())
         return [run for run in found if wanted.items() <= run.tags.items()]

@@ -11,7 +11,7 @@ import typer
 from layoutlm_cli.leaving import leave_by_signal
 
 if TYPE_CHECKING:
-    from layoutlm_cli.demo_runner import Rehearsal
+    from layoutlm_cli.demo_runner import DemoRunner
     from workers.local_aws.local_stack import LocalStack
 
 
@@ -62,7 +62,7 @@ def _show_progress(worker: str, line: dict[str, Any]) -> None:
     console.print(f"{worker}: {line['stage']} {said}".rstrip(), highlight=False)
 
 
-def _show_scores(run: Rehearsal) -> None:
+def _show_scores(run: DemoRunner) -> None:
     from layoutlm_cli.console import score, table  # noqa: PLC0415
 
     rows = [
@@ -73,7 +73,7 @@ def _show_scores(run: Rehearsal) -> None:
     table(title, ("label", "F1", "precision", "recall", "support"), rows)
 
 
-def _show_results(run: Rehearsal) -> None:
+def _show_results(run: DemoRunner) -> None:
     from layoutlm_cli.console import console  # noqa: PLC0415
 
     for result in (run.trained, run.exported):
@@ -81,7 +81,7 @@ def _show_results(run: Rehearsal) -> None:
             console.print_json(json.dumps(result))
 
 
-def _show_bundle(run: Rehearsal) -> None:
+def _show_bundle(run: DemoRunner) -> None:
     from layoutlm_cli.console import size, table  # noqa: PLC0415
 
     if run.exported and run.exported.get("bundle_s3_uri"):
@@ -95,7 +95,7 @@ def _list_files(stack: LocalStack, uri: str) -> dict[str, int]:
     return {entry["Key"].removeprefix(prefix): entry["Size"] for entry in listed.get("Contents", ())}
 
 
-def _show_hops(run: Rehearsal) -> None:
+def _show_hops(run: DemoRunner) -> None:
     from layoutlm_cli.console import table  # noqa: PLC0415
 
     table(

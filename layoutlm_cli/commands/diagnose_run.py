@@ -12,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from receipt_layoutlm.diagnosis.diagnosis_report import Summary
-    from run_records.s3_store import Storage
+    from run_records.s3_store import S3Store
 
 
 def diagnose_run(
@@ -34,13 +34,13 @@ def diagnose_run(
     from receipt_layoutlm.diagnosis.diagnose import diagnose_checkpoint, read_facts  # noqa: PLC0415
     from receipt_layoutlm.evaluation.heldout_receipts import find_frozen  # noqa: PLC0415
     from run_records.run_json import read_run_record  # noqa: PLC0415
-    from run_records.s3_store import Storage  # noqa: PLC0415
+    from run_records.s3_store import S3Store  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
     if job is None and checkpoint is None:
         raise typer.BadParameter("name a training, or a checkpoint by --checkpoint")
     settings = Settings.from_environ()
-    storage = Storage(settings.allowed_buckets)
+    storage = S3Store(settings.allowed_buckets)
     root = None if job is None else find_run(settings, job)
     place = checkpoint or f"{root}best/"
     with _on_this_disk(storage, place) as folder, errors.status("evaluating") as status:
@@ -64,7 +64,7 @@ def diagnose_run(
 
 
 @contextmanager
-def _on_this_disk(storage: Storage, place: str) -> Iterator[Path]:
+def _on_this_disk(storage: S3Store, place: str) -> Iterator[Path]:
     from receipt_layoutlm.model_folder import download_model, open_checkpoint  # noqa: PLC0415
 
     if place.startswith("s3://"):

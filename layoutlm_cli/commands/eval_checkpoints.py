@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from run_records.epochs_json import EpochScores, EpochsFile
-    from run_records.s3_store import Storage
+    from run_records.s3_store import S3Store
     from workers.settings import Settings
 
 
@@ -28,13 +28,13 @@ def eval_checkpoints(
     """Score every checkpoint of a run on its validation receipts, and write epochs.json beside them."""
     from layoutlm_cli.writing import refuse_unwritable, write_whole  # noqa: PLC0415
     from run_records.epochs_json import EPOCHS_JSON  # noqa: PLC0415
-    from run_records.s3_store import Storage  # noqa: PLC0415
+    from run_records.s3_store import S3Store  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
     if output not in {None, "-"}:
         refuse_unwritable(Path(str(output)))
     settings = Settings.from_environ()
-    storage = Storage(settings.allowed_buckets)
+    storage = S3Store(settings.allowed_buckets)
     root = find_run(settings, job)
     document = _evaluate(settings, storage, root, checkpoint or ())
     text = document.model_dump_json(indent=2)
@@ -50,7 +50,7 @@ def eval_checkpoints(
         typer.echo(f"wrote {root}{EPOCHS_JSON}")
 
 
-def _evaluate(settings: Settings, storage: Storage, root: str, names: Sequence[str]) -> EpochsFile:
+def _evaluate(settings: Settings, storage: S3Store, root: str, names: Sequence[str]) -> EpochsFile:
     from layoutlm_cli.console import errors  # noqa: PLC0415
     from receipt_layoutlm.evaluation.checkpoint_scores import (  # noqa: PLC0415
         describe_epochs,

@@ -40,14 +40,14 @@ def export_coreml(  # noqa: PLR0913, PLR0917 - each is one option of the command
     from receipt_layoutlm.coreml.export import export_local  # noqa: PLC0415
     from receipt_layoutlm.coreml.manifest import BundleForm  # noqa: PLC0415
     from receipt_layoutlm.coreml.validation_receipts import find_validation_by_hand  # noqa: PLC0415
-    from run_records.s3_store import Storage  # noqa: PLC0415
+    from run_records.s3_store import S3Store  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
     _say_what_it_needs(BundleForm(weights, lengths))
     with writing_explained(out):
         out.parent.mkdir(parents=True, exist_ok=True)
     settings = Settings.from_environ()
-    storage = Storage(settings.allowed_buckets)
+    storage = S3Store(settings.allowed_buckets)
     made = export_local(
         checkpoint,
         out,

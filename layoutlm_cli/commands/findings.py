@@ -15,14 +15,14 @@ def findings(
     from pydantic_core import to_json  # noqa: PLC0415
 
     from layoutlm_cli.console import printable, table  # noqa: PLC0415
-    from layoutlm_cli.open_clients import open_records  # noqa: PLC0415
-    from run_analysis.findings.find import find_faults  # noqa: PLC0415
+    from layoutlm_cli.open_clients import open_clients  # noqa: PLC0415
+    from run_analysis.findings.find import detect_findings  # noqa: PLC0415
     from run_analysis.run import read_run  # noqa: PLC0415
     from run_analysis.runs import list_runs  # noqa: PLC0415
 
-    records = open_records()
+    records = open_clients()
     run = read_run(records.client, records.storage, job)
-    found = find_faults(run, list_runs(records.client, statuses=("succeeded",)).runs)
+    found = detect_findings(run, list_runs(records.client, statuses=("succeeded",)).runs)
     if as_json:
         typer.echo(to_json(found, indent=2).decode())
         return

@@ -25,11 +25,11 @@ def history(
     ] = False,
 ) -> None:
     """List trainings, newest first: scores, epochs, attempts, time, cost, and whether they can be ranked."""
-    from layoutlm_cli.open_clients import open_records  # noqa: PLC0415
+    from layoutlm_cli.open_clients import open_clients  # noqa: PLC0415
     from run_analysis.run import RunHistory, read_history  # noqa: PLC0415
     from run_analysis.runs import ALL_STATES, list_runs  # noqa: PLC0415
 
-    client, storage = open_records()
+    client, storage = open_clients()
     statuses = (status,) if status else ALL_STATES
     wanted = None if everything else limit
     if as_json:

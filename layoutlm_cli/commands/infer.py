@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from receipt_layoutlm.inference.receipt_json import LabelledReceipt
     from receipt_layoutlm.inference.resolve import FoundReceipt
-    from run_records.s3_store import Storage
+    from run_records.s3_store import S3Store
     from workers.settings import Settings
 
 
@@ -35,14 +35,14 @@ def infer(  # noqa: PLR0913, PLR0917 - each is one argument or option of the com
     """Label the words of one receipt with a checkpoint or a bundle."""
     from receipt_layoutlm.inference.label import label_receipt  # noqa: PLC0415
     from receipt_layoutlm.inference.resolve import open_model  # noqa: PLC0415
-    from run_records.s3_store import Storage  # noqa: PLC0415
+    from run_records.s3_store import S3Store  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
     chosen = _choose_model(checkpoint=checkpoint, bundle=bundle, job=job)
     if draw is not None:
         _check_drawing(draw)
     settings = Settings.from_environ()
-    storage = Storage(settings.allowed_buckets)
+    storage = S3Store(settings.allowed_buckets)
     found = _find_receipt(settings, receipt, receipt_id)
     kind, place = _find_model(chosen, settings)
     with open_model(kind, place, storage) as labeller:
@@ -127,7 +127,7 @@ def _print(labelled: LabelledReceipt) -> None:
         )
 
 
-def _draw(path: Path, labelled: LabelledReceipt, found: FoundReceipt, storage: Storage) -> None:
+def _draw(path: Path, labelled: LabelledReceipt, found: FoundReceipt, storage: S3Store) -> None:
     from layoutlm_cli.console import printable  # noqa: PLC0415
     from layoutlm_cli.writing import writing_explained  # noqa: PLC0415
     from receipt_layoutlm.inference.draw import draw_receipt  # noqa: PLC0415

@@ -40,12 +40,12 @@ def up(
     where), all else in memory.
     """
     from workers.errors import WorkerError  # noqa: PLC0415
-    from workers.local_aws.local_stack import Emulator, LocalStack  # noqa: PLC0415
+    from workers.local_aws.local_stack import LocalStack, MotoServer  # noqa: PLC0415
 
     if imported and imported[0] != "sroie":
         raise typer.BadParameter(f"{imported[0]!r} is not a format; use --import sroie PATH")
     leave_by_signal()
-    with suppress(KeyboardInterrupt), Emulator(port) as emulator:
+    with suppress(KeyboardInterrupt), MotoServer(port) as emulator:
         stack = LocalStack.make(emulator)
         os.environ.update(stack.environ)
         if seed_receipts:

@@ -16,7 +16,7 @@ def mcp(
 
     The assistant starts this command itself; standard output carries the protocol and nothing else.
     """
-    from layoutlm_cli.open_clients import open_records  # noqa: PLC0415
+    from layoutlm_cli.open_clients import open_clients  # noqa: PLC0415
     from workers.errors import SettingsError  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
@@ -29,4 +29,4 @@ def mcp(
     settings = Settings.from_environ()
     if allow_submit:
         settings.require("bucket", "train_job_queue_url")
-    make_server(open_records(), settings, allow_submit=allow_submit).run("stdio")
+    make_server(open_clients(), settings, allow_submit=allow_submit).run("stdio")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from run_analysis.active_runs import LiveRun
+    from run_analysis.active_runs import ActiveRun
 
 
 def monitor(
@@ -17,17 +17,17 @@ def monitor(
     ] = False,
 ) -> None:
     """Show runs that are pending, running or interrupted: epoch, scores, pace, time left, who has them."""
-    from layoutlm_cli.open_clients import open_records  # noqa: PLC0415
-    from run_analysis.active_runs import LiveRuns, list_live  # noqa: PLC0415
+    from layoutlm_cli.open_clients import open_clients  # noqa: PLC0415
+    from run_analysis.active_runs import ActiveRuns, list_active_runs  # noqa: PLC0415
 
-    found = list_live(open_records().client, limit)
+    found = list_active_runs(open_clients().client, limit)
     if as_json:
-        typer.echo(LiveRuns(runs=found).model_dump_json(indent=2))
+        typer.echo(ActiveRuns(runs=found).model_dump_json(indent=2))
         return
     _show(found)
 
 
-def _show(runs: tuple[LiveRun, ...]) -> None:
+def _show(runs: tuple[ActiveRun, ...]) -> None:
     from layoutlm_cli.console import score, size, table  # noqa: PLC0415
 
     rows = []
@@ -53,7 +53,7 @@ def _show(runs: tuple[LiveRun, ...]) -> None:
     table(f"{len(rows)} runs under way", (*columns, "attempt", "worker"), rows)
 
 
-def where(run: LiveRun) -> str | None:
+def where(run: ActiveRun) -> str | None:
     """What a run is at: stage, epoch, step."""
     now, asked = run.where, run.epochs_asked or "?"
     if now is None:

@@ -20,12 +20,12 @@ def report(
     ] = False,
 ) -> None:
     """Write a run's report as one HTML file that needs no network: scores, faults, receipts, settings."""
-    from layoutlm_cli.open_clients import open_records  # noqa: PLC0415
+    from layoutlm_cli.open_clients import open_clients  # noqa: PLC0415
     from layoutlm_cli.writing import write_whole  # noqa: PLC0415
     from run_analysis.report.build import report_of, write_report  # noqa: PLC0415
     from run_analysis.run import read_run  # noqa: PLC0415
 
-    client, storage = open_records()
+    client, storage = open_clients()
     detail = read_run(client, storage, job)
     page = report_of(storage, detail)
     path = out or Path(f"report-{detail.run.name}.html")

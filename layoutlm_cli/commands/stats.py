@@ -19,12 +19,12 @@ def stats(
 ) -> None:
     """Count receipts, words, labels by status, merchants, conflicts, faulty boxes; reads the whole table."""
     from layoutlm_cli.console import errors  # noqa: PLC0415
-    from layoutlm_cli.open_clients import open_records  # noqa: PLC0415
+    from layoutlm_cli.open_clients import open_clients  # noqa: PLC0415
     from receipt_layoutlm.data.statistics import read_statistics  # noqa: PLC0415
 
     with errors.status("reading receipts") as status:
         found = read_statistics(
-            open_records().client, lambda done, in_all: status.update(f"{done} of {in_all} images")
+            open_clients().client, lambda done, in_all: status.update(f"{done} of {in_all} images")
         )
     if as_json:
         typer.echo(found.model_dump_json(indent=2))

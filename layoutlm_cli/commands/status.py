@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 def status(job: Annotated[str, typer.Argument(help="Id or name of the job.")]) -> None:
     """Show a job: status, attempts, epoch, last metrics, failures, and where things lie."""
-    from workers.operator.job_status import job_overview  # noqa: PLC0415
+    from workers.operator.job_status import read_job_status  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
-    overview = asyncio.run(job_overview(Settings.from_environ(), job))
+    overview = asyncio.run(read_job_status(Settings.from_environ(), job))
     _print_facts(overview)
     _print_metrics(overview)
     _print_failures(overview)

@@ -13,7 +13,7 @@ from layoutlm_cli.exit_codes import skipped_said
 
 if TYPE_CHECKING:
     from run_analysis.sweep.study import Sweep
-    from run_analysis.sweep.sweep_status import SweepStanding, TrialStanding
+    from run_analysis.sweep.sweep_status import SweepStatus, TrialStatus
 
 
 app = typer.Typer(
@@ -134,11 +134,11 @@ def _file_of(name: str) -> str:
     return f"sweep-{name}.journal"
 
 
-def _look(sweep: Sweep) -> SweepStanding:
-    from layoutlm_cli.open_clients import open_records  # noqa: PLC0415
-    from run_analysis.sweep.sweep_status import look_at_sweep  # noqa: PLC0415
+def _look(sweep: Sweep) -> SweepStatus:
+    from layoutlm_cli.open_clients import open_clients  # noqa: PLC0415
+    from run_analysis.sweep.sweep_status import read_sweep_status  # noqa: PLC0415
 
-    return look_at_sweep(open_records().client, sweep)
+    return read_sweep_status(open_clients().client, sweep)
 
 
 def _send_or_show(sweep: Sweep, *, submit: bool) -> None:
@@ -165,7 +165,7 @@ async def _send(jobs: Sequence[Any]) -> None:
         typer.echo(f"sent {job.job_name}: job {job.job_id}")
 
 
-def _show_unsent(found: SweepStanding) -> None:
+def _show_unsent(found: SweepStatus) -> None:
     from layoutlm_cli.console import table  # noqa: PLC0415
     from run_analysis.comparison.setting_differences import text_of  # noqa: PLC0415
 
@@ -177,7 +177,7 @@ def _show_unsent(found: SweepStanding) -> None:
     table(f"{len(rows)} runs that --submit would send", ("run", *found.options, "seed", "job id"), rows)
 
 
-def _row(found: SweepStanding, trial: TrialStanding) -> tuple[Any, ...]:
+def _row(found: SweepStatus, trial: TrialStatus) -> tuple[Any, ...]:
     from layoutlm_cli.console import score  # noqa: PLC0415
     from run_analysis.comparison.setting_differences import text_of  # noqa: PLC0415
 
@@ -191,6 +191,6 @@ def _row(found: SweepStanding, trial: TrialStanding) -> tuple[Any, ...]:
     )
 
 
-def _counts(found: SweepStanding) -> str:
+def _counts(found: SweepStatus) -> str:
     states = dict.fromkeys(trial.state for trial in found.trials)
     return ", ".join(f"{found.count(state)} {state}" for state in states) or "no trials"

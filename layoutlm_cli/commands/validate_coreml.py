@@ -30,13 +30,13 @@ def validate_coreml(
     from receipt_layoutlm.coreml.source_checkpoint import load_checkpoint  # noqa: PLC0415
     from receipt_layoutlm.coreml.validate import validate_bundle  # noqa: PLC0415
     from receipt_layoutlm.coreml.validation_receipts import find_validation_by_hand  # noqa: PLC0415
-    from run_records.s3_store import Storage  # noqa: PLC0415
+    from run_records.s3_store import S3Store  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
     if output_json not in {None, "-"}:
         refuse_unwritable(Path(str(output_json)))
     settings = Settings.from_environ()
-    storage = Storage(settings.allowed_buckets)
+    storage = S3Store(settings.allowed_buckets)
     with tempfile.TemporaryDirectory(prefix="checkpoint-") as work, open_bundle(bundle, storage) as folder:
         source, _ = find_checkpoint(checkpoint, storage, Path(work))
         report = validate_bundle(

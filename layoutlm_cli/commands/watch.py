@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from run_analysis.active_runs import LiveRun
+    from run_analysis.active_runs import ActiveRun
 
 
 ENDED = {"succeeded": 0, "failed": 65, "cancelled": 130}
@@ -31,14 +31,14 @@ def watch(
     from rich.live import Live  # noqa: PLC0415
 
     from layoutlm_cli.console import console, printable  # noqa: PLC0415
-    from layoutlm_cli.open_clients import open_records  # noqa: PLC0415
-    from run_analysis.active_runs import look_at  # noqa: PLC0415
+    from layoutlm_cli.open_clients import open_clients  # noqa: PLC0415
+    from run_analysis.active_runs import read_active_run  # noqa: PLC0415
 
-    client = open_records().client
+    client = open_clients().client
     job_id = client.find_job(job).job_id
     with Live(console=console, auto_refresh=False, vertical_overflow="visible") as shown:
         while True:
-            now = look_at(client, client.get_job(job_id))
+            now = read_active_run(client, client.get_job(job_id))
             shown.update(_draw(now), refresh=True)
             if now.run.status in ENDED:
                 break
@@ -52,7 +52,7 @@ def watch(
     raise typer.Exit(ENDED[run.status])
 
 
-def _draw(live: LiveRun) -> RenderableType:
+def _draw(live: ActiveRun) -> RenderableType:
     from rich.console import Group  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
@@ -71,7 +71,7 @@ def _draw(live: LiveRun) -> RenderableType:
     return Group(*lines)
 
 
-def _progress(live: LiveRun) -> list[Any]:
+def _progress(live: ActiveRun) -> list[Any]:
     """Two bars: of the epoch that is under way, and of all epochs that were asked for."""
     from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415
 
@@ -85,7 +85,7 @@ def _progress(live: LiveRun) -> list[Any]:
     return [bars]
 
 
-def _curves(live: LiveRun) -> list[Any]:
+def _curves(live: ActiveRun) -> list[Any]:
     from rich.text import Text  # noqa: PLC0415
 
     rows = []

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from layoutlm_cli.dashboard.context import Site, in_thread, site_of
+from layoutlm_cli.dashboard.context import PageContext, in_thread, site_of
 from layoutlm_cli.dashboard.forms import read_form
 from layoutlm_cli.dashboard.pages.queues import queue_named
 from run_analysis.runs import find_run
@@ -89,6 +89,6 @@ def _deed_named(request: Request) -> str:
     return deed
 
 
-def _go_to(site: Site, address: str, said: str) -> Response:
+def _go_to(site: PageContext, address: str, said: str) -> Response:
     """A page that loading again does not post once more."""
     return RedirectResponse(f"{address}?notice={site.note(said)}", 303)

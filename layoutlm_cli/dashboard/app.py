@@ -9,11 +9,11 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from layoutlm_cli.dashboard import actions, submission
-from layoutlm_cli.dashboard.context import Site, Sources
+from layoutlm_cli.dashboard.context import PageContext, Sources
 from layoutlm_cli.dashboard.error_pages import HANDLERS
 from layoutlm_cli.dashboard.pages import compare, jobs, queues, receipts, run, workers
 from layoutlm_cli.dashboard.rendering import HERE
-from layoutlm_cli.dashboard.security import Guard
+from layoutlm_cli.dashboard.security import RequestGuard
 from layoutlm_cli.dashboard.skipping import SkippedNoted
 
 READING = (
@@ -44,7 +44,7 @@ ACTING = (
 )
 
 
-def make_app(sources: Sources, port: int, *, allow_actions: bool = False) -> Guard:
+def make_app(sources: Sources, port: int, *, allow_actions: bool = False) -> RequestGuard:
     """The application that a server on this port of 127.0.0.1 runs.
 
     Args:
@@ -56,9 +56,9 @@ def make_app(sources: Sources, port: int, *, allow_actions: bool = False) -> Gua
         routes=[Route("/", _to_jobs), *READING, *(ACTING if allow_actions else ())],
         exception_handlers=HANDLERS,
     )
-    app.state.site = Site.make(sources, allow_actions=allow_actions)
+    app.state.site = PageContext.make(sources, allow_actions=allow_actions)
     app.add_middleware(SkippedNoted)
-    return Guard(app, port)  # outside of all, so that the page of a defect has its headers, too
+    return RequestGuard(app, port)  # outside of all, so that the page of a defect has its headers, too
 
 
 async def _to_jobs(_: Request) -> RedirectResponse:

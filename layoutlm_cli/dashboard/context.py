@@ -13,11 +13,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from layoutlm_cli.dashboard.charts import ChartBook
-from layoutlm_cli.dashboard.poller import Feed
+from layoutlm_cli.dashboard.poller import Poller
 from layoutlm_cli.dashboard.rendering import Renderer
 from layoutlm_cli.dashboard.security import Token
 from receipt_dynamo import DynamoClient
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from workers.aws_clients import open_aws
 from workers.settings import Settings
 
@@ -33,7 +33,7 @@ class Sources:
 
     settings: Settings
     client: DynamoClient
-    storage: Storage
+    storage: S3Store
     sqs: Any
 
 
@@ -49,13 +49,13 @@ async def open_sources(settings: Settings) -> AsyncIterator[Sources]:
             str(settings.table_name), region=settings.region, endpoint_url=settings.endpoint_url
         )
         try:
-            yield Sources(settings, client, Storage(settings.allowed_buckets), aws.sqs)
+            yield Sources(settings, client, S3Store(settings.allowed_buckets), aws.sqs)
         finally:
             client.close()
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class PageContext:
     """One dashboard, for as long as its process runs.
 
     Attributes:
@@ -67,12 +67,12 @@ class Site:
     renderer: Renderer
     allow_actions: bool
     token: Token
-    feed: Feed = field(default_factory=Feed)
+    feed: Poller = field(default_factory=Poller)
     charts: ChartBook = field(default_factory=ChartBook)
     notices: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def make(cls, sources: Sources, *, allow_actions: bool) -> Site:
+    def make(cls, sources: Sources, *, allow_actions: bool) -> PageContext:
         """A site with its templates."""
         token = Token()
         renderer = Renderer(
@@ -93,9 +93,9 @@ class Site:
         return self.notices.pop(request.query_params.get("notice", ""), None)
 
 
-def site_of(request: Request) -> Site:
+def site_of(request: Request) -> PageContext:
     """The site that a request came to."""
-    site: Site = request.app.state.site
+    site: PageContext = request.app.state.site
     return site
 
 

@@ -14,13 +14,13 @@ from layoutlm_cli.dashboard.context import site_of
 from messages.errors import InvalidMessage
 from receipt_dynamo.errors import DynamoError, InvalidItem, NotFound
 from receipt_dynamo.operations.leases import LeaseRefused
-from run_records.errors import ConfigurationError, LayoutLMError
+from run_records.errors import ConfigurationError, RunError
 from workers.errors import QueueError, WorkerError
 from workers.sqs.dead_letters import LetterMissing
 
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 
-EXPECTED: tuple[type[Exception], ...] = (DynamoError, LayoutLMError, QueueError, WorkerError)
+EXPECTED: tuple[type[Exception], ...] = (DynamoError, RunError, QueueError, WorkerError)
 """What the packages raise on purpose, each with a sentence on what to do."""
 
 _STATUSES: dict[type[Exception], int] = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from layoutlm_cli.dashboard.rendering import Fragment
 
-Look = Callable[[], Awaitable[tuple[Mapping[str, Fragment], float]]]
+Poll = Callable[[], Awaitable[tuple[Mapping[str, Fragment], float]]]
 """Renders every part of a page as it is now; beside them, the seconds until the next look."""
 
 AFTER_DEFECT_SECONDS = 15
@@ -25,7 +25,7 @@ class _Watch:
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     poller: asyncio.Task[None] | None = None
 
-    async def poll(self, look: Look) -> None:
+    async def poll(self, look: Poll) -> None:
         """Look again and again, and wake the viewers when something is different."""
         while True:
             try:
@@ -48,7 +48,7 @@ class _Watch:
         return {name: part for name, part in self.fragments.items() if sent.get(name) != part}
 
 
-class Feed:
+class Poller:
     """The things that are watched just now; each is polled once, however many watch it, and only while."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Feed:
         """How many things are polled now."""
         return len(self._watches)
 
-    async def watch(self, key: str, look: Look) -> AsyncIterator[tuple[str, Fragment]]:
+    async def watch(self, key: str, look: Poll) -> AsyncIterator[tuple[str, Fragment]]:
         """Yield the parts of a page as they are, then each one that has changed since.
 
         Args:
@@ -79,7 +79,7 @@ class Feed:
         finally:
             self._leave(key, watch)
 
-    def _enter(self, key: str, look: Look) -> _Watch:
+    def _enter(self, key: str, look: Poll) -> _Watch:
         watch = self._watches.setdefault(key, _Watch())
         watch.viewers += 1
         if watch.poller is None:

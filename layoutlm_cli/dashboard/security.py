@@ -27,7 +27,7 @@ HEADERS = {
 }
 
 
-class Guard:
+class RequestGuard:
     """Refuses what is not ours before any page sees it, and puts the headers on every answer.
 
     Args:

@@ -9,9 +9,9 @@ from pydantic_core import to_json
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
-from layoutlm_cli.dashboard.context import Site
+from layoutlm_cli.dashboard.context import PageContext
 from layoutlm_cli.dashboard.error_pages import EXPECTED
-from layoutlm_cli.dashboard.poller import Look
+from layoutlm_cli.dashboard.poller import Poll
 from layoutlm_cli.dashboard.rendering import Fragment
 from receipt_dynamo.skipped import skipped_noted
 
@@ -20,7 +20,7 @@ FAULT = "fault"
 """The part that says that the last look failed."""
 
 
-def send_parts(site: Site, key: str, look: Look) -> Response:
+def send_parts(site: PageContext, key: str, look: Poll) -> Response:
     """Answer an EventSource with what changes under a key."""
 
     async def events() -> AsyncIterator[ServerSentEvent]:
@@ -32,8 +32,8 @@ def send_parts(site: Site, key: str, look: Look) -> Response:
 
 
 def looking(
-    site: Site, parts: tuple[str, ...], gather: Callable[[], Awaitable[tuple[Context, float]]]
-) -> Look:
+    site: PageContext, parts: tuple[str, ...], gather: Callable[[], Awaitable[tuple[Context, float]]]
+) -> Poll:
     """A look that renders these parts, and keeps them as they are while the facts cannot be read.
 
     Args:

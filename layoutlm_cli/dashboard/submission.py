@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from layoutlm_cli.dashboard.context import Site, site_of
+from layoutlm_cli.dashboard.context import PageContext, site_of
 from layoutlm_cli.dashboard.forms import read_form
 from layoutlm_cli.training_options import request as request_body
 from messages.codec import decode_train_job, encode
@@ -117,7 +117,7 @@ def _filled(form: Mapping[str, str]) -> dict[str, str]:
     return {name: text.strip() for name, text in form.items() if name in known and text.strip()}
 
 
-def _form_page(site: Site, form: Mapping[str, str], error: InvalidMessage | None) -> Response:
+def _form_page(site: PageContext, form: Mapping[str, str], error: InvalidMessage | None) -> Response:
     faults: dict[str, str] = {}
     for fault in error.faults if error else ():
         parts = fault.field.removeprefix("hyperparameters.").split(".")

@@ -13,12 +13,12 @@ from layoutlm_cli.mcp_server.run_tools import Job
 from receipt_dynamo import DynamoClient
 from run_analysis.advice.advise import advise
 from run_analysis.advice.proposal import Machine
-from run_analysis.comparison.compare_groups import Group, LeftOut, compare_groups
+from run_analysis.comparison.compare_groups import LeftOut, RunGroup, compare_groups
 from run_analysis.comparison.compare_runs import compare_runs
-from run_analysis.findings.find import find_faults
+from run_analysis.findings.find import detect_findings
 from run_analysis.run import read_run
 from run_analysis.runs import RECENT, list_runs
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 _PAIRS = 20
 _RUNS = 5
@@ -29,11 +29,11 @@ AcrossSplits = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class JudgingTools:
+class AnalysisTools:
     """The tools, for one table and S3."""
 
     client: DynamoClient
-    storage: Storage
+    storage: S3Store
     dataset: DatasetTools
 
     def compare_runs(
@@ -90,7 +90,7 @@ class JudgingTools:
             name=detail.run.name,
             status=detail.run.status,
             evaluations=len(detail.epochs),
-            findings=find_faults(detail, others),
+            findings=detect_findings(detail, others),
         )
 
     def recommend_next_run(
@@ -121,7 +121,7 @@ class JudgingTools:
         return AdviceAnswer(advice=found)
 
 
-def _brief_group(group: Group) -> Group:
+def _brief_group(group: RunGroup) -> RunGroup:
     return group.model_copy(update={"runs": group.runs[:_RUNS]})
 
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import Field, model_serializer
 
-from layoutlm_cli.mcp_server.bounds import Lean, Limits, fit
-from run_analysis.active_runs import LiveRun
+from layoutlm_cli.mcp_server.bounds import AnswerLimits, Lean, fit
+from run_analysis.active_runs import ActiveRun
 from run_analysis.advice.proposal import Advice
 from run_analysis.comparison.compare_groups import GroupComparison
 from run_analysis.comparison.compare_runs import RunComparison
@@ -18,7 +18,7 @@ from run_analysis.job_records import ExportFacts, FailureFacts, StatusFacts
 from run_analysis.runs import RunSummary
 from run_analysis.summary import LabelScore
 from run_records.epoch_record import EpochFacts
-from run_records.lenient_model import Fact
+from run_records.lenient_model import LenientModel
 
 _SUMMED_UP = (
     "job_id",
@@ -52,14 +52,14 @@ LAST = (
     "samples_per_second",
 )
 """Fields of the last evaluation that are shown of an active run."""
-_SUMMARY = Limits(text=160, entries=12)
+_SUMMARY = AnswerLimits(text=160, entries=12)
 """Characters of a value from outside that a summary shows."""
 _LINE = 200
 """Characters of a log line or a message of a run that is under way, of which the last ones are shown."""
 _LINES = 3
 
 
-class Answer(Fact):
+class Answer(LenientModel):
     """An answer: what is not known is left out, numbers have six digits, and its length has a bound.
 
     Attributes:
@@ -126,7 +126,7 @@ class LiveAnswer(Answer):
     rest: ClassVar[str] = "run_detail shows a run whole."
 
     read_at: str = Field(description="When, UTC.")
-    runs: tuple[LiveRun, ...] = Field(
+    runs: tuple[ActiveRun, ...] = Field(
         description="Summaries: `epochs` holds the last evaluation alone, and long values are shortened. "
         "`seconds_left` is an estimate."
     )
@@ -169,7 +169,7 @@ class AdviceAnswer(Answer):
     advice: Advice
 
 
-class WrongWord(Fact):
+class WrongWord(LenientModel):
     """A word with another tag than the true one."""
 
     text: str
@@ -178,7 +178,7 @@ class WrongWord(Fact):
     confidence: float
 
 
-class FailingReceipt(Fact):
+class FailingReceipt(LenientModel):
     """A validation receipt that the best checkpoint reads badly."""
 
     key: str
@@ -228,9 +228,9 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
 
 
-def sum_up_live(live: LiveRun, config: Mapping[str, Any]) -> LiveRun:
+def sum_up_live(live: ActiveRun, config: Mapping[str, Any]) -> ActiveRun:
     """As `sum_up`, of a run that is under way, with its last evaluation and short lines of its log."""
-    where, line = live.where, Limits(text=_LINE, entries=_SUMMARY.entries)
+    where, line = live.where, AnswerLimits(text=_LINE, entries=_SUMMARY.entries)
     return live.model_copy(
         update={
             "run": sum_up(live.run, config).run,

@@ -21,16 +21,16 @@ _NAMED = 5
 _ELLIPSIS = "…"
 
 
-class Limits(NamedTuple):
+class AnswerLimits(NamedTuple):
     """Limits of an answer: characters of one text, entries of one list or mapping."""
 
     text: int
     entries: int
 
 
-NONE = Limits(ANSWER_CHARS, ANSWER_CHARS)
+NONE = AnswerLimits(ANSWER_CHARS, ANSWER_CHARS)
 _TIGHTER = tuple(
-    Limits(*one) for one in ((2000, 80), (500, 40), (200, 20), (100, 10), (60, 5), (40, 2), (16, 1))
+    AnswerLimits(*one) for one in ((2000, 80), (500, 40), (200, 20), (100, 10), (60, 5), (40, 2), (16, 1))
 )
 
 
@@ -42,7 +42,7 @@ class Lean:
         cuts: what was cut, by its place in the answer.
     """
 
-    limits: Limits = NONE
+    limits: AnswerLimits = NONE
     cuts: dict[str, str] = field(default_factory=dict)
 
     def of(self, value: Any, place: str = "") -> Any:

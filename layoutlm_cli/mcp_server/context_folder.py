@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from layoutlm_cli.mcp_server.infrastructure import describe_infrastructure, environment_of
-from layoutlm_cli.mcp_server.readers import gather_dataset, gather_history, json_text
-from layoutlm_cli.open_clients import Records
+from layoutlm_cli.mcp_server.readers import json_text, read_dataset, read_run_history
+from layoutlm_cli.open_clients import Clients
 from layoutlm_cli.writing import write_whole, writing_explained
 from messages.hyperparameters import Hyperparameters
 from messages.train import TrainJob
@@ -84,7 +84,7 @@ _COMMANDS = (
 )
 
 
-def write_folder(folder: Path, records: Records, settings: Settings) -> list[Path]:
+def write_folder(folder: Path, records: Clients, settings: Settings) -> list[Path]:
     """Read the account, then write every file; returns their paths.
 
     Raises:
@@ -100,8 +100,8 @@ def write_folder(folder: Path, records: Records, settings: Settings) -> list[Pat
     return [folder / name for name in texts]
 
 
-def _texts(records: Records, settings: Settings) -> dict[str, str]:
-    history, dataset = gather_history(records), gather_dataset(records)
+def _texts(records: Clients, settings: Settings) -> dict[str, str]:
+    history, dataset = read_run_history(records), read_dataset(records)
     head = f"<!-- {MARK} -->\n\n"
     return {
         "infrastructure.json": json_text(describe_infrastructure(settings, history, dataset), note=MARK),

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pydantic import Field
 
 from run_analysis.summary import DatasetContext, HistoryContext
-from run_records.lenient_model import Fact
+from run_records.lenient_model import LenientModel
 from workers.aws_clients import open_aws
 from workers.errors import QueueError, WorkerError
 from workers.settings import Settings
@@ -20,7 +20,7 @@ from workers.sqs.queue_depths import QueueState, read_queues, variable_of
 SHOWN = ("table_name", "region", "endpoint_url", "bucket", "extra_buckets")
 
 
-class QueueFacts(Fact):
+class QueueFacts(LenientModel):
     """One queue; counts are what SQS estimates, absent where it cannot be asked."""
 
     name: str
@@ -33,7 +33,7 @@ class QueueFacts(Fact):
     error: str | None = None
 
 
-class Infrastructure(Fact):
+class Infrastructure(LenientModel):
     """Table, bucket, queues, and what the table holds."""
 
     read_at: str

@@ -10,14 +10,14 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel
 
-from layoutlm_cli.open_clients import Records
+from layoutlm_cli.open_clients import Clients
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.clock import now
 from receipt_layoutlm.data.statistics import read_statistics
-from run_analysis.active_runs import list_live
+from run_analysis.active_runs import list_active_runs
 from run_analysis.run import read_history
 from run_analysis.summary import DatasetContext, HistoryContext, LiveContext, sum_up_dataset, sum_up_history
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from workers.settings import Settings
 
 TableName = Annotated[str, typer.Argument(metavar="TABLE_NAME", help="The DynamoDB table.")]
@@ -26,29 +26,29 @@ OutputFile = Annotated[
 ]
 
 
-def open_records_of(table_name: str) -> Records:
+def open_records_of(table_name: str) -> Clients:
     """Open a table; region, buckets and credentials are those of the environment."""
     settings = Settings.from_environ()
     client = DynamoClient(table_name, region=settings.region, endpoint_url=settings.endpoint_url)
-    return Records(client, Storage(settings.allowed_buckets))
+    return Clients(client, S3Store(settings.allowed_buckets))
 
 
-def gather_history(records: Records) -> HistoryContext:
+def read_run_history(records: Clients) -> HistoryContext:
     """Read every run with its evaluations."""
     read_at = now()
     return sum_up_history(read_history(*records), read_at)
 
 
-def gather_dataset(records: Records) -> DatasetContext:
+def read_dataset(records: Clients) -> DatasetContext:
     """Read the whole table."""
     read_at = now()
     return sum_up_dataset(read_statistics(records.client), read_at)
 
 
-def gather_live(records: Records) -> LiveContext:
+def read_active(records: Clients) -> LiveContext:
     """Read the runs that have not ended."""
     read_at = now()
-    return LiveContext(read_at=read_at, runs=list_live(records.client))
+    return LiveContext(read_at=read_at, runs=list_active_runs(records.client))
 
 
 def json_text(facts: BaseModel | Mapping[str, Any], **more: Any) -> str:

@@ -24,14 +24,14 @@ from layoutlm_cli.mcp_server.bounds import ROOM, count_fitting
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.clock import now
 from receipt_dynamo.entities.field_types import JobState
-from run_analysis.active_runs import list_live
+from run_analysis.active_runs import list_active_runs
 from run_analysis.comparison.setting_differences import changed_options
 from run_analysis.run import RunDetail, read_run
 from run_analysis.runs import ALL_STATES, RunSummary, find_run, first_page, list_runs
 from run_analysis.summary import score_labels
 from run_records.epoch_record import EpochFacts
 from run_records.predictions_json import ReceiptPrediction, read_predictions
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 Scalar = Literal[
     "recorded_at",
@@ -90,7 +90,7 @@ class RunTools:
     """The tools, for one table and S3."""
 
     client: DynamoClient
-    storage: Storage
+    storage: S3Store
 
     def training_history(
         self,
@@ -167,7 +167,9 @@ class RunTools:
 
         Ask it again to follow a run; a run that has ended is in training_history.
         """
-        runs = [sum_up_live(one, changed_options(one.run.config)) for one in list_live(self.client, limit)]
+        runs = [
+            sum_up_live(one, changed_options(one.run.config)) for one in list_active_runs(self.client, limit)
+        ]
         fitting = count_fitting(runs)
         others = ", ".join(one.run.job_id for one in runs[fitting:])
         more = (

@@ -92,7 +92,7 @@ class Image(StoredImage):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
-class PlacedText(Record):
+class TextBox(Record):
     """A text with its box and corners, 0..1 on the cropped receipt, origin bottom left."""
 
     image_id: Uuid
@@ -112,7 +112,7 @@ class PlacedText(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
-class ReceiptLine(PlacedText):
+class ReceiptLine(TextBox):
     """A line; its words are `ReceiptWord`s of the same `line_id`."""
 
     TYPE: ClassVar[str] = "RECEIPT_LINE"
@@ -120,7 +120,7 @@ class ReceiptLine(PlacedText):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
-class ReceiptWord(PlacedText):
+class ReceiptWord(TextBox):
     """A word; `extracted_data` is what OCR recognised it as, for example a date."""
 
     TYPE: ClassVar[str] = "RECEIPT_WORD"

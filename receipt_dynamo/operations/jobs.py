@@ -11,38 +11,38 @@ from receipt_dynamo.entities import CoreMLExport, Job, JobCheckpoint, JobLog, Jo
 from receipt_dynamo.entities.field_types import ExportState, JobState
 from receipt_dynamo.entities.record import fields_of
 from receipt_dynamo.errors import ConditionFailed, InvalidItem, NotFound
-from receipt_dynamo.operation import Found, Page, Steps, read_all, read_pages
+from receipt_dynamo.operation import Found, Operation, ResultPage, read_all, read_pages
 from receipt_dynamo.requests import queries, records
 from receipt_dynamo.types import Item
 
 R = TypeVar("R", bound=Record)
 
 
-def get_job(table: str, job_id: str) -> Steps[Job]:
+def get_job(table: str, job_id: str) -> Operation[Job]:
     """Return a job as it stands now; raise `NotFound`."""
     return (yield from _get(table, Job, records.job_key(job_id)))
 
 
-def get_job_by_name(table: str, name: str) -> Steps[Found[Job]]:
+def get_job_by_name(table: str, name: str) -> Operation[Found[Job]]:
     """Return every job of this name, newest first; names repeat when an experiment is run again."""
     return (yield from read_all(queries.jobs_by_name(table, name), Job.from_item))
 
 
 def list_jobs(
     table: str, limit: int | None = None, last_evaluated_key: Item | None = None
-) -> Steps[Page[Job]]:
+) -> Operation[ResultPage[Job]]:
     """Return jobs of every status, in no order."""
     return read_pages(queries.of_type(table, Job.TYPE), Job.from_item, limit, last_evaluated_key)
 
 
 def list_jobs_by_status(
     table: str, status: JobState, limit: int | None = None, last_evaluated_key: Item | None = None
-) -> Steps[Page[Job]]:
+) -> Operation[ResultPage[Job]]:
     """Return the jobs of one status, oldest first."""
     return read_pages(queries.jobs_by_status(table, status), Job.from_item, limit, last_evaluated_key)
 
 
-def get_latest_job_by_status(table: str, status: JobState) -> Steps[Job | None]:
+def get_latest_job_by_status(table: str, status: JobState) -> Operation[Job | None]:
     """Return the job of this status that was created last, or None."""
     request = queries.jobs_by_status(table, status, newest_first=True)
     page = yield from read_pages(request, Job.from_item, 1, None)
@@ -57,7 +57,7 @@ def update_job_status(  # noqa: PLR0913 - one write of everything that changes t
     attempt: int | None,
     attributes: Mapping[str, Any] | None = None,
     results: Mapping[str, Any] | None = None,
-) -> Steps[None]:
+) -> Operation[None]:
     """Set a job's status and what else is given, unless a later attempt has written to it.
 
     Args:
@@ -78,7 +78,7 @@ def update_job_status(  # noqa: PLR0913 - one write of everything that changes t
 
 def merge_job_results(
     table: str, job_id: str, results: Mapping[str, Any], *, attempt: int | None = None
-) -> Steps[None]:
+) -> Operation[None]:
     """Set entries of a job's `results` one by one, whether it has any yet; raises as `update_job_status`."""
     return _update_job(table, job_id, {}, attempt, results)
 
@@ -89,7 +89,7 @@ def list_job_metrics(
     metric_name: str | None = None,
     limit: int | None = None,
     last_evaluated_key: Item | None = None,
-) -> Steps[Page[JobMetric]]:
+) -> Operation[ResultPage[JobMetric]]:
     """Return a job's metrics by name and time, or those of one name by time."""
     request = queries.job_metrics(table, job_id, metric_name)
     return read_pages(request, JobMetric.from_item, limit, last_evaluated_key)
@@ -97,7 +97,7 @@ def list_job_metrics(
 
 def get_metrics_by_name(
     table: str, metric_name: str, limit: int | None = None, last_evaluated_key: Item | None = None
-) -> Steps[Page[JobMetric]]:
+) -> Operation[ResultPage[JobMetric]]:
     """Return the metrics of one name of every job, by time."""
     request = queries.metrics_by_name(table, metric_name)
     return read_pages(request, JobMetric.from_item, limit, last_evaluated_key)
@@ -105,7 +105,7 @@ def get_metrics_by_name(
 
 def get_metrics_by_name_across_jobs(
     table: str, metric_name: str, limit: int | None = None, last_evaluated_key: Item | None = None
-) -> Steps[Page[JobMetric]]:
+) -> Operation[ResultPage[JobMetric]]:
     """Return the metrics of one name grouped by job, within a job by time."""
     request = queries.metrics_by_name_across_jobs(table, metric_name)
     return read_pages(request, JobMetric.from_item, limit, last_evaluated_key)
@@ -113,19 +113,19 @@ def get_metrics_by_name_across_jobs(
 
 def list_job_logs(
     table: str, job_id: str, limit: int | None = None, last_evaluated_key: Item | None = None
-) -> Steps[Page[JobLog]]:
+) -> Operation[ResultPage[JobLog]]:
     """Return a job's log, oldest first."""
     return read_pages(queries.job_logs(table, job_id), JobLog.from_item, limit, last_evaluated_key)
 
 
-def get_coreml_export_job(table: str, export_id: str) -> Steps[CoreMLExport]:
+def get_coreml_export_job(table: str, export_id: str) -> Operation[CoreMLExport]:
     """Return an export as it stands now; raise `NotFound`."""
     return (yield from _get(table, CoreMLExport, records.export_key(export_id)))
 
 
 def get_coreml_export_jobs_for_job(
     table: str, job_id: str, limit: int | None = None, last_evaluated_key: Item | None = None
-) -> Steps[Page[CoreMLExport]]:
+) -> Operation[ResultPage[CoreMLExport]]:
     """Return the exports of one job, in no meaningful order."""
     request = queries.exports_for_job(table, job_id)
     return read_pages(request, CoreMLExport.from_item, limit, last_evaluated_key)
@@ -133,7 +133,7 @@ def get_coreml_export_jobs_for_job(
 
 def get_coreml_export_jobs_by_status(
     table: str, status: ExportState, limit: int | None = None, last_evaluated_key: Item | None = None
-) -> Steps[Page[CoreMLExport]]:
+) -> Operation[ResultPage[CoreMLExport]]:
     """Return the exports of one status, in no meaningful order."""
     request = queries.exports_by_status(table, status)
     return read_pages(request, CoreMLExport.from_item, limit, last_evaluated_key)
@@ -146,7 +146,7 @@ def update_coreml_export_status(
     *,
     attempt: int | None,
     attributes: Mapping[str, Any] | None = None,
-) -> Steps[None]:
+) -> Operation[None]:
     """Set an export's status and what else is given; `attempt` and errors as for `update_job_status`."""
     request = records.update_export(
         table, export_id, {"status": status, **(attributes or {})}, attempt=attempt
@@ -157,7 +157,7 @@ def update_coreml_export_status(
         raise _refused(CoreMLExport, export_id, attempt, refused) from refused
 
 
-def _get(table: str, kind: type[R], key: Item) -> Steps[R]:
+def _get(table: str, kind: type[R], key: Item) -> Operation[R]:
     response = yield records.get_record(table, key)
     if "Item" not in response:
         raise NotFound(f"{key['PK']['S']} does not exist in {table}. Check the id and the table's name.")
@@ -170,7 +170,7 @@ def _update_job(
     attributes: Mapping[str, Any],
     attempt: int | None,
     results: Mapping[str, Any] | None,
-) -> Steps[None]:
+) -> Operation[None]:
     request = records.update_job(table, job_id, attributes, attempt=attempt, results=results)
     try:
         yield request
@@ -184,7 +184,7 @@ def _update_job(
 
 def _start_results(
     table: str, job_id: str, attributes: Mapping[str, Any], attempt: int | None, results: Mapping[str, Any]
-) -> Steps[None]:
+) -> Operation[None]:
     try:
         yield records.update_job(table, job_id, attributes, attempt=attempt, results=results, merge=False)
     except ConditionFailed as refused:
@@ -209,7 +209,7 @@ def _refused(
     )
 
 
-def find_job(table: str, job: str, *, prefer_succeeded: bool = False) -> Steps[Job]:
+def find_job(table: str, job: str, *, prefer_succeeded: bool = False) -> Operation[Job]:
     """Return the job of that id, or the newest one of that name; raise `NotFound`, or `InvalidItem`.
 
     With `prefer_succeeded` the newest that has a model comes before later ones that have none, such as a
@@ -238,12 +238,12 @@ class NameHolder(NamedTuple):
     status: str | None
 
 
-def list_name_holders(table: str, name: str) -> Steps[Found[NameHolder]]:
+def list_name_holders(table: str, name: str) -> Operation[Found[NameHolder]]:
     """Return who has a name, newest first, read from no more of each record than its key and status."""
     return read_all(queries.jobs_by_name(table, name), _name_holder)
 
 
-def get_job_status(table: str, job_id: str) -> Steps[str | None]:
+def get_job_status(table: str, job_id: str) -> Operation[str | None]:
     """Return a job's status, whatever else its record holds; raise `NotFound`."""
     response = yield records.get_record(table, records.job_key(job_id))
     if "Item" not in response:
@@ -253,7 +253,7 @@ def get_job_status(table: str, job_id: str) -> Steps[str | None]:
 
 def list_newest_jobs(
     table: str, statuses: Sequence[JobState], limit: int | None, *, before: str | None = None
-) -> Steps[Found[Job]]:
+) -> Operation[Found[Job]]:
     """Return up to `limit` jobs (all when None) of some statuses, the newest first.
 
     One query of the index a status and page. `before` leaves out what was created then or later.
@@ -269,17 +269,17 @@ def list_newest_jobs(
     return Found(newest[:limit], skipped)
 
 
-def list_job_statuses(table: str, job_id: str) -> Steps[Found[JobStatus]]:
+def list_job_statuses(table: str, job_id: str) -> Operation[Found[JobStatus]]:
     """Return every change of a job's status, oldest first."""
     return read_all(queries.job_statuses(table, job_id), JobStatus.from_item)
 
 
-def list_job_checkpoints(table: str, job_id: str) -> Steps[Found[JobCheckpoint]]:
+def list_job_checkpoints(table: str, job_id: str) -> Operation[Found[JobCheckpoint]]:
     """Return the records of a job's checkpoints, oldest first."""
     return read_all(queries.job_checkpoints(table, job_id), JobCheckpoint.from_item)
 
 
-def list_last_job_logs(table: str, job_id: str, limit: int) -> Steps[Found[JobLog]]:
+def list_last_job_logs(table: str, job_id: str, limit: int) -> Operation[Found[JobLog]]:
     """Return the last lines of a job's log, oldest first; the rest is not read."""
     request = queries.job_logs(table, job_id, newest_first=True)
     page = yield from read_pages(request, JobLog.from_item, limit, None)

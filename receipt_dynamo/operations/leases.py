@@ -23,7 +23,7 @@ from receipt_dynamo.entities.field_types import (
     LeaseState,
 )
 from receipt_dynamo.errors import InvalidItem
-from receipt_dynamo.operation import Found, Request, Steps, read_all
+from receipt_dynamo.operation import Found, Operation, Request, read_all
 from receipt_dynamo.requests import leases
 from receipt_dynamo.skipped import note_skipped
 
@@ -47,7 +47,7 @@ def claim_lease(  # noqa: PLR0913 - a claim is all of these at once
     expires_at: str,
     body: str,
     by_hand: bool = False,
-) -> Steps[JobLease]:
+) -> Operation[JobLease]:
     """Take a job that is new, free or expired, and return the lease with its raised attempt.
 
     `claim_id` must be unique to this claim. `body` is the request's text, kept for putting the job back on
@@ -76,7 +76,7 @@ def claim_lease(  # noqa: PLR0913 - a claim is all of these at once
     return JobLease.from_item(response["Attributes"])
 
 
-def offer_lease(table: str, owner_id: str, *, kind: LeaseKind, body: str, due_at: str) -> Steps[bool]:
+def offer_lease(table: str, owner_id: str, *, kind: LeaseKind, body: str, due_at: str) -> Operation[bool]:
     """Note a request that was just sent, so that a lost message is noticed by `due_at`.
 
     Returns False, and changes nothing, if the lease has a request already or somebody works on it.
@@ -90,7 +90,7 @@ def offer_lease(table: str, owner_id: str, *, kind: LeaseKind, body: str, due_at
 
 def renew_lease(
     table: str, lease: JobLease, *, expires_at: str, progress: LeaseProgress | None = None
-) -> Steps[JobLease]:
+) -> Operation[JobLease]:
     """Hold a lease until `expires_at`; look at `cancel_requested_at` of what returns.
 
     `progress` is where the work is, for whoever watches; None leaves what stands there. Raises
@@ -102,7 +102,7 @@ def renew_lease(
 
 def release_lease(
     table: str, lease: JobLease, *, due_at: str, failure: LeaseFailure | None = None
-) -> Steps[JobLease]:
+) -> Operation[JobLease]:
     """Free a lease at once for anyone, noting a `failure` in its history; raise `LeaseRefused` if not ours.
 
     By `due_at` somebody has to have taken it, or its message counts as lost.
@@ -111,7 +111,7 @@ def release_lease(
     return _change("released", lease, request, "free")
 
 
-def postpone_lease(table: str, seen: JobLease, *, due_at: str) -> Steps[JobLease]:
+def postpone_lease(table: str, seen: JobLease, *, due_at: str) -> Operation[JobLease]:
     """Free a lease that was seen overdue; of many who try, one succeeds and puts the job on its queue.
 
     Raises `LeaseRefused` if it is not as it was seen: someone else has taken it or put it back.
@@ -128,18 +128,18 @@ def postpone_lease(table: str, seen: JobLease, *, due_at: str) -> Steps[JobLease
 
 def decide_lease(
     table: str, lease: JobLease, *, outcome: LeaseOutcome, decision: Mapping[str, Any], now: str
-) -> Steps[JobLease]:
+) -> Operation[JobLease]:
     """Fix a job's outcome together with all that completing it needs; raise `LeaseRefused` if not ours."""
     request = leases.decide_lease(table, lease, outcome=outcome, decision=decision, now=now)
     return _change("decided", lease, request, "decided")
 
 
-def close_lease(table: str, lease: JobLease) -> Steps[JobLease]:
+def close_lease(table: str, lease: JobLease) -> Operation[JobLease]:
     """Close a decided lease whose record and result are out; closing twice is the same as once."""
     return _change("closed", lease, leases.close_lease(table, lease), "closed")
 
 
-def request_cancel(table: str, owner_id: str, *, kind: LeaseKind, now: str) -> Steps[JobLease]:
+def request_cancel(table: str, owner_id: str, *, kind: LeaseKind, now: str) -> Operation[JobLease]:
     """Ask for a job to stop; its next renewal or claim sees it. Raise `LeaseRefused` if it has ended."""
     try:
         response = yield leases.request_cancel(table, owner_id, kind=kind, now=now)
@@ -148,13 +148,13 @@ def request_cancel(table: str, owner_id: str, *, kind: LeaseKind, now: str) -> S
     return JobLease.from_item(response["Attributes"])
 
 
-def get_lease(table: str, owner_id: str, *, kind: LeaseKind) -> Steps[JobLease | None]:
+def get_lease(table: str, owner_id: str, *, kind: LeaseKind) -> Operation[JobLease | None]:
     """Return a lease as it stands now, or None if the job was never claimed."""
     response = yield leases.get_lease(table, owner_id, kind=kind)
     return JobLease.from_item(response["Item"]) if "Item" in response else None
 
 
-def find_lease(table: str, owner_id: str, *, kind: LeaseKind) -> Steps[JobLease | None]:
+def find_lease(table: str, owner_id: str, *, kind: LeaseKind) -> Operation[JobLease | None]:
     """Return a lease for whoever shows it: one that cannot be read is left out, and noted, as in a list."""
     try:
         return (yield from get_lease(table, owner_id, kind=kind))
@@ -163,7 +163,7 @@ def find_lease(table: str, owner_id: str, *, kind: LeaseKind) -> Steps[JobLease 
         return None
 
 
-def list_leases(table: str, kind: LeaseKind, state: LeaseState, *, before: str) -> Steps[Found[JobLease]]:
+def list_leases(table: str, kind: LeaseKind, state: LeaseState, *, before: str) -> Operation[Found[JobLease]]:
     """Return the leases of one kind and state whose `expires_at` lies before a moment, the earliest first.
 
     An index answers, a little behind the table: only a conditional write is sure.
@@ -171,7 +171,7 @@ def list_leases(table: str, kind: LeaseKind, state: LeaseState, *, before: str) 
     return (yield from read_all(leases.leases_before(table, kind, state, before), JobLease.from_item))
 
 
-def claim_run_name(table: str, wanted: RunName, *, former: str | None = None) -> Steps[RunName]:
+def claim_run_name(table: str, wanted: RunName, *, former: str | None = None) -> Operation[RunName]:
     """Take a name for a job unless another has it; return who has it now, us or the other.
 
     `former` is a job known to need the name no more: a name that is still its own can be taken.
@@ -185,13 +185,13 @@ def claim_run_name(table: str, wanted: RunName, *, former: str | None = None) ->
     return RunName.from_item(response["Attributes"])
 
 
-def get_run_name(table: str, name: str) -> Steps[RunName | None]:
+def get_run_name(table: str, name: str) -> Operation[RunName | None]:
     """Return which job has a name now, or None if no job has begun under it."""
     response = yield leases.get_run_name(table, name)
     return RunName.from_item(response["Item"]) if "Item" in response else None
 
 
-def _change(done: str, lease: JobLease, request: Request, reached: LeaseState | None) -> Steps[JobLease]:
+def _change(done: str, lease: JobLease, request: Request, reached: LeaseState | None) -> Operation[JobLease]:
     try:
         response = yield request
     except ConditionFailed as refused:

@@ -10,7 +10,7 @@ from receipt_dynamo.entities import Receipt, ReceiptLine, ReceiptWord, ReceiptWo
 from receipt_dynamo.entities.field_types import ValidationStatus
 from receipt_dynamo.entities.record import fields_of, fits_key, type_of
 from receipt_dynamo.errors import InvalidItem, NotFound
-from receipt_dynamo.operation import Found, Page, Steps, count_all, read_all, read_pages
+from receipt_dynamo.operation import Found, Operation, ResultPage, count_all, read_all, read_pages
 from receipt_dynamo.requests import queries
 from receipt_dynamo.skipped import note_skipped
 from receipt_dynamo.types import Item
@@ -37,7 +37,7 @@ class ReceiptDetails(NamedTuple):
     unreadable: list[InvalidItem]
 
 
-def get_receipt_details(table: str, image_id: str, receipt_id: int) -> Steps[ReceiptDetails]:
+def get_receipt_details(table: str, image_id: str, receipt_id: int) -> Operation[ReceiptDetails]:
     """Return a receipt with its lines, words and labels, read in one query; raise `NotFound`."""
     found = yield from read_all(queries.receipt_contents(table, image_id, receipt_id), _as_is)
     details = gather_receipts(found)
@@ -46,7 +46,7 @@ def get_receipt_details(table: str, image_id: str, receipt_id: int) -> Steps[Rec
     return details[0]
 
 
-def get_image_receipts(table: str, image_id: str) -> Steps[Found[ReceiptDetails]]:
+def get_image_receipts(table: str, image_id: str) -> Operation[Found[ReceiptDetails]]:
     """Return every receipt of an image, read in one query; lines and words without a receipt are left out.
 
     `skipped` of what returns says which receipts have no whole record of their own.
@@ -54,7 +54,9 @@ def get_image_receipts(table: str, image_id: str) -> Steps[Found[ReceiptDetails]
     return gather_receipts((yield from read_all(queries.image_contents(table, image_id), _as_is)))
 
 
-def list_receipt_words_from_receipt(table: str, image_id: str, receipt_id: int) -> Steps[Found[ReceiptWord]]:
+def list_receipt_words_from_receipt(
+    table: str, image_id: str, receipt_id: int
+) -> Operation[Found[ReceiptWord]]:
     """Return a receipt's words in the order of their line and word ids; empty where there is no receipt."""
     request = queries.words_of_receipt(table, image_id, receipt_id)
     return (yield from read_all(request, ReceiptWord.from_item))
@@ -62,33 +64,33 @@ def list_receipt_words_from_receipt(table: str, image_id: str, receipt_id: int) 
 
 def list_receipts(
     table: str, limit: int | None = None, last_evaluated_key: Item | None = None
-) -> Steps[Page[Receipt]]:
+) -> Operation[ResultPage[Receipt]]:
     """Return receipts of every image, in no order."""
     return read_pages(queries.of_type(table, Receipt.TYPE), Receipt.from_item, limit, last_evaluated_key)
 
 
 def list_receipt_keys(
     table: str, limit: int | None = None, last_evaluated_key: Item | None = None
-) -> Steps[Page[ReceiptKey]]:
+) -> Operation[ResultPage[ReceiptKey]]:
     """Return which receipts there are without reading them, in no order."""
     request = queries.of_type(table, Receipt.TYPE, only="#PK, #SK")
     return read_pages(request, _receipt_key, limit, last_evaluated_key)
 
 
-def count_receipts(table: str) -> Steps[int]:
+def count_receipts(table: str) -> Operation[int]:
     """Return how many receipts there are."""
     return count_all(queries.count_of_type(table, Receipt.TYPE))
 
 
 def list_receipt_word_labels_with_status(
     table: str, status: ValidationStatus, limit: int | None = None, last_evaluated_key: Item | None = None
-) -> Steps[Page[ReceiptWordLabel]]:
+) -> Operation[ResultPage[ReceiptWordLabel]]:
     """Return the labels of one validation status, by image, receipt and word."""
     request = queries.labels_with_status(table, status)
     return read_pages(request, ReceiptWordLabel.from_item, limit, last_evaluated_key)
 
 
-def count_labels_by_category_and_status(table: str) -> Steps[dict[str, dict[ValidationStatus, int]]]:
+def count_labels_by_category_and_status(table: str) -> Operation[dict[str, dict[ValidationStatus, int]]]:
     """Return for each label how many of its records have each validation status, absent ones left out."""
     counts: dict[str, dict[ValidationStatus, int]] = {}
     statuses: tuple[ValidationStatus, ...] = get_args(ValidationStatus)

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from receipt_dynamo.entities import Record
 from receipt_dynamo.errors import AlreadyExists, ConditionFailed, NotFound, Throttled
-from receipt_dynamo.operation import Pause, Request, Steps
+from receipt_dynamo.operation import Operation, Pause, Request
 from receipt_dynamo.requests import records
 from receipt_dynamo.types import Item
 
@@ -19,10 +19,10 @@ _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 
 
-def adding(kind: type[R]) -> Callable[[str, R], Steps[None]]:
+def adding(kind: type[R]) -> Callable[[str, R], Operation[None]]:
     """Return the operation that adds one record of `kind`; it raises `AlreadyExists`."""
 
-    def add(table: str, record: R) -> Steps[None]:
+    def add(table: str, record: R) -> Operation[None]:
         try:
             yield records.add_record(table, record)
         except ConditionFailed as refused:
@@ -34,10 +34,10 @@ def adding(kind: type[R]) -> Callable[[str, R], Steps[None]]:
     return _documented(add, f"Add one {kind.__name__}; raise `AlreadyExists` if its key is taken.")
 
 
-def updating(kind: type[R]) -> Callable[[str, R], Steps[None]]:
+def updating(kind: type[R]) -> Callable[[str, R], Operation[None]]:
     """Return the operation that sets every attribute of one record of `kind`; it raises `NotFound`."""
 
-    def update(table: str, record: R) -> Steps[None]:
+    def update(table: str, record: R) -> Operation[None]:
         try:
             yield records.update_record(table, record)
         except ConditionFailed as refused:
@@ -48,10 +48,10 @@ def updating(kind: type[R]) -> Callable[[str, R], Steps[None]]:
     )
 
 
-def deleting(kind: type[R]) -> Callable[[str, R], Steps[None]]:
+def deleting(kind: type[R]) -> Callable[[str, R], Operation[None]]:
     """Return the operation that deletes one record of `kind`; it raises `NotFound`."""
 
-    def delete(table: str, record: R) -> Steps[None]:
+    def delete(table: str, record: R) -> Operation[None]:
         try:
             yield records.delete_record(table, record)
         except ConditionFailed as refused:
@@ -60,10 +60,10 @@ def deleting(kind: type[R]) -> Callable[[str, R], Steps[None]]:
     return _documented(delete, f"Delete one {kind.__name__}; raise `NotFound` if it is absent.")
 
 
-def adding_many(kind: type[R]) -> Callable[[str, Sequence[R]], Steps[None]]:
+def adding_many(kind: type[R]) -> Callable[[str, Sequence[R]], Operation[None]]:
     """Return the operation that writes many records of `kind`, replacing what stands under their keys."""
 
-    def add_many(table: str, batch: Sequence[R]) -> Steps[None]:
+    def add_many(table: str, batch: Sequence[R]) -> Operation[None]:
         for request in records.batch_put(table, [record.to_item() for record in batch]):
             yield from write_batch(request)
 
@@ -73,7 +73,7 @@ def adding_many(kind: type[R]) -> Callable[[str, Sequence[R]], Steps[None]]:
     )
 
 
-def write_batch(request: Request) -> Steps[None]:
+def write_batch(request: Request) -> Operation[None]:
     """Send a batch again with what came back unprocessed, more and more slowly, until all is written."""
     left: dict[str, list[Item]] = {}
     for attempt in range(BATCH_TRIES):

@@ -9,11 +9,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from messages.child_protocol import Exported, ExportTask
 from run_records.job_process.child_main import Reporter, StopRequested, run_child
-from run_records.job_process.heartbeat import Pulse
+from run_records.job_process.heartbeat import ProgressReporter
 
 
 def _export(task: ExportTask, reporter: Reporter, stop: StopRequested) -> Exported:
-    with Pulse(reporter).working("starting"):
+    with ProgressReporter(reporter).working("starting"):
         # Here, because loading coremltools takes seconds in which the lease is to be watched already.
         from receipt_layoutlm.coreml.export import export  # noqa: PLC0415
     return export(task, reporter, stop)

@@ -28,16 +28,16 @@ from receipt_layoutlm.coreml.verify import Verification, verify_package
 from receipt_layoutlm.coreml.verify.quality import Validation
 from run_records.errors import CheckpointError
 from run_records.job_process.child_main import Reporter, Stopped, StopRequested
-from run_records.job_process.heartbeat import Pulse
+from run_records.job_process.heartbeat import ProgressReporter
 
 log = logging.getLogger(__name__)
 
 
-class Stages:
+class ExportSteps:
     """Tells the daemon where one export is, also while a library works for a minute without a word."""
 
     def __init__(self, reporter: Reporter, stop: StopRequested) -> None:
-        self.pulse = Pulse(reporter)
+        self.pulse = ProgressReporter(reporter)
         self.seconds: dict[str, float] = {}
         self._stop = stop
 
@@ -90,7 +90,7 @@ class Order:
     validation: Validation = Validation()  # noqa: RUF009 - frozen
 
 
-def build_bundle(stages: Stages, source: Path, folder: Path, order: Order) -> Path:
+def build_bundle(stages: ExportSteps, source: Path, folder: Path, order: Order) -> Path:
     """Convert a checkpoint, hold the saved package to all gates, and write the bundle around it.
 
     Raises:
@@ -122,7 +122,7 @@ def _refuse_other_inputs(checkpoint: Checkpoint) -> None:
         )
 
 
-def _verify(stages: Stages, folder: Path, checkpoint: Checkpoint, order: Order) -> Verification:
+def _verify(stages: ExportSteps, folder: Path, checkpoint: Checkpoint, order: Order) -> Verification:
     return verify_package(
         folder / PACKAGE,
         checkpoint,

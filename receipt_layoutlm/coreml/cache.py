@@ -20,7 +20,7 @@ from pathlib import Path
 
 from receipt_layoutlm.checkpoint import Manifest, ManifestFile
 from run_records.errors import CheckpointError
-from run_records.s3_store import Storage, hash_file
+from run_records.s3_store import S3Store, hash_file
 from run_records.s3_transfers import resume_download
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class CheckpointCache:
     limit_bytes: int
 
     def provide(
-        self, storage: Storage, uri: str, manifest: Manifest, names: tuple[str, ...], to: Path
+        self, storage: S3Store, uri: str, manifest: Manifest, names: tuple[str, ...], to: Path
     ) -> bool:
         """Put files of a checkpoint into a folder, by way of the cache.
 
@@ -88,7 +88,7 @@ class CheckpointCache:
                 log.info("removed %s from the cache, %d bytes", entry.name, size)
 
 
-def _fetch(storage: Storage, uri: str, file: ManifestFile, entry: Path) -> None:
+def _fetch(storage: S3Store, uri: str, file: ManifestFile, entry: Path) -> None:
     """Ensure that an entry holds a whole file; the part that is already there is not downloaded again."""
     whole, partial = entry / file.name, entry / f"{file.name}{_PARTIAL}"
     if whole.is_file():

@@ -10,7 +10,7 @@ import pydantic
 from messages.child_protocol import Exported, ExportTask
 from messages.export_options import RANGE, Quantize, Shapes
 from receipt_dynamo import clock as times
-from receipt_layoutlm.coreml.build import Order, Stages, build_bundle, peak_memory_bytes, workspace
+from receipt_layoutlm.coreml.build import ExportSteps, Order, build_bundle, peak_memory_bytes, workspace
 from receipt_layoutlm.coreml.bundle import PACKAGE, ModelIdentity, package_bytes
 from receipt_layoutlm.coreml.cache import CheckpointCache
 from receipt_layoutlm.coreml.convert import DEFAULT_LICENSE, PackageMetadata
@@ -29,7 +29,7 @@ from receipt_layoutlm.coreml.validation_receipts import find_validation
 from receipt_layoutlm.coreml.verify.quality import Validation
 from run_records.errors import ConfigurationError
 from run_records.job_process.child_main import Reporter, StopRequested
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 
 def export(task: ExportTask, reporter: Reporter, stop: StopRequested) -> Exported:
@@ -41,8 +41,8 @@ def export(task: ExportTask, reporter: Reporter, stop: StopRequested) -> Exporte
         Stopped: the daemon asked for it; the canonical bundle is as it was.
     """
     job = task.job
-    stages = Stages(reporter, stop)
-    storage = Storage(task.allowed_buckets, on_bytes=stages.pulse.moved)
+    stages = ExportSteps(reporter, stop)
+    storage = S3Store(task.allowed_buckets, on_bytes=stages.pulse.moved)
     with workspace(Path(task.work_dir)) as work:
         with stages.stage("downloading"):
             check_destination(storage, task)
@@ -85,7 +85,7 @@ def export_local(  # noqa: PLR0913 - each is one option of the command
     run_name: str = "local",
     license_text: str = DEFAULT_LICENSE,
     validation: Validation | None = None,
-    storage: Storage | None = None,
+    storage: S3Store | None = None,
     reporter: Reporter | None = None,
 ) -> Path:
     """Write the bundle of a checkpoint into a folder of this machine; nothing is uploaded.
@@ -108,7 +108,7 @@ def export_local(  # noqa: PLR0913 - each is one option of the command
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigurationError(f"{out} holds something already. Choose a new folder for the bundle.")
-    stages = Stages(reporter or Reporter(None), StopRequested())
+    stages = ExportSteps(reporter or Reporter(None), StopRequested())
     with workspace(out.absolute().parent) as work:
         with stages.stage("downloading"):
             source, name = find_checkpoint(checkpoint, storage, work / "checkpoint")
@@ -124,7 +124,7 @@ def export_local(  # noqa: PLR0913 - each is one option of the command
         return build_bundle(stages, source, work / "bundle", order).rename(out)
 
 
-def find_checkpoint(checkpoint: Path | str, storage: Storage | None, folder: Path) -> tuple[Path, str]:
+def find_checkpoint(checkpoint: Path | str, storage: S3Store | None, folder: Path) -> tuple[Path, str]:
     """A checkpoint's folder on this disk, and its URI; one in S3 is downloaded into `folder`.
 
     Raises:
@@ -139,7 +139,7 @@ def find_checkpoint(checkpoint: Path | str, storage: Storage | None, folder: Pat
     return fetch_checkpoint(storage, str(checkpoint), folder), str(checkpoint)
 
 
-def _identify(storage: Storage, task: ExportTask) -> ModelIdentity:
+def _identify(storage: S3Store, task: ExportTask) -> ModelIdentity:
     """This export's identity; a later attempt takes that of an earlier one, and so makes the same bundle."""
     job = task.job
     identity = ModelIdentity(
@@ -156,7 +156,7 @@ def _identify(storage: Storage, task: ExportTask) -> ModelIdentity:
     return earlier if earlier.export_id == job.export_id else identity
 
 
-def _publish(storage: Storage, archive: Path, task: ExportTask, identity: ModelIdentity) -> Canonical:
+def _publish(storage: S3Store, archive: Path, task: ExportTask, identity: ModelIdentity) -> Canonical:
     uri, shapes = task.canonical_bundle_s3_uri, task.job.shapes
     if shapes != RANGE:
         return keep(storage, uri, f"Clients send any number of tokens, and this bundle takes {shapes} only.")

@@ -20,7 +20,7 @@ from receipt_layoutlm.coreml.manifest import BundleForm, read_document
 from receipt_layoutlm.coreml.source_checkpoint import Checkpoint
 from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.examples import Example
-from receipt_layoutlm.data.page_layout import ModelBox, Page, lay_out
+from receipt_layoutlm.data.page_layout import ModelBox, PageLayout, lay_out
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.synthetic import generate
 from receipt_layoutlm.data.table_writer import receipt_of
@@ -137,7 +137,7 @@ def read_golden(folder: Path) -> list[GoldenCase]:
 class _Window:
     """The first window of a receipt."""
 
-    page: Page
+    page: PageLayout
     example: Example
 
     @property

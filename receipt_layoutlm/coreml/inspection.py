@@ -40,7 +40,7 @@ class BundleFacts(Message):
     faults: tuple[str, ...]
 
 
-class Change(Message):
+class Difference(Message):
     """One thing that two bundles have in different ways; None where one does not have it."""
 
     what: str
@@ -62,8 +62,8 @@ class BundleDifference(Message):
 
     same_content: bool
     same_model: bool
-    facts: tuple[Change, ...]
-    files: tuple[Change, ...]
+    facts: tuple[Difference, ...]
+    files: tuple[Difference, ...]
     logits: float | None
     labels: int | None
 
@@ -137,10 +137,10 @@ def _flatten(name: str, value: Any) -> Iterator[tuple[str, str]]:
         yield name, str(value)
 
 
-def _changes(a: Mapping[str, str], b: Mapping[str, str]) -> tuple[Change, ...]:
+def _changes(a: Mapping[str, str], b: Mapping[str, str]) -> tuple[Difference, ...]:
     names = sorted(a.keys() | b.keys())
     return tuple(
-        Change(what=name, a=a.get(name), b=b.get(name)) for name in names if a.get(name) != b.get(name)
+        Difference(what=name, a=a.get(name), b=b.get(name)) for name in names if a.get(name) != b.get(name)
     )
 
 

@@ -15,7 +15,7 @@ from receipt_layoutlm.coreml.bundle import BUNDLE_NAMES, FORBIDDEN_NAME
 from receipt_layoutlm.errors import BundleError
 from run_records.error_causes import find_full_disk
 from run_records.errors import ConfigurationError, DiskError
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 MAX_BYTES = 8 * 2**30
 MAX_FILES = 1000
@@ -30,7 +30,7 @@ _DAMAGED = (
 
 
 @contextmanager
-def open_bundle(where: str, storage: Storage) -> Iterator[Path]:
+def open_bundle(where: str, storage: S3Store) -> Iterator[Path]:
     """Give a bundle's folder on this disk; what had to be downloaded or unpacked is gone afterwards.
 
     Args:
@@ -79,7 +79,7 @@ def _find(path: Path, work: Path) -> Path:
     )
 
 
-def _fetch(uri: str, storage: Storage, work: Path) -> Path:
+def _fetch(uri: str, storage: S3Store, work: Path) -> Path:
     if uri.endswith(_ZIP):
         stored = storage.head(uri)
         if stored is None:

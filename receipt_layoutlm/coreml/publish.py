@@ -22,7 +22,7 @@ from receipt_layoutlm.errors import BundleError
 from receipt_layoutlm.ownership import refuse_enclosed
 from run_records.aws_errors import ObjectChanged, ObjectMissing
 from run_records.errors import ConfigurationError, Forbidden
-from run_records.s3_store import OWNER, SHA256, Storage, StoredObject, hash_file
+from run_records.s3_store import OWNER, SHA256, S3Store, StoredObject, hash_file
 from run_records.s3_transfers import copy_object, replace_file
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Canonical:
     kept: str | None = None
 
 
-def publish(storage: Storage, archive: Path, uri: str, ours: Edition, rule: CanonicalRule) -> Canonical:
+def publish(storage: S3Store, archive: Path, uri: str, ours: Edition, rule: CanonicalRule) -> Canonical:
     """Upload a zip to the canonical URI, unless the bundle there must not be replaced.
 
     The zip that lay there before stays under `<canonical name>/<its ETag>.zip`.
@@ -105,7 +105,7 @@ def publish(storage: Storage, archive: Path, uri: str, ours: Edition, rule: Cano
     raise ObjectChanged(f"Others have replaced {uri} {_TRIES} times meanwhile. It is tried again later.")
 
 
-def keep(storage: Storage, uri: str, reason: str) -> Canonical:
+def keep(storage: S3Store, uri: str, reason: str) -> Canonical:
     """The canonical zip as it stands, for a bundle that must not take its place."""
     standing = storage.head(uri)
     return Canonical(standing.etag if standing else "", reason)
@@ -136,14 +136,14 @@ def _show(f1: float | None) -> str:
     return "none that is known" if f1 is None else f"{f1:.4f}"
 
 
-def _preserve(storage: Storage, uri: str, standing: StoredObject) -> None:
+def _preserve(storage: S3Store, uri: str, standing: StoredObject) -> None:
     """Copy what is about to be replaced, with its metadata."""
     to = preserved_uri(uri, standing.etag)
     if storage.head(to) is None:
         copy_object(storage, uri, to, standing.etag)
 
 
-def check_destination(storage: Storage, task: ExportTask) -> None:
+def check_destination(storage: S3Store, task: ExportTask) -> None:
     """Find out before minutes of work that the result could not be stored, or would lie on something else.
 
     Raises:
@@ -181,7 +181,7 @@ def _may_be_of_bundle(part: str) -> bool:
     return part in BUNDLE_NAMES or re.fullmatch(r"(fixed|enum)(-\d+)+", part) is not None
 
 
-def _check_owner(storage: Storage, task: ExportTask, found: Iterable[str], advice: str) -> None:
+def _check_owner(storage: S3Store, task: ExportTask, found: Iterable[str], advice: str) -> None:
     """Let a bundle only follow one of the same training, or what an attempt of it has left."""
     wanted, ours = task.job.bundle_s3_uri, task.training_job_id
     identity = _read_owner(storage, wanted)
@@ -191,19 +191,19 @@ def _check_owner(storage: Storage, task: ExportTask, found: Iterable[str], advic
         raise Forbidden(f"Nothing is written to {wanted}: it holds a bundle of {other}. {advice}")
 
 
-def _read_owner(storage: Storage, prefix: str) -> str | None:
+def _read_owner(storage: S3Store, prefix: str) -> str | None:
     try:
         return ModelIdentity.model_validate_json(storage.read(prefix + IDENTITY) or b"").training_job_id
     except pydantic.ValidationError:
         return None
 
 
-def _owner_of(storage: Storage, uri: str) -> str | None:
+def _owner_of(storage: S3Store, uri: str) -> str | None:
     stored = storage.head(uri)
     return stored.metadata.get(OWNER) if stored else None
 
 
-def upload_bundle(storage: Storage, folder: Path, prefix: str, training_job_id: str) -> None:
+def upload_bundle(storage: S3Store, folder: Path, prefix: str, training_job_id: str) -> None:
     """Upload a checked bundle below a prefix, its identity last, and check that it is complete there.
 
     Raises:
@@ -213,7 +213,7 @@ def upload_bundle(storage: Storage, folder: Path, prefix: str, training_job_id: 
     _check_arrived(storage, folder, prefix)
 
 
-def _check_arrived(storage: Storage, folder: Path, prefix: str) -> None:
+def _check_arrived(storage: S3Store, folder: Path, prefix: str) -> None:
     stored = storage.list_keys(prefix)
     wanted = {
         path.relative_to(folder).as_posix(): path.stat().st_size

@@ -15,7 +15,7 @@ from receipt_layoutlm.coreml.cache import CheckpointCache
 from receipt_layoutlm.model_folder import DAMAGED, FILES, check_listing, load_model, open_checkpoint
 from receipt_layoutlm.source_config import CONFIG, CheckpointConfig
 from run_records.errors import CheckpointError
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Checkpoint:
 
 
 def fetch_checkpoint(
-    storage: Storage, model_s3_uri: str, folder: Path, cache: CheckpointCache | None = None
+    storage: S3Store, model_s3_uri: str, folder: Path, cache: CheckpointCache | None = None
 ) -> Path:
     """Download the files that an export needs, and no others, into `folder`.
 
@@ -92,7 +92,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
 
 def _fetch_cached(
-    storage: Storage, uri: str, sizes: Mapping[str, int], folder: Path, cache: CheckpointCache
+    storage: S3Store, uri: str, sizes: Mapping[str, int], folder: Path, cache: CheckpointCache
 ) -> frozenset[str]:
     """Put into the folder what the cache can provide; returns the names."""
     manifest = parse_manifest(storage.read(uri + MANIFEST))

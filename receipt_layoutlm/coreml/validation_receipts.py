@@ -13,7 +13,7 @@ from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.record_parser import LoadStatistics, build_receipts
 from run_records.parallel import map_ahead
 from run_records.run_json import RUN_JSON, _read_run_json, _Run
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 MAX_RECEIPTS = 64
 """More are not read: of a large model they are not evaluated, and of a small one they tell enough."""
@@ -21,7 +21,7 @@ _THREADS = 8
 log = logging.getLogger(__name__)
 
 
-def find_validation(storage: Storage, model_s3_uri: str, table_name: str | None) -> Validation:
+def find_validation(storage: S3Store, model_s3_uri: str, table_name: str | None) -> Validation:
     """Read validation receipts of a checkpoint's run from the table; without them, why there are none.
 
     Args:
@@ -47,7 +47,7 @@ def find_validation(storage: Storage, model_s3_uri: str, table_name: str | None)
     return Validation(receipts, len(keys), why_none)
 
 
-def find_validation_by_hand(storage: Storage, checkpoint: str, table_name: str | None) -> Validation:
+def find_validation_by_hand(storage: S3Store, checkpoint: str, table_name: str | None) -> Validation:
     """As `find_validation`, for a checkpoint that may lie on this disk, where no run is beside it."""
     if not checkpoint.startswith("s3://"):
         return Validation(why_none=f"{checkpoint} does not lie in S3 with its run")

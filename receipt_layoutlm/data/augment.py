@@ -12,18 +12,18 @@ from random import Random
 from messages.options.augmentation import AugmentationOptions
 from receipt_layoutlm.data.encoder import Passage
 from receipt_layoutlm.data.examples import Example
-from receipt_layoutlm.data.page_layout import BOX_SCALE, ModelBox, Page
+from receipt_layoutlm.data.page_layout import BOX_SCALE, ModelBox, PageLayout
 from run_records.labels import OUTSIDE_ID
 
 
-class Mentions:
+class EntitySwaps:
     """The words of each label, as often as training has them.
 
     Args:
         pages: what training learns from.
     """
 
-    def __init__(self, pages: Sequence[Page]) -> None:
+    def __init__(self, pages: Sequence[PageLayout]) -> None:
         self._words: dict[int, list[str]] = defaultdict(list)
         for page in pages:
             for label, start, end in find_entities(page.tags):
@@ -77,7 +77,7 @@ class Augmentation:
 
     options: AugmentationOptions
     mask_token_id: int
-    mentions: Mentions
+    mentions: EntitySwaps
 
     @property
     def is_off(self) -> bool:

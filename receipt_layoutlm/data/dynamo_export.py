@@ -23,13 +23,13 @@ from receipt_dynamo.keys import IMAGE_PK
 from receipt_dynamo.operations.receipts import gather_receipts, kind_of
 from receipt_dynamo.skipped import skipped_noted
 from receipt_dynamo.types import Item
-from receipt_layoutlm.data.external_sort import Piles
+from receipt_layoutlm.data.external_sort import ExternalSort
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.record_parser import LoadStatistics, build_receipts
 from receipt_layoutlm.data.table_loader import LoadedReceipts, keep_labelled
 from run_records.errors import DataError
 from run_records.parallel import map_ahead
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from run_records.s3_transfers import resume_download
 
 SUMMARY = "manifest-summary.json"
@@ -65,7 +65,7 @@ class ExportFile:
     item_count: int
 
 
-def list_files(storage: Storage, prefix: str) -> list[ExportFile]:
+def list_files(storage: S3Store, prefix: str) -> list[ExportFile]:
     """The files of a full export in DynamoDB JSON, in the order of its manifest.
 
     Args:
@@ -91,7 +91,7 @@ def list_files(storage: Storage, prefix: str) -> list[ExportFile]:
     ]
 
 
-def read_items(storage: Storage, file: ExportFile, path: Path) -> Iterator[tuple[Item, bytes]]:
+def read_items(storage: S3Store, file: ExportFile, path: Path) -> Iterator[tuple[Item, bytes]]:
     """Each item of a file with the line that it stands in.
 
     Args:
@@ -142,7 +142,7 @@ def _item(line: bytes, file: ExportFile) -> Item:
     raise _damaged(file, "a line is no item with PK and SK")
 
 
-def _read(storage: Storage, uri: str) -> bytes:
+def _read(storage: S3Store, uri: str) -> bytes:
     body = storage.read(uri)
     if body is None:
         raise DataError(
@@ -173,7 +173,7 @@ _NEEDED = frozenset({ReceiptRecord.TYPE, ReceiptWord.TYPE, ReceiptWordLabel.TYPE
 
 
 def load_export(
-    storage: Storage,
+    storage: S3Store,
     prefix: str,
     folder: Path | None = None,
     on_file: Callable[[int, int], None] | None = None,
@@ -197,7 +197,7 @@ def load_export(
     statistics = LoadStatistics()
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="export-") as name, Piles(Path(name)) as piles:
+    with tempfile.TemporaryDirectory(dir=folder, prefix="export-") as name, ExternalSort(Path(name)) as piles:
         numbers = count()
 
         def sort(file: ExportFile) -> None:
@@ -216,7 +216,7 @@ def load_export(
     return loaded
 
 
-def _build(piles: Piles, statistics: LoadStatistics) -> Iterator[Receipt]:
+def _build(piles: ExternalSort, statistics: LoadStatistics) -> Iterator[Receipt]:
     for image, lines in piles.take_down():
         items = [json.loads(line)["Item"] for line in lines]
         _check_distinct(image, items)

@@ -8,8 +8,8 @@ from typing import Any
 
 from messages.export_options import MAX_TOKENS
 from messages.options.encoding import Boxes, EncodingOptions, Positions
-from receipt_layoutlm.data.examples import Cut, EncodedPages, Example
-from receipt_layoutlm.data.page_layout import ModelBox, Page, merge_boxes
+from receipt_layoutlm.data.examples import EncodedPages, Example, Window
+from receipt_layoutlm.data.page_layout import ModelBox, PageLayout, merge_boxes
 from receipt_layoutlm.data.windows import cut_page, units_of
 
 _MOST_WORDS = 200_000
@@ -105,20 +105,20 @@ class Encoder:
         """The encoding of the clients in the field, whatever the training used."""
         return cls(tokenizer, longest, CLIENT_WINDOW, CLIENT_STRIDE)
 
-    def encode(self, pages: Sequence[Page]) -> EncodedPages:
+    def encode(self, pages: Sequence[PageLayout]) -> EncodedPages:
         """Every example of every page, page by page; no word is lost."""
         examples = [self.encode_cut(pages[cut.page], cut) for cut in self.cut(pages)]
         return EncodedPages(tuple(pages), tuple(examples), self.tokenizer.pad_token_id)
 
-    def cut(self, pages: Sequence[Page]) -> list[Cut]:
+    def cut(self, pages: Sequence[PageLayout]) -> list[Window]:
         """Cut pages into windows: the words of each example, in the order of the pages."""
         return [cut for index, page in enumerate(pages) for cut in self._cut_page(index, page)]
 
-    def encode_cut(self, page: Page, cut: Cut) -> Example:
+    def encode_cut(self, page: PageLayout, cut: Window) -> Example:
         """One example of a page."""
         return self.encode_passage(self.read(page, cut), cut)
 
-    def read(self, page: Page, cut: Cut) -> Passage:
+    def read(self, page: PageLayout, cut: Window) -> Passage:
         """The words that an example has."""
         boxes = merge_boxes(page.lines, page.boxes) if self.boxes == "segment" else page.boxes
         return Passage(
@@ -128,7 +128,7 @@ class Encoder:
             [page.lines[word] for word in cut.words],
         )
 
-    def encode_passage(self, passage: Passage, cut: Cut) -> Example:
+    def encode_passage(self, passage: Passage, cut: Window) -> Example:
         """One example of words that are at hand; words that no longer fit are left out from the end."""
         ids, boxes, positions = [self.tokenizer.cls_token_id], [_NO_BOX], [0]
         firsts: list[int] = []
@@ -157,7 +157,7 @@ class Encoder:
             cut.page, cut.unit, cut.words[:kept], list(passage.tags[:kept]), ids, boxes, firsts, own
         )
 
-    def _cut_page(self, index: int, page: Page) -> Iterator[Cut]:
+    def _cut_page(self, index: int, page: PageLayout) -> Iterator[Window]:
         counts = [len(piece) for piece in self.words.of(page.texts)]
         if self.line_separators:
             # A separator may stand before any word, since units read the words in different orders.
@@ -171,4 +171,4 @@ class Encoder:
                 stride=self.window_stride,
                 max_tokens=self.max_seq_length - SPECIAL_TOKENS,
             ):
-                yield Cut(index, number, words, [page.tags[word] for word in words])
+                yield Window(index, number, words, [page.tags[word] for word in words])

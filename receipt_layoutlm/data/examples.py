@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from receipt_layoutlm.data.page_layout import ModelBox, Page
+from receipt_layoutlm.data.page_layout import ModelBox, PageLayout
 from run_records.labels import OUTSIDE_ID
 
 IGNORED = -100
@@ -17,7 +17,7 @@ _PAD_MULTIPLE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class Window:
     """A window: the words of a page that one example has.
 
     Attributes:
@@ -39,7 +39,7 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
-class Example(Cut):
+class Example(Window):
     """One example, encoded.
 
     Attributes:
@@ -54,14 +54,14 @@ class Example(Cut):
     positions: list[int] | None = None
 
 
-C = TypeVar("C", bound=Cut)
+C = TypeVar("C", bound=Window)
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedPages:
     """Pages with all their examples."""
 
-    pages: tuple[Page, ...]
+    pages: tuple[PageLayout, ...]
     examples: tuple[Example, ...]
     pad_token_id: int
 
@@ -105,7 +105,7 @@ class Collator:
         return batch
 
 
-def outside_ratio(cuts: Iterable[Cut]) -> float:
+def outside_ratio(cuts: Iterable[Window]) -> float:
     """Words without a label per word with one; the count of all words where none has one."""
     outside, entity = _count(cuts)
     return outside / max(entity, 1)
@@ -128,7 +128,7 @@ def drop_empty_windows(cuts: Sequence[C], max_ratio: float, seed: int) -> list[C
     return [cut for index, cut in enumerate(cuts) if index not in dropped]
 
 
-def _count(cuts: Iterable[Cut]) -> tuple[int, int]:
+def _count(cuts: Iterable[Window]) -> tuple[int, int]:
     """Words without a label, and words with one."""
     tags = [tag for cut in cuts for tag in cut.tags]
     outside = sum(tag == OUTSIDE_ID for tag in tags)

@@ -18,7 +18,7 @@ _LEVEL = 1
 """Fast; the lines repeat their attributes' names, so they shrink to a tenth all the same."""
 
 
-class Piles:
+class ExternalSort:
     """Sorts lines by key: piles by the first characters of the key, in the order of the keys."""
 
     def __init__(self, folder: Path) -> None:

@@ -14,7 +14,7 @@ from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.record_parser import LoadStatistics
 from receipt_layoutlm.data.snapshot import load_snapshot, save_snapshot
 from run_records.errors import DataError
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Part:
 
 
 @dataclass(slots=True)
-class Parts:
+class LoadCheckpoint:
     """The parts of one run.
 
     Attributes:
@@ -55,7 +55,7 @@ class Parts:
         saved: how many there are.
     """
 
-    storage: Storage
+    storage: S3Store
     prefix: str
     go_on: bool
     saved: int = 0

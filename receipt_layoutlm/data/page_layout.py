@@ -112,7 +112,7 @@ def words_by_line(lines: Sequence[int], boxes: Sequence[ModelBox]) -> list[list[
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class PageLayout:
     """One entry a word: `texts`, `boxes`, `tags` (ids), `order` (index into the receipt's words), `lines`.
 
     `lines` counts the printed lines; words of one line have the same number.
@@ -131,12 +131,12 @@ class Page:
         return sum(tag != OUTSIDE_ID for tag in self.tags)
 
 
-def lay_out(receipt: Receipt, labels: LabelSet) -> Page:
+def lay_out(receipt: Receipt, labels: LabelSet) -> PageLayout:
     """Put a receipt into reading order; BIO comes after merging and ordering, over the words as read."""
     boxes = normalise_boxes([word.box for word in receipt.words])
     order = reading_order(receipt.words, boxes)
     lines = number_lines(receipt.words, boxes)
-    return Page(
+    return PageLayout(
         key=receipt.key,
         texts=tuple(receipt.words[index].text for index in order),
         boxes=tuple(boxes[index] for index in order),
@@ -146,6 +146,6 @@ def lay_out(receipt: Receipt, labels: LabelSet) -> Page:
     )
 
 
-def lay_out_all(receipts: Sequence[Receipt], labels: LabelSet) -> list[Page]:
+def lay_out_all(receipts: Sequence[Receipt], labels: LabelSet) -> list[PageLayout]:
     """The pages of receipts, in their order."""
     return [lay_out(receipt, labels) for receipt in receipts]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-Box = tuple[float, float, float, float]
+PixelBox = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels; the origin is the top left corner."""
 
 Point = tuple[float, float]
@@ -20,7 +20,7 @@ class DraftWord:
     """One word; `quad` is given only where the word is rotated, so that its corners are not its box's."""
 
     text: str
-    box: Box
+    box: PixelBox
     label: str | None = None
     confidence: float = 1.0
     quad: Quad | None = None
@@ -31,7 +31,7 @@ class DraftLine:
     """The words of one printed line, from left to right; never empty."""
 
     words: tuple[DraftWord, ...]
-    box: Box
+    box: PixelBox
     quad: Quad | None = None
 
     @property
@@ -66,7 +66,7 @@ class DraftReceipt:
         return (word for line in self.lines for word in line.words)
 
 
-def corners(box: Box, quad: Quad | None = None) -> Quad:
+def corners(box: PixelBox, quad: Quad | None = None) -> Quad:
     """The four corners of a word or line: the quad it carries, else those of its box."""
     x0, y0, x1, y1 = box
     return quad or ((x0, y0), (x1, y0), (x1, y1), (x0, y1))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 from run_records.errors import DataError
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 
-def read_val_keys(storage: Storage, uri: str) -> list[str]:
+def read_val_keys(storage: S3Store, uri: str) -> list[str]:
     """Read `{"val_receipt_keys": […]}` or the bare list from S3.
 
     Raises:
@@ -17,7 +17,7 @@ def read_val_keys(storage: Storage, uri: str) -> list[str]:
     return _read_keys(storage, uri, option="val_keys_s3", field="val_receipt_keys")
 
 
-def read_receipt_keys(storage: Storage, uri: str) -> list[str]:
+def read_receipt_keys(storage: S3Store, uri: str) -> list[str]:
     """Read `{"receipt_keys": […]}` or the bare list from S3.
 
     Raises:
@@ -26,7 +26,7 @@ def read_receipt_keys(storage: Storage, uri: str) -> list[str]:
     return _read_keys(storage, uri, option="receipt_keys_s3", field="receipt_keys")
 
 
-def _read_keys(storage: Storage, uri: str, *, option: str, field: str) -> list[str]:
+def _read_keys(storage: S3Store, uri: str, *, option: str, field: str) -> list[str]:
     body = storage.read(uri)
     if body is None:
         raise DataError(f"There is no {uri}. Write the keys of the receipts there, or correct {option}.")

@@ -19,7 +19,7 @@ from receipt_layoutlm.data.dataset_hash import count_labels, hash_receipts
 from receipt_layoutlm.data.receipt_table import SCHEMA, ReceiptTable, as_table, store_batches, to_batches
 from receipt_layoutlm.data.receipts import Receipt
 from run_records.errors import ConfigurationError, DataError
-from run_records.s3_store import OWNER, SHA256, Storage, hash_file
+from run_records.s3_store import OWNER, SHA256, S3Store, hash_file
 from run_records.s3_transfers import resume_download
 
 SCHEMA_VERSION = 2
@@ -51,7 +51,7 @@ class SnapshotHeader(BaseModel):
 
 
 def save_snapshot(  # noqa: PLR0913 - what to freeze, where, and whose it is
-    storage: Storage,
+    storage: S3Store,
     place: str,
     receipts: Sequence[Receipt],
     created_from: str,
@@ -91,7 +91,7 @@ def save_snapshot(  # noqa: PLR0913 - what to freeze, where, and whose it is
     return header.content_hash
 
 
-def load_snapshot(storage: Storage, place: str, folder: Path | None = None) -> tuple[ReceiptTable, str]:
+def load_snapshot(storage: S3Store, place: str, folder: Path | None = None) -> tuple[ReceiptTable, str]:
     """Read a snapshot; returns the receipts and their content hash.
 
     Args:
@@ -161,7 +161,7 @@ def _read_batches(file: Any) -> Iterator[Any]:
         yield from file.read_row_group(number).cast(SCHEMA).combine_chunks().to_batches()
 
 
-def _upload(storage: Storage, path: Path, place: str, job_id: str | None) -> None:
+def _upload(storage: S3Store, path: Path, place: str, job_id: str | None) -> None:
     digest, standing = hash_file(path), storage.head(place)
     if standing is not None and standing.metadata.get(SHA256) == digest:
         return
@@ -174,7 +174,7 @@ def _upload(storage: Storage, path: Path, place: str, job_id: str | None) -> Non
 
 
 @contextmanager
-def _local(storage: Storage, place: str, folder: Path | None) -> Iterator[Path]:
+def _local(storage: S3Store, place: str, folder: Path | None) -> Iterator[Path]:
     if not place.startswith(_S3):
         if not Path(place).is_file():
             raise _missing(place)

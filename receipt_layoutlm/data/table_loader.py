@@ -12,7 +12,7 @@ from pathlib import Path
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.skipped import skipped_noted
 from receipt_layoutlm.data.dataset_hash import count_labels, count_words
-from receipt_layoutlm.data.load_checkpoint import Parts
+from receipt_layoutlm.data.load_checkpoint import LoadCheckpoint
 from receipt_layoutlm.data.receipt_table import receipt_keys, store_receipts, take
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.record_parser import LoadStatistics, build_receipts
@@ -38,7 +38,7 @@ def load_receipts(  # noqa: PLR0913 - what is read, and where it lies meanwhile
     *,
     keys: Collection[str] | None = None,
     folder: Path | None = None,
-    parts: Parts | None = None,
+    parts: LoadCheckpoint | None = None,
 ) -> LoadedReceipts:
     """Read the receipts of the table that have a VALID label.
 
@@ -81,7 +81,7 @@ class _Reading:
         """The receipts of all images."""
         return self._read(self.images)
 
-    def all_in_parts(self, parts: Parts) -> Iterator[Receipt]:
+    def all_in_parts(self, parts: LoadCheckpoint) -> Iterator[Receipt]:
         """Receipts of the load checkpoint, then those of the images after it; these are added to it."""
         for part in parts.load(self.folder):
             self.statistics.become(part.statistics)

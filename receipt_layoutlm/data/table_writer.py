@@ -16,7 +16,7 @@ from receipt_dynamo.clock import now
 from receipt_dynamo.entities import Record
 from receipt_dynamo.entities.field_types import BoundingBox, Point
 from receipt_layoutlm.data.page_layout import hull
-from receipt_layoutlm.data.receipt_draft import Box, DraftLine, DraftReceipt, DraftWord, corners
+from receipt_layoutlm.data.receipt_draft import DraftLine, DraftReceipt, DraftWord, PixelBox, corners
 from receipt_layoutlm.data.receipts import Receipt, Word
 
 # Never change it: it is what makes a second import overwrite the first.
@@ -124,7 +124,7 @@ def place(draft: DraftReceipt, part: DraftLine | DraftWord) -> Placement:
     }
 
 
-def _bounding_box(draft: DraftReceipt, box: Box) -> BoundingBox:
+def _bounding_box(draft: DraftReceipt, box: PixelBox) -> BoundingBox:
     x0, y0, x1, y1 = box
     return {
         "x": round(x0 / draft.width, DECIMALS),

@@ -10,8 +10,8 @@ from torch.utils.data import Dataset
 
 from receipt_layoutlm.data.augment import Augmentation
 from receipt_layoutlm.data.encoder import SPECIAL_TOKENS, Encoder
-from receipt_layoutlm.data.examples import Cut, Example
-from receipt_layoutlm.data.page_layout import Page
+from receipt_layoutlm.data.examples import Example, Window
+from receipt_layoutlm.data.page_layout import PageLayout
 
 
 class TrainingSet(Dataset[Example]):
@@ -26,8 +26,8 @@ class TrainingSet(Dataset[Example]):
 
     def __init__(
         self,
-        pages: Sequence[Page],
-        cuts: Sequence[Cut],
+        pages: Sequence[PageLayout],
+        cuts: Sequence[Window],
         encoder: Encoder,
         augmentation: Augmentation,
         seed: int,
@@ -47,7 +47,7 @@ class TrainingSet(Dataset[Example]):
             return self._encoder.encode_cut(page, cut)
         random = Random(f"{self._seed} {self._epoch} {number}")  # noqa: S311 - seeded, not a secret
         passage, kept = self._augmentation.change(self._encoder.read(page, cut), random)
-        changed = Cut(cut.page, cut.unit, [cut.words[index] for index in kept], list(passage.tags))
+        changed = Window(cut.page, cut.unit, [cut.words[index] for index in kept], list(passage.tags))
         return self._augmentation.mask(self._encoder.encode_passage(passage, changed), random)
 
     def set_epoch(self, epoch: int) -> None:
@@ -69,7 +69,7 @@ class TrainingSet(Dataset[Example]):
         counts = Counter(tag for cut in self.cuts for tag in cut.tags)
         return [counts[tag] for tag in range(tags)]
 
-    def _count(self, cut: Cut) -> int:
+    def _count(self, cut: Window) -> int:
         page = self._pages[cut.page]
         if self._encoder.line_separators:
             return len(self._encoder.encode_cut(page, cut).input_ids)

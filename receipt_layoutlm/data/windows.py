@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from receipt_layoutlm.data.page_layout import Page, words_by_line
+from receipt_layoutlm.data.page_layout import PageLayout, words_by_line
 
 Window = tuple[int, int]
 """First word and the one after the last."""
@@ -55,7 +55,7 @@ Words = list[int]
 
 
 def cut_page(  # noqa: PLR0913 - what is cut, and into what
-    page: Page, token_counts: Sequence[int], unit: str, *, size: int, stride: int, max_tokens: int
+    page: PageLayout, token_counts: Sequence[int], unit: str, *, size: int, stride: int, max_tokens: int
 ) -> list[Words]:
     """The words of each example that a page becomes; every word is in at least one.
 

@@ -9,7 +9,7 @@ from receipt_layoutlm.checkpoint import RunFacts, read_run_facts
 from receipt_layoutlm.diagnosis.diagnosis_report import Subject, Summary, write_diagnosis
 from receipt_layoutlm.diagnosis.error_cases import gather_cases
 from receipt_layoutlm.evaluation.evaluate import evaluate_checkpoint
-from receipt_layoutlm.evaluation.heldout_receipts import FrozenReceipts
+from receipt_layoutlm.evaluation.heldout_receipts import HeldoutReceipts
 from run_records.errors import CheckpointError
 from run_records.run_json import RunRecord
 
@@ -18,7 +18,7 @@ def diagnose_checkpoint(  # noqa: PLR0913 - what to look at, and where to write
     folder: Path,
     name: str,
     record: RunRecord,
-    frozen: FrozenReceipts,
+    frozen: HeldoutReceipts,
     *,
     out: Path,
     on_batch: Callable[[int, int], None] | None = None,

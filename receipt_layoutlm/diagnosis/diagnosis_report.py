@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from messages.fields import Message
-from receipt_layoutlm.diagnosis.error_cases import Cases
-from receipt_layoutlm.diagnosis.evidence import Finding
+from receipt_layoutlm.diagnosis.error_cases import ErrorCases
+from receipt_layoutlm.diagnosis.evidence import FailureMode
 from receipt_layoutlm.diagnosis.failure_modes import find_modes
 from receipt_layoutlm.diagnosis.receipt_groups import GroupScores, ReceiptScores, score_groups, score_receipts
 from receipt_layoutlm.evaluation.entity_scores import Scores
@@ -56,11 +56,11 @@ class Summary(Message):
     loss: float
     confusion: Confusion
     wrong_words: dict[str, int]
-    findings: tuple[Finding, ...]
+    findings: tuple[FailureMode, ...]
     worst_receipts: tuple[str, ...]
 
 
-def write_diagnosis(folder: Path, cases: Cases, subject: Subject) -> Summary:
+def write_diagnosis(folder: Path, cases: ErrorCases, subject: Subject) -> Summary:
     """Write all files into a folder, which is made where it is not there; returns the summary."""
     folder.mkdir(parents=True, exist_ok=True)
     receipts, groups = score_receipts(cases), score_groups(cases)
@@ -79,7 +79,7 @@ def write_diagnosis(folder: Path, cases: Cases, subject: Subject) -> Summary:
     return summary
 
 
-def summarise(cases: Cases, subject: Subject, receipts: Sequence[ReceiptScores]) -> Summary:
+def summarise(cases: ErrorCases, subject: Subject, receipts: Sequence[ReceiptScores]) -> Summary:
     """Summarise a diagnosis."""
     evaluation = cases.evaluation
     return Summary(
@@ -159,7 +159,7 @@ def _describe_groups(name: str, groups: Sequence[GroupScores]) -> str:
     return f"## By {name.replace('_', ' ')}\n\n{_table(columns, rows)}"
 
 
-def _describe_finding(finding: Finding) -> str:
+def _describe_finding(finding: FailureMode) -> str:
     numbers = ", ".join(f"{name} {cell(value, escape)}" for name, value in finding.numbers.items())
     lines = [f"### {finding.mode}", finding.says, f"Evidence: {numbers}."]
     if finding.examples:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from receipt_layoutlm.diagnosis.error_cases import Case, Cases
-from receipt_layoutlm.diagnosis.evidence import LEAST_ERRORS, LEAST_SHARE, Finding, most_frequent
+from receipt_layoutlm.diagnosis.error_cases import ErrorCase, ErrorCases
+from receipt_layoutlm.diagnosis.evidence import LEAST_ERRORS, LEAST_SHARE, FailureMode, most_frequent
 from receipt_layoutlm.evaluation.decoding import Span
 from run_records.labels import LabelSet
 
@@ -43,7 +43,7 @@ class StructureError:
     kind: Literal["bounds", "amount"]
 
 
-def line_item_structure(cases: Cases) -> Finding | None:
+def line_item_structure(cases: ErrorCases) -> FailureMode | None:
     """Entities on lines of items and sums are lost, because the model mixes up their bounds or amounts."""
     items = names_like(cases.labels, ITEMS)
     found = [error for error in find_structure_errors(cases) if error.label in items]
@@ -60,7 +60,7 @@ def line_item_structure(cases: Cases) -> Finding | None:
     )
 
 
-def entity_bounds(cases: Cases) -> Finding | None:
+def entity_bounds(cases: ErrorCases) -> FailureMode | None:
     """Names, addresses and dates are found, but not where they begin and end."""
     others = frozenset(cases.labels.names) - names_like(cases.labels, ITEMS)
     found = [error for error in find_structure_errors(cases) if error.label in others]
@@ -78,12 +78,12 @@ def entity_bounds(cases: Cases) -> Finding | None:
 
 def _structure_finding(
     found: Sequence[StructureError], lost: int, *, mode: str, says: str, advice: str
-) -> Finding | None:
+) -> FailureMode | None:
     share = len(found) / max(lost, 1)
     if len(found) < LEAST_ERRORS or share < LEAST_SHARE:
         return None
     kinds = Counter(error.kind for error in found)
-    return Finding(
+    return FailureMode(
         mode=mode,
         says=says,
         advice=advice,
@@ -98,7 +98,7 @@ def _structure_finding(
     )
 
 
-def _count_lost(cases: Cases, names: frozenset[str]) -> int:
+def _count_lost(cases: ErrorCases, names: frozenset[str]) -> int:
     return sum(label in names for case in cases.cases for label, _, _ in case.lost)
 
 
@@ -107,13 +107,13 @@ def names_like(labels: LabelSet, kinds: frozenset[str]) -> frozenset[str]:
     return frozenset(name for name in labels.names if kinds & {name, *labels.merges.get(name, ())})
 
 
-def find_structure_errors(cases: Cases) -> list[StructureError]:
+def find_structure_errors(cases: ErrorCases) -> list[StructureError]:
     """The lost entities of all receipts that were lost in one of the two ways."""
     amounts = names_like(cases.labels, AMOUNTS)
     return [error for case in cases.cases for error in _errors(case, amounts)]
 
 
-def _errors(case: Case, amounts: frozenset[str]) -> Iterator[StructureError]:
+def _errors(case: ErrorCase, amounts: frozenset[str]) -> Iterator[StructureError]:
     for span in case.lost:
         label, start, end = span
         if _overlaps(case, span):
@@ -124,10 +124,10 @@ def _errors(case: Case, amounts: frozenset[str]) -> Iterator[StructureError]:
             yield StructureError(case.receipt.key, label, str(said), _text(case, start, end), "amount")
 
 
-def _overlaps(case: Case, span: Span) -> bool:
+def _overlaps(case: ErrorCase, span: Span) -> bool:
     label, start, end = span
     return any(name == label and first < end and start < after for name, first, after in case.found_spans)
 
 
-def _text(case: Case, start: int, end: int) -> str:
+def _text(case: ErrorCase, start: int, end: int) -> str:
     return " ".join(case.page.texts[start:end])

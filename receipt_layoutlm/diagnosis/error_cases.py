@@ -8,7 +8,7 @@ from functools import cached_property
 
 from messages.fields import Message
 from receipt_layoutlm.data.merchants import merchant_of
-from receipt_layoutlm.data.page_layout import Page, lay_out
+from receipt_layoutlm.data.page_layout import PageLayout, lay_out
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.evaluation.decoding import Probabilities, Span, decode_plain, label_of, spans
 from receipt_layoutlm.evaluation.entity_scores import EntityCounts
@@ -42,7 +42,7 @@ class WordError(Message):
 
 
 @dataclass(frozen=True)
-class Case:
+class ErrorCase:
     """One receipt; tags are ids, one a word in reading order.
 
     Attributes:
@@ -50,7 +50,7 @@ class Case:
     """
 
     receipt: Receipt
-    page: Page
+    page: PageLayout
     seen: bool | None
     labels: LabelSet
     probabilities: Probabilities
@@ -112,7 +112,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Cases:
+class ErrorCases:
     """All receipts of a diagnosis.
 
     Attributes:
@@ -121,7 +121,7 @@ class Cases:
     """
 
     labels: LabelSet
-    cases: tuple[Case, ...]
+    cases: tuple[ErrorCase, ...]
     evaluation: Evaluation
     recorded_f1: float | None = None
 
@@ -145,10 +145,10 @@ def gather_cases(
     seen: Seen,
     evaluation: Evaluation,
     recorded_f1: float | None = None,
-) -> Cases:
+) -> ErrorCases:
     """Put receipts and what was said of them together; they have the same order."""
     cases = tuple(
-        Case(receipt, lay_out(receipt, labels), known, labels, probabilities, constrained)
+        ErrorCase(receipt, lay_out(receipt, labels), known, labels, probabilities, constrained)
         for receipt, known, probabilities, constrained in zip(
             receipts,
             seen or (None,) * len(receipts),
@@ -157,7 +157,7 @@ def gather_cases(
             strict=True,
         )
     )
-    return Cases(labels, cases, evaluation, recorded_f1)
+    return ErrorCases(labels, cases, evaluation, recorded_f1)
 
 
 def _kind(gold: str | None, predicted: str | None) -> str:

@@ -18,7 +18,7 @@ NAMED = 5
 """Receipts and examples that a finding names at most."""
 
 
-class Finding(Message):
+class FailureMode(Message):
     """A failure mode with its evidence.
 
     Attributes:

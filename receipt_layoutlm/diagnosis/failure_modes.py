@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from receipt_layoutlm.data.merchants import normalise_merchant as normalise_text
 from receipt_layoutlm.diagnosis.entity_errors import entity_bounds, line_item_structure
-from receipt_layoutlm.diagnosis.error_cases import Cases, WordError
+from receipt_layoutlm.diagnosis.error_cases import ErrorCases, WordError
 from receipt_layoutlm.diagnosis.evidence import (
     LEAST_ENTITIES,
     LEAST_ERRORS,
     LEAST_RECEIPTS,
     LOW_F1,
     NAMED,
-    Finding,
+    FailureMode,
     most_frequent,
 )
 from receipt_layoutlm.evaluation.bootstrap import compare_f1, contrast_f1, f1_interval
@@ -42,7 +42,7 @@ class Contradiction:
     receipts: int
 
 
-def find_contradictions(cases: Cases) -> list[Contradiction]:
+def find_contradictions(cases: ErrorCases) -> list[Contradiction]:
     """Wrong words of which the model says surely what the same text is labelled on other receipts."""
     known = _labels_by_text(cases)
     return [found for error in cases.errors if (found := _contradiction(error, known)) is not None]
@@ -62,7 +62,7 @@ def _contradiction(error: WordError, known: dict[str, dict[str, Counter[str]]]) 
     return Contradiction(error.receipt, error.text, here, said, agreeing)
 
 
-def _labels_by_text(cases: Cases) -> dict[str, dict[str, Counter[str]]]:
+def _labels_by_text(cases: ErrorCases) -> dict[str, dict[str, Counter[str]]]:
     """Text to receipt to how often each label stands on it there."""
     known: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for case in cases.cases:
@@ -78,12 +78,12 @@ def _has_letters(text: str) -> bool:
 _SAME = 1e-9
 
 
-def find_modes(cases: Cases) -> list[Finding]:
+def find_modes(cases: ErrorCases) -> list[FailureMode]:
     """The failure modes that there is evidence of."""
     return [finding for mode in _MODES if (finding := mode(cases)) is not None]
 
 
-def template_coverage(cases: Cases) -> Finding | None:
+def template_coverage(cases: ErrorCases) -> FailureMode | None:
     """Receipts of merchants that training has not seen are read worse."""
     seen, unseen = cases.where_seen(seen=True), cases.where_seen(seen=False)
     if min(len(seen), len(unseen)) < LEAST_RECEIPTS:
@@ -95,7 +95,7 @@ def template_coverage(cases: Cases) -> Finding | None:
     lost = [len(case.lost) for case in cases.cases]
     scores = [score_counts(counts.total).f1 for counts in (known, new)]
     worst = sorted(unseen, key=lambda index: (-lost[index], cases.cases[index].receipt.key))[:NAMED]
-    return Finding(
+    return FailureMode(
         mode="template coverage",
         says=f"Merchants that were not in training have F1 {scores[1]:.3f}, those that were {scores[0]:.3f}: "
         f"{comparison.difference:.3f} less, {comparison.interval.low:.3f} to "
@@ -117,13 +117,13 @@ def template_coverage(cases: Cases) -> Finding | None:
     )
 
 
-def label_mismatch(cases: Cases) -> Finding | None:
+def label_mismatch(cases: ErrorCases) -> FailureMode | None:
     """The true labels contradict each other: the model says what the same text is labelled elsewhere."""
     found = find_contradictions(cases)
     if len(found) < LEAST_ERRORS:
         return None
     errors = len(cases.errors)
-    return Finding(
+    return FailureMode(
         mode="label mismatch",
         says=f"{len(found)} of {errors} wrong words are labelled otherwise than the same text is on other "
         "receipts, and the model says, surely, what it is there.",
@@ -139,7 +139,7 @@ def label_mismatch(cases: Cases) -> Finding | None:
     )
 
 
-def evaluation_mismatch(cases: Cases) -> Finding | None:
+def evaluation_mismatch(cases: ErrorCases) -> FailureMode | None:
     """The score depends on how it is computed: on the decoding, or on when it was."""
     evaluation, recorded = cases.evaluation, cases.recorded_f1
     gain = compare_f1(evaluation.constrained_counts, evaluation.counts)
@@ -162,7 +162,7 @@ def evaluation_mismatch(cases: Cases) -> Finding | None:
         numbers["f1_recorded"] = recorded
     if not says:
         return None
-    return Finding(
+    return FailureMode(
         mode="evaluation mismatch",
         says=" ".join(says),
         advice="Decode with the transitions of label_map.json; score on the snapshot of the run.",
@@ -171,7 +171,7 @@ def evaluation_mismatch(cases: Cases) -> Finding | None:
     )
 
 
-def model_weakness(cases: Cases) -> Finding | None:
+def model_weakness(cases: ErrorCases) -> FailureMode | None:
     """Labels are read badly, all or some of them, where merchants are known and so no excuse."""
     known = cases.where_seen(seen=True)
     chosen = known if len(known) >= LEAST_RECEIPTS else list(range(len(cases.cases)))
@@ -181,7 +181,7 @@ def model_weakness(cases: Cases) -> Finding | None:
     if not weak:
         return None
     lost = [case.receipt.key for case in cases.cases for label, _, _ in case.lost if label in weak]
-    return Finding(
+    return FailureMode(
         mode="model weakness",
         says=f"{', '.join(weak)}: in 95 % of resamples worse than {max(overall.f1, LOW_F1):.3f}, while all "
         f"labels have {overall.f1:.3f} ({interval.low:.3f} to {interval.high:.3f}) on these {len(chosen)} "
@@ -210,7 +210,7 @@ def _weak_labels(counts: EntityCounts, f1: float) -> dict[str, LabelScores]:
     return dict(sorted(weak.items(), key=lambda one: one[1].f1))
 
 
-_MODES: tuple[Callable[[Cases], Finding | None], ...] = (
+_MODES: tuple[Callable[[ErrorCases], FailureMode | None], ...] = (
     template_coverage,
     line_item_structure,
     entity_bounds,

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 from messages.fields import Message
-from receipt_layoutlm.diagnosis.error_cases import Case, Cases
+from receipt_layoutlm.diagnosis.error_cases import ErrorCase, ErrorCases
 from receipt_layoutlm.evaluation.entity_scores import EntityCounts, score_counts
 
 SIZES = ((50, "at most 50 words"), (100, "51 to 100 words"), (200, "101 to 200 words"))
@@ -47,18 +47,18 @@ class GroupScores(Message):
     f1_constrained: float
 
 
-def score_receipts(cases: Cases) -> list[ReceiptScores]:
+def score_receipts(cases: ErrorCases) -> list[ReceiptScores]:
     """Each receipt, the worst first; of equally bad ones, that with more entities."""
     rows = [_score(cases, index, case) for index, case in enumerate(cases.cases)]
     return sorted(rows, key=lambda row: (row.f1, -row.entities, row.receipt))
 
 
-def score_groups(cases: Cases) -> dict[str, list[GroupScores]]:
+def score_groups(cases: ErrorCases) -> dict[str, list[GroupScores]]:
     """Groups by what they have in common; those with the most receipts first."""
     return {name: _score_by(cases, of) for name, of in _GROUPINGS.items()}
 
 
-def _score_by(cases: Cases, of: Callable[[Case], str]) -> list[GroupScores]:
+def _score_by(cases: ErrorCases, of: Callable[[ErrorCase], str]) -> list[GroupScores]:
     members: dict[str, list[int]] = defaultdict(list)
     for index, case in enumerate(cases.cases):
         members[of(case)].append(index)
@@ -66,7 +66,7 @@ def _score_by(cases: Cases, of: Callable[[Case], str]) -> list[GroupScores]:
     return [_score_group(cases, name, chosen) for name, chosen in ordered]
 
 
-def _score_group(cases: Cases, name: str, chosen: list[int]) -> GroupScores:
+def _score_group(cases: ErrorCases, name: str, chosen: list[int]) -> GroupScores:
     scores = score_counts(cases.counts_of(chosen).total)
     return GroupScores(
         name=name,
@@ -80,7 +80,7 @@ def _score_group(cases: Cases, name: str, chosen: list[int]) -> GroupScores:
     )
 
 
-def _score(cases: Cases, index: int, case: Case) -> ReceiptScores:
+def _score(cases: ErrorCases, index: int, case: ErrorCase) -> ReceiptScores:
     correct, found, entities = (int(count) for count in cases.evaluation.counts.by_receipt[index])
     scores = score_counts(cases.evaluation.counts.by_receipt[index])
     words = len(case.page.texts)
@@ -108,20 +108,20 @@ def _f1(counts: EntityCounts) -> float:
     return score_counts(counts.total).f1
 
 
-def _merchant(case: Case) -> str:
+def _merchant(case: ErrorCase) -> str:
     return case.merchant or _UNKNOWN
 
 
-def _seen(case: Case) -> str:
+def _seen(case: ErrorCase) -> str:
     return {True: "seen in training", False: "unseen in training", None: _UNKNOWN}[case.seen]
 
 
-def _size(case: Case) -> str:
+def _size(case: ErrorCase) -> str:
     words = len(case.page.texts)
     return next((name for most, name in SIZES if words <= most), _LARGEST)
 
 
-_GROUPINGS: Mapping[str, Callable[[Case], str]] = {
+_GROUPINGS: Mapping[str, Callable[[ErrorCase], str]] = {
     "merchant": _merchant,
     "merchant_seen": _seen,
     "size": _size,

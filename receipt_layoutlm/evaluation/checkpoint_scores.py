@@ -15,13 +15,13 @@ import torch
 from receipt_dynamo.clock import now
 from receipt_layoutlm.checkpoint import MANIFEST, Manifest, parse_manifest
 from receipt_layoutlm.evaluation.evaluate import Evaluation, evaluate_checkpoint
-from receipt_layoutlm.evaluation.heldout_receipts import FrozenReceipts
+from receipt_layoutlm.evaluation.heldout_receipts import HeldoutReceipts
 from receipt_layoutlm.evaluation.predict import fastest_device
 from receipt_layoutlm.model_folder import download_model
 from run_records.epochs_json import Compute, EpochScores, EpochsFile
 from run_records.errors import CheckpointError
 from run_records.run_json import RunRecord
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from run_records.scores import LabelScores
 
 SHOWCASE = 5
@@ -139,7 +139,7 @@ class StoredCheckpoint:
     manifest: Manifest
 
 
-def list_checkpoints(storage: Storage, root: str, names: Sequence[str] = ()) -> list[StoredCheckpoint]:
+def list_checkpoints(storage: S3Store, root: str, names: Sequence[str] = ()) -> list[StoredCheckpoint]:
     """The whole checkpoints of a run in the order of their steps, or those of them that are named.
 
     Raises:
@@ -156,10 +156,10 @@ def list_checkpoints(storage: Storage, root: str, names: Sequence[str] = ()) -> 
 
 
 def evaluate_checkpoints(
-    storage: Storage,
+    storage: S3Store,
     checkpoints: Sequence[StoredCheckpoint],
     record: RunRecord,
-    frozen: FrozenReceipts,
+    frozen: HeldoutReceipts,
     on_batch: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Iterator[EpochScores]:
     """Score checkpoints one by one; `on_batch` receives a checkpoint, its batches done and in all.
@@ -178,7 +178,7 @@ def evaluate_checkpoints(
 
 
 def _evaluate(
-    storage: Storage, one: StoredCheckpoint, frozen: FrozenReceipts, on_batch: Callable[[int, int], None]
+    storage: S3Store, one: StoredCheckpoint, frozen: HeldoutReceipts, on_batch: Callable[[int, int], None]
 ) -> Evaluation:
     with tempfile.TemporaryDirectory(prefix="checkpoint-") as name:
         try:
@@ -188,7 +188,7 @@ def _evaluate(
             raise CheckpointError(f"{one.uri}: {error} Leave it out with --checkpoint.") from error
 
 
-def _read_manifests(storage: Storage, root: str, folders: set[str]) -> Iterator[StoredCheckpoint]:
+def _read_manifests(storage: S3Store, root: str, folders: set[str]) -> Iterator[StoredCheckpoint]:
     for name in sorted(folders):
         uri = f"{root}{CHECKPOINTS}{name}/"
         manifest = parse_manifest(storage.read(f"{uri}{MANIFEST}"))

@@ -12,11 +12,11 @@ from receipt_layoutlm.data.snapshot import load_snapshot
 from receipt_layoutlm.data.table_loader import keep_listed, load_receipts
 from receipt_layoutlm.evaluation.evaluate import Seen
 from run_records.run_json import RunRecord
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 
 @dataclass(frozen=True, slots=True)
-class FrozenReceipts:
+class HeldoutReceipts:
     """Receipts sorted by key.
 
     Attributes:
@@ -41,8 +41,8 @@ class FrozenReceipts:
 
 
 def find_frozen(
-    storage: Storage, open_table: Callable[[], DynamoClient], record: RunRecord
-) -> FrozenReceipts:
+    storage: S3Store, open_table: Callable[[], DynamoClient], record: RunRecord
+) -> HeldoutReceipts:
     """Read the validation receipts of a run: from its snapshot where it has one, else as it read them.
 
     A snapshot is what the run has seen; the table may have other labels by now.
@@ -62,4 +62,4 @@ def find_frozen(
     receipts = tuple(sorted(loaded.receipts, key=lambda receipt: receipt.key))
     known = record.split_metadata.seen
     seen = tuple(known.get(receipt.key) for receipt in receipts)
-    return FrozenReceipts(receipts, seen, source)
+    return HeldoutReceipts(receipts, seen, source)

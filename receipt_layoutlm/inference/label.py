@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from receipt_layoutlm.data.page_layout import Page, hull, lay_out_all
+from receipt_layoutlm.data.page_layout import PageLayout, hull, lay_out_all
 from receipt_layoutlm.data.receipts import Box, Receipt, Word
 from receipt_layoutlm.evaluation.decoding import (
     Decoding,
@@ -15,14 +15,14 @@ from receipt_layoutlm.evaluation.decoding import (
     decode_plain,
     spans,
 )
-from receipt_layoutlm.inference.predictors import Labeller
+from receipt_layoutlm.inference.predictors import Predictor
 from receipt_layoutlm.inference.receipt_json import Entity, LabelledReceipt, LabelledWord
 from run_records.errors import CheckpointError
 from run_records.labels import NO_LABELS
 
 
 def label_receipts(
-    labeller: Labeller, receipts: Sequence[Receipt], decoding: Decoding = "constrained"
+    labeller: Predictor, receipts: Sequence[Receipt], decoding: Decoding = "constrained"
 ) -> tuple[LabelledReceipt, ...]:
     """Label each word of receipts and gather the words of an entity.
 
@@ -49,14 +49,14 @@ def label_receipts(
 
 
 def label_receipt(
-    labeller: Labeller, receipt: Receipt, decoding: Decoding = "constrained"
+    labeller: Predictor, receipt: Receipt, decoding: Decoding = "constrained"
 ) -> LabelledReceipt:
     """`label_receipts` for one."""
     return label_receipts(labeller, [receipt], decoding)[0]
 
 
 def _label(
-    receipt: Receipt, page: Page, probabilities: Probabilities, labeller: Labeller, decoding: Decoding
+    receipt: Receipt, page: PageLayout, probabilities: Probabilities, labeller: Predictor, decoding: Decoding
 ) -> LabelledReceipt:
     if not np.isfinite(probabilities).all():
         raise CheckpointError(

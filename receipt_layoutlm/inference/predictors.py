@@ -30,7 +30,7 @@ from receipt_layoutlm.tokenizer_files import read_tokenizer
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "bbox")
 
 
-class Labeller(Protocol):
+class Predictor(Protocol):
     """A model with the encoding that it was made for."""
 
     @property

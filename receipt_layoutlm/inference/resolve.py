@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from messages.fields import S3Place
+from messages.fields import S3Uri
 from receipt_dynamo.client import DynamoClient
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.record_parser import LoadStatistics, build_receipt
 from receipt_layoutlm.data.table_writer import NO_BUCKET
-from receipt_layoutlm.inference.predictors import BundleLabeller, CheckpointLabeller, Labeller
+from receipt_layoutlm.inference.predictors import BundleLabeller, CheckpointLabeller, Predictor
 from receipt_layoutlm.inference.receipt_json import read_receipt_file
 from receipt_layoutlm.model_folder import download_model
-from run_records.errors import DataError, LayoutLMError
-from run_records.s3_store import Storage
+from run_records.errors import DataError, RunError
+from run_records.s3_store import S3Store
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -33,7 +33,7 @@ class FoundReceipt:
 
     receipt: Receipt
     size: tuple[float, float] | None
-    picture: S3Place | None
+    picture: S3Uri | None
 
 
 def find_in_file(path: Path) -> FoundReceipt:
@@ -58,13 +58,13 @@ def find_in_table(client: DynamoClient, image_id: str, receipt_id: int) -> Found
     if not receipt.words:
         raise DataError(f"The receipt {receipt.key} has no words that can be read. Choose another one.")
     known = record.raw_s3_bucket != NO_BUCKET
-    picture = S3Place(bucket=record.raw_s3_bucket, key=record.raw_s3_key) if known else None
+    picture = S3Uri(bucket=record.raw_s3_bucket, key=record.raw_s3_key) if known else None
     size = (record.width, record.height) if record.width and record.height else None
     return FoundReceipt(receipt, size, picture)
 
 
 @contextmanager
-def open_model(kind: Literal["checkpoint", "bundle"], place: str, storage: Storage) -> Iterator[Labeller]:
+def open_model(kind: Literal["checkpoint", "bundle"], place: str, storage: S3Store) -> Iterator[Predictor]:
     """Open a model from a local path or an `s3://` URI; what was downloaded is gone afterwards.
 
     Raises:
@@ -85,7 +85,7 @@ def open_model(kind: Literal["checkpoint", "bundle"], place: str, storage: Stora
         yield CheckpointLabeller.open(Path(place).expanduser())
 
 
-def fetch_page(found: FoundReceipt, storage: Storage) -> tuple[Image.Image | None, str | None]:
+def fetch_page(found: FoundReceipt, storage: S3Store) -> tuple[Image.Image | None, str | None]:
     """The receipt's picture, or None and the reason why there is none."""
     from receipt_layoutlm.inference.draw import read_page  # noqa: PLC0415 - Pillow is an extra
 
@@ -94,5 +94,5 @@ def fetch_page(found: FoundReceipt, storage: Storage) -> tuple[Image.Image | Non
     try:
         body = storage.read(found.picture.uri)
         return (read_page(body), None) if body else (None, f"there is no {found.picture.uri}")
-    except (LayoutLMError, ValueError) as error:
+    except (RunError, ValueError) as error:
         return None, f"{found.picture.uri}: {error}"

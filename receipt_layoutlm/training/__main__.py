@@ -14,11 +14,11 @@ from messages.child_protocol import Trained, TrainTask
 from receipt_layoutlm.training.launch import launch, plan_processes
 from receipt_layoutlm.training.speed.allocator import keep_freed_memory
 from run_records.job_process.child_main import Reporter, StopRequested, run_child
-from run_records.job_process.heartbeat import Pulse
+from run_records.job_process.heartbeat import ProgressReporter
 
 
 def _train(task: TrainTask, reporter: Reporter, stop: StopRequested) -> Trained:
-    with Pulse(reporter).working("starting"):
+    with ProgressReporter(reporter).working("starting"):
         # Here, because loading torch takes seconds in which the lease is to be watched already.
         from receipt_layoutlm.training.run import train  # noqa: PLC0415
     return train(task, reporter, stop)

@@ -23,7 +23,7 @@ _TRAINER_STATE = "trainer_state.json"
 log = logging.getLogger(__name__)
 
 
-def plan_run(config: RunConfig, prepared: Prepared, resumed: Resumed | None) -> BatchPlan:
+def plan_batches_of_run(config: RunConfig, prepared: Prepared, resumed: Resumed | None) -> BatchPlan:
     """Plan how the batches of a run are computed on this machine."""
     train, model = prepared.train, prepared.start.model
     dtype, device = DTYPES[config.precision], choose_device()

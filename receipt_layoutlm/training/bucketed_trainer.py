@@ -15,7 +15,7 @@ from receipt_layoutlm.training.speed.loader_workers import PipedCollator, starta
 from receipt_layoutlm.training.speed.subset_embedding import SubsetEmbedding, keep_moments_whole
 
 
-class GroupedTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped here
+class BucketedTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped here
     """Trains on batches of windows of like length.
 
     Args:

@@ -30,7 +30,7 @@ from receipt_layoutlm.tokenizer_files import VOCABULARY, hash_vocabulary
 from receipt_layoutlm.training.ema import TRAINED_WEIGHTS
 from receipt_layoutlm.training.run_state import RESUME_STATE, Resumed, ResumeState
 from run_records.errors import CheckpointError, DiskError
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 log = logging.getLogger(__name__)
 
@@ -78,14 +78,14 @@ def seal(folder: Path, names: tuple[str, ...], facts: RunFacts, identity: Identi
     return manifest
 
 
-def upload(storage: Storage, folder: Path, manifest: Manifest, uri: str, tag: str | None = None) -> None:
+def upload(storage: S3Store, folder: Path, manifest: Manifest, uri: str, tag: str | None = None) -> None:
     """Upload the files of a sealed folder, each with the tag, the manifest last."""
     for file in manifest.files:
         storage.upload_file(folder / file.name, uri + file.name, tag=tag)
     storage.upload_file(folder / MANIFEST, uri + MANIFEST, tag=tag)
 
 
-def find_own(storage: Storage, checkpoints_uri: str, job_id: str, work_dir: Path) -> Resumed | None:
+def find_own(storage: S3Store, checkpoints_uri: str, job_id: str, work_dir: Path) -> Resumed | None:
     """The newest whole checkpoint of this job, downloaded; a damaged one is passed over with a warning."""
     for uri, manifest in _newest_first(storage, checkpoints_uri):
         if manifest.job_id != job_id:
@@ -98,7 +98,7 @@ def find_own(storage: Storage, checkpoints_uri: str, job_id: str, work_dir: Path
     return None
 
 
-def find_foreign(storage: Storage, uri: str, work_dir: Path) -> Resumed | None:
+def find_foreign(storage: S3Store, uri: str, work_dir: Path) -> Resumed | None:
     """Another run's checkpoint: of this prefix, or the newest below it; None where there is only a model.
 
     Raises:
@@ -112,7 +112,7 @@ def find_foreign(storage: Storage, uri: str, work_dir: Path) -> Resumed | None:
 
 
 def find_best(
-    storage: Storage, best_uri: str, checkpoints_uri: str, step: int, work_dir: Path
+    storage: S3Store, best_uri: str, checkpoints_uri: str, step: int, work_dir: Path
 ) -> Path | None:
     """The folder to publish as best where `best/` is not that of `step`, downloaded; None where it is.
 
@@ -134,7 +134,7 @@ class DamagedCheckpoint(CheckpointError):  # noqa: N818 - reads as what it is
     """A checkpoint whose files are not what they have to be."""
 
 
-def _newest_first(storage: Storage, uri: str) -> Iterator[tuple[str, Manifest]]:
+def _newest_first(storage: S3Store, uri: str) -> Iterator[tuple[str, Manifest]]:
     names = {name.split("/")[0] for name in storage.list_keys(uri) if name.startswith(_PREFIX)}
     steps = {int(name.removeprefix(_PREFIX)) for name in names if name.removeprefix(_PREFIX).isdecimal()}
     for step in sorted(steps, reverse=True):
@@ -146,7 +146,7 @@ def _newest_first(storage: Storage, uri: str) -> Iterator[tuple[str, Manifest]]:
             yield folder, manifest
 
 
-def _fetch(storage: Storage, uri: str, manifest: Manifest, folder: Path, *, own: bool) -> Resumed:
+def _fetch(storage: S3Store, uri: str, manifest: Manifest, folder: Path, *, own: bool) -> Resumed:
     names = [file.name for file in manifest.files]
     if not _NEEDED <= set(names) <= set(CHECKPOINT_FILES):
         raise DamagedCheckpoint(f"{uri} does not hold the files of a checkpoint.")
@@ -188,7 +188,7 @@ def _read(uri: str, folder: Path, manifest: Manifest, *, own: bool) -> Resumed:
     return Resumed(folder, manifest, facts, state, own)
 
 
-def _has_sizes(storage: Storage, uri: str, manifest: Manifest) -> bool:
+def _has_sizes(storage: S3Store, uri: str, manifest: Manifest) -> bool:
     sizes = storage.list_keys(uri)
     return all(sizes.get(file.name) == file.size for file in manifest.files)
 

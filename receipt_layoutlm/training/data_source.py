@@ -5,21 +5,21 @@ from __future__ import annotations
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.data.dataset_hash import hash_receipts
 from receipt_layoutlm.data.dynamo_export import load_export
-from receipt_layoutlm.data.load_checkpoint import Parts
+from receipt_layoutlm.data.load_checkpoint import LoadCheckpoint
 from receipt_layoutlm.data.receipt_key_lists import read_receipt_keys
 from receipt_layoutlm.data.snapshot import load_snapshot, save_snapshot
 from receipt_layoutlm.data.table_loader import LoadedReceipts, keep_listed, load_receipts
 from receipt_layoutlm.ownership import RUN_JSON, refuse_enclosed, refuse_marked
 from receipt_layoutlm.training.config import RunConfig
-from receipt_layoutlm.training.run_metadata import Dataset
+from receipt_layoutlm.training.run_metadata import DataSource
 from run_records.errors import ConfigurationError
-from run_records.job_process.heartbeat import Pulse
-from run_records.s3_store import Storage
+from run_records.job_process.heartbeat import ProgressReporter
+from run_records.s3_store import S3Store
 
 
 def load_dataset(
-    config: RunConfig, client: DynamoClient, storage: Storage, pulse: Pulse
-) -> tuple[LoadedReceipts, Dataset]:
+    config: RunConfig, client: DynamoClient, storage: S3Store, pulse: ProgressReporter
+) -> tuple[LoadedReceipts, DataSource]:
     """The receipts of a run, and what to record about them; writes the snapshot that was asked for.
 
     Raises:
@@ -37,10 +37,10 @@ def load_dataset(
         query = f"{source}; labels of status VALID" + ("" if uri is None else f"; receipts listed in {uri}")
         place = options.dataset_snapshot_save
         save_snapshot(storage, place, loaded.receipts, query, config.work_dir, job_id=config.job_id)
-    return loaded, Dataset(source, content_hash, loaded.statistics)
+    return loaded, DataSource(source, content_hash, loaded.statistics)
 
 
-def _check_destinations(config: RunConfig, storage: Storage) -> None:
+def _check_destinations(config: RunConfig, storage: S3Store) -> None:
     options = config.hyperparameters
     if options.output_s3_path is not None:
         advice = "Leave output_s3_path out, or name a folder of its own."
@@ -52,7 +52,7 @@ def _check_destinations(config: RunConfig, storage: Storage) -> None:
 
 
 def _read(
-    config: RunConfig, client: DynamoClient, storage: Storage, pulse: Pulse, keys: list[str] | None
+    config: RunConfig, client: DynamoClient, storage: S3Store, pulse: ProgressReporter, keys: list[str] | None
 ) -> tuple[str, LoadedReceipts]:
     snapshot, export = config.hyperparameters.dataset_snapshot_load, config.hyperparameters.dataset_export_s3
     folder = config.work_dir
@@ -71,7 +71,7 @@ def _read(
         return f"export {export}", load_export(
             storage, export, folder, lambda done, total: say("files", done, total), keys=keys
         )
-    parts = Parts(storage, f"{config.root}loading/", go_on=config.task.attempt > 1)
+    parts = LoadCheckpoint(storage, f"{config.root}loading/", go_on=config.task.attempt > 1)
     return f"table {config.task.table_name}", load_receipts(
         client, lambda done, total: say("images", done, total), keys=keys, folder=folder, parts=parts
     )

@@ -19,7 +19,7 @@ from receipt_layoutlm.checkpoint import WEIGHTS
 from receipt_layoutlm.source_config import CONFIG
 from receipt_layoutlm.tokenizer_files import FAST_TOKENIZER, TOKENIZER_CONFIG, VOCABULARY
 from run_records.error_causes import causes_of, find_full_disk
-from run_records.errors import ConfigurationError, LayoutLMError, NetworkError
+from run_records.errors import ConfigurationError, NetworkError, RunError
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def _find_in_cache(name: str, file: str, revision: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-_SENTENCES: dict[type[LayoutLMError], str] = {
+_SENTENCES: dict[type[RunError], str] = {
     NetworkError: "{file} of {name} could not be fetched from the Hugging Face hub: {said} It is tried again "
     "later. A host without a way to the hub needs HF_ENDPOINT of a mirror, a filled cache (HF_HOME), or "
     "pretrained_model as an s3:// prefix.",
@@ -100,7 +100,7 @@ _SENTENCES: dict[type[LayoutLMError], str] = {
 }
 
 
-def judge_hub_error(error: Exception) -> type[LayoutLMError] | None:
+def judge_hub_error(error: Exception) -> type[RunError] | None:
     """The kind of a failure of the hub's client, by all its causes; None for one of this host's own files.
 
     What the hub has refused for good is a matter of the request. Everything else that can go wrong on the way

@@ -78,7 +78,7 @@ def launch(command: list[str], processes: list[dict[str, str]], folder: Path | N
     """
     with tempfile.TemporaryDirectory(dir=folder) as name:
         file = {RENDEZVOUS: f"file://{Path(name) / 'rendezvous'}"}
-        group = Group(
+        group = ProcessGroup(
             command, [environ if MASTER in environ else {**environ, **file} for environ in processes]
         )
         code = group.wait()
@@ -89,7 +89,7 @@ def launch(command: list[str], processes: list[dict[str, str]], folder: Path | N
     return code
 
 
-class Group:
+class ProcessGroup:
     """The processes of one training on this host.
 
     The first one reports; the others are heard only when they fail. Each gets the daemon's lines about the

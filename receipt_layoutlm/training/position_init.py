@@ -24,7 +24,7 @@ _LINE_FOCUS = 1.0
 
 
 @torch.no_grad()
-def start_with_places(model: Any) -> None:
+def init_positions(model: Any) -> None:
     """Fill the tables of positions and point the first heads of each layer, then fix the tables."""
     tables = model.layoutlm.embeddings
     amplitude = model.config.initializer_range * math.sqrt(2)
@@ -39,10 +39,10 @@ def start_with_places(model: Any) -> None:
     for layer in model.layoutlm.encoder.layer:
         _point_heads(layer.attention.self)
     model.config.update({FIXED: True})
-    fix_places(model)
+    fix_positions(model)
 
 
-def fix_places(model: Any) -> None:
+def fix_positions(model: Any) -> None:
     """Take the tables of positions out of training where the model's configuration says so."""
     if not getattr(model.config, FIXED, False):
         return

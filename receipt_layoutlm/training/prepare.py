@@ -6,12 +6,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from receipt_layoutlm.data.augment import Augmentation, Mentions
+from receipt_layoutlm.data.augment import Augmentation, EntitySwaps
 from receipt_layoutlm.data.dataset_hash import count_labels
 from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.examples import drop_empty_windows, outside_ratio
 from receipt_layoutlm.data.merchants import seen_merchants
-from receipt_layoutlm.data.page_layout import Page, lay_out_all
+from receipt_layoutlm.data.page_layout import PageLayout, lay_out_all
 from receipt_layoutlm.data.receipt_key_lists import read_val_keys
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.split import DRAWS, Split, pin_split
@@ -23,7 +23,7 @@ from receipt_layoutlm.training.config import RunConfig
 from receipt_layoutlm.training.pretrained import ModelSource, Start
 from receipt_layoutlm.training.run_state import Resumed
 from run_records.errors import ConfigurationError, DataError
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Prepared:
 
 
 def prepare(
-    config: RunConfig, receipts: Sequence[Receipt], resumed: Resumed | None, storage: Storage
+    config: RunConfig, receipts: Sequence[Receipt], resumed: Resumed | None, storage: S3Store
 ) -> Prepared:
     """Split, lay out and encode receipts, and find the model to start from.
 
@@ -72,7 +72,7 @@ def prepare(
     cuts = encoder.cut(pages)
     if options.o_entity_ratio is not None:
         cuts = drop_empty_windows(cuts, options.o_entity_ratio, options.seed)
-    augmentation = Augmentation(options, start.tokenizer.mask_token_id, Mentions(pages))
+    augmentation = Augmentation(options, start.tokenizer.mask_token_id, EntitySwaps(pages))
     train = TrainingSet(pages, cuts, encoder, augmentation, options.seed)
     seen = seen_merchants(split.train, split.validation)
     transitions = learn_transitions(pages, len(config.labels.tags))
@@ -82,7 +82,7 @@ def prepare(
 
 
 def choose_split(
-    config: RunConfig, receipts: Sequence[Receipt], resumed: Resumed | None, storage: Storage
+    config: RunConfig, receipts: Sequence[Receipt], resumed: Resumed | None, storage: S3Store
 ) -> Split:
     """The split of an interrupted run where this continues one, else the pinned one, else a drawn one."""
     if resumed is not None and resumed.own:
@@ -119,7 +119,7 @@ def _check_validation(config: RunConfig, split: Split, *, drawn: bool) -> None:
     log.warning("%s. They are pinned, so the training goes on; `findings` says so, too.", said)
 
 
-def _check_entities(config: RunConfig, receipts: Sequence[Receipt], pages: Sequence[Page]) -> None:
+def _check_entities(config: RunConfig, receipts: Sequence[Receipt], pages: Sequence[PageLayout]) -> None:
     if not any(page.entity_words for page in pages):
         raise ConfigurationError(
             f"No training word carries a label of the run ({', '.join(config.labels.names)}); the receipts "

@@ -12,11 +12,11 @@ import torch
 from messages.export_options import MAX_TOKENS
 from receipt_layoutlm.model_folder import download_model, load_start, open_start
 from receipt_layoutlm.training.hub import fetch_from_hub, is_on_hub
-from receipt_layoutlm.training.position_init import fix_places
+from receipt_layoutlm.training.position_init import fix_positions
 from receipt_layoutlm.training.scratch import SIZES, build_model, train_tokenizer
 from run_records.errors import CheckpointError, ConfigurationError
 from run_records.labels import LabelSet
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 _SCRATCH = "scratch:"
 _S3 = "s3://"
@@ -48,7 +48,7 @@ class ModelSource:
     max_tokens: int
     work_dir: Path
 
-    def load(self, train_texts: Iterable[str], storage: Storage) -> Start:
+    def load(self, train_texts: Iterable[str], storage: S3Store) -> Start:
         """Build or load it; `train_texts` are the words that a fresh vocabulary is made of.
 
         Raises:
@@ -81,7 +81,7 @@ class ModelSource:
             # Weights of other tags, even of equally many, would start each tag as another one.
             torch.nn.init.normal_(model.classifier.weight, std=model.config.initializer_range)
             torch.nn.init.zeros_(model.classifier.bias)
-        fix_places(model)
+        fix_positions(model)
         return Start(model, opened.load_tokenizer())
 
     def _load_from_hub(self) -> Start:

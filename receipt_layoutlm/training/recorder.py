@@ -8,15 +8,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from messages.fields import S3Place
+from messages.fields import S3Uri
 from receipt_dynamo import AlreadyExists, DynamoClient
 from receipt_dynamo.clock import now
 from receipt_dynamo.entities import JobCheckpoint, JobLog, JobMetric
 from receipt_layoutlm.checkpoint import Manifest
 from run_records.epoch_record import EpochRecord
 from run_records.epochs_json import EPOCHS_JSON, EpochsFile
-from run_records.predictions_json import PREDICTIONS_JSON, Predictions
-from run_records.s3_store import Storage
+from run_records.predictions_json import PREDICTIONS_JSON, PredictionsFile
+from run_records.s3_store import S3Store
 
 LOG_SOURCE = "receipt_layoutlm.trainer"
 MAX_LOG_BYTES = 300_000
@@ -73,7 +73,7 @@ class Recorder:
     """
 
     client: DynamoClient
-    storage: Storage
+    storage: S3Store
     job_id: str
     attempt: int
     root: str
@@ -106,7 +106,7 @@ class Recorder:
 
     def record_checkpoint(self, uri: str, manifest: Manifest, *, is_best: bool) -> None:
         """Write the record of an uploaded checkpoint; `is_best` says what it was when it was written."""
-        place = S3Place.parse(uri)
+        place = S3Uri.parse(uri)
         record = JobCheckpoint(
             job_id=self.job_id,
             timestamp=now(),
@@ -144,7 +144,7 @@ class Recorder:
         """Write `epochs.json`, which a later `eval-checkpoints` replaces."""
         self.storage.write(f"{self.root}{EPOCHS_JSON}", document.model_dump_json(indent=2).encode())
 
-    def write_predictions(self, predictions: Predictions) -> None:
+    def write_predictions(self, predictions: PredictionsFile) -> None:
         """Replace `predictions.json` by what the best epoch so far says."""
         self.storage.write(f"{self.root}{PREDICTIONS_JSON}", predictions.model_dump_json().encode())
 

@@ -12,7 +12,7 @@ from transformers import PrinterCallback, TrainerCallback
 from messages.child_protocol import Trained, TrainTask
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.errors import Diverged
-from receipt_layoutlm.training.batch_plan import plan_run
+from receipt_layoutlm.training.batch_plan import plan_batches_of_run
 from receipt_layoutlm.training.callbacks import (
     CheckpointCallback,
     ProgressCallback,
@@ -27,7 +27,7 @@ from receipt_layoutlm.training.data_source import load_dataset
 from receipt_layoutlm.training.distributed import AgreeCallback, AgreedStop, Ranks
 from receipt_layoutlm.training.prepare import Prepared, prepare
 from receipt_layoutlm.training.recorder import Recorder
-from receipt_layoutlm.training.run_documents import describe_history, leave_report
+from receipt_layoutlm.training.run_documents import describe_history, write_final_report
 from receipt_layoutlm.training.run_metadata import describe_results, describe_run
 from receipt_layoutlm.training.run_state import Resumed, Run, RunningLoss
 from receipt_layoutlm.training.speed.batch_memory import BatchPlan
@@ -35,8 +35,8 @@ from receipt_layoutlm.training.trainer import ReceiptTrainer
 from run_records.epoch_record import epochs_since_best, is_complete
 from run_records.errors import ConfigurationError
 from run_records.job_process.child_main import Reporter, Stopped, StopRequested
-from run_records.job_process.heartbeat import Pulse
-from run_records.s3_store import Storage
+from run_records.job_process.heartbeat import ProgressReporter
+from run_records.s3_store import S3Store
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +57,8 @@ def _train(task: TrainTask, reporter: Reporter, stop: StopRequested, ranks: Rank
     config = RunConfig.from_task(task)
     config = replace(config, work_dir=ranks.folder(config.work_dir))
     check_metric(config.hyperparameters.checkpoint_metric, config.labels)
-    pulse = Pulse(reporter if ranks.is_first else Reporter(None))
-    storage = Storage(task.allowed_buckets, on_bytes=pulse.moved)
+    pulse = ProgressReporter(reporter if ranks.is_first else Reporter(None))
+    storage = S3Store(task.allowed_buckets, on_bytes=pulse.moved)
     client = DynamoClient(task.table_name)
     with pulse.working("loading", "looking for a checkpoint"):
         resumed = _find_checkpoint(config, storage)
@@ -69,7 +69,7 @@ def _train(task: TrainTask, reporter: Reporter, stop: StopRequested, ranks: Rank
     _leave_if(stop)
     ranks.require_same("split", prepared.split.val_hash)
     ranks.require_same("checkpoint", resumed and resumed.manifest.step)
-    plan = ranks.from_first(lambda: plan_run(config, prepared, resumed))
+    plan = ranks.from_first(lambda: plan_batches_of_run(config, prepared, resumed))
     description = describe_run(config, prepared, dataset, plan, ranks)
     recorder = Recorder(client, storage, config.job_id, task.attempt, config.root, description)
     run = Run(
@@ -88,12 +88,12 @@ def _train(task: TrainTask, reporter: Reporter, stop: StopRequested, ranks: Rank
         total_flos = _fit(run, prepared, resumed, plan)
     except Diverged as error:
         if run.history and ranks.is_first:
-            leave_report(run, "failed", {}, str(error))
+            write_final_report(run, "failed", {}, str(error))
         raise
     return _finish(run, total_flos)
 
 
-def _find_checkpoint(config: RunConfig, storage: Storage) -> Resumed | None:
+def _find_checkpoint(config: RunConfig, storage: S3Store) -> Resumed | None:
     resumed = find_own(storage, config.checkpoints_uri, config.job_id, config.work_dir)
     source = config.hyperparameters.resume_from_s3
     if resumed is None and source is not None:
@@ -184,7 +184,7 @@ def _finish(run: Run, total_flos: float) -> Trained:
         "total_flos": total_flos,
         "cost_usd": run.cost_usd,
     }
-    leave_report(run, "succeeded", results)
+    write_final_report(run, "succeeded", results)
     return _trained(run, results)
 
 

@@ -20,13 +20,13 @@ from receipt_layoutlm.training.checkpoint_store import checkpoint_name
 from receipt_layoutlm.training.run_state import Run
 from run_records.epoch_record import EpochRecord
 from run_records.epochs_json import EpochScores, EpochsFile
-from run_records.predictions_json import Predictions, ReceiptPrediction, WordPrediction
+from run_records.predictions_json import PredictionsFile, ReceiptPrediction, WordPrediction
 from run_records.run_json import RunRecord
 
 log = logging.getLogger(__name__)
 
 
-def leave_report(run: Run, status: JobState, results: dict[str, Any], error: str | None = None) -> None:
+def write_final_report(run: Run, status: JobState, results: dict[str, Any], error: str | None = None) -> None:
     """Write `report.html` beside `run.json`, as if the daemon had already noted how the run ended.
 
     A failure is no failure of the run: it is logged, for people beside the run's other lines, too.
@@ -112,7 +112,7 @@ def describe_predictions(
     receipts: Sequence[Receipt],
     held_out: HeldOut,
     evaluation: Evaluation,
-) -> Predictions:
+) -> PredictionsFile:
     """Write down the receipts with most wrong words, and those that dashboards show of every run.
 
     Args:
@@ -126,7 +126,7 @@ def describe_predictions(
         _describe(number, receipts, held_out, evaluation)
         for number in _choose(receipts, held_out, evaluation)
     ]
-    return Predictions(
+    return PredictionsFile(
         job_name=job_name,
         checkpoint=checkpoint_name(record.global_step),
         step=record.global_step,

@@ -25,7 +25,7 @@ _PINNED = "persisted_val_receipt_keys"
 
 
 @dataclass(frozen=True, slots=True)
-class Dataset:
+class DataSource:
     """The source of a run's receipts, and the hash of their content."""
 
     source: str
@@ -34,7 +34,7 @@ class Dataset:
 
 
 def describe_run(
-    config: RunConfig, prepared: Prepared, dataset: Dataset, plan: BatchPlan, ranks: Ranks
+    config: RunConfig, prepared: Prepared, dataset: DataSource, plan: BatchPlan, ranks: Ranks
 ) -> dict[str, Any]:
     """The fields of `run.json` that are known before the first epoch."""
     options = config.hyperparameters.model_dump(mode="json")
@@ -154,7 +154,7 @@ def _comparability_reason(config: RunConfig, split: Split) -> str:
     )
 
 
-def _describe_counts(prepared: Prepared, dataset: Dataset) -> dict[str, Any]:
+def _describe_counts(prepared: Prepared, dataset: DataSource) -> dict[str, Any]:
     split = prepared.split
     return {
         **prepared.counts(),

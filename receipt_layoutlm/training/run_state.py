@@ -16,11 +16,11 @@ from receipt_layoutlm.tag_transitions import Transitions
 from receipt_layoutlm.training.config import RunConfig
 from receipt_layoutlm.training.distributed import Ranks
 from receipt_layoutlm.training.recorder import Recorder
-from receipt_layoutlm.training.speed.throughput import Meter
+from receipt_layoutlm.training.speed.throughput import ThroughputMeter
 from run_records.epoch_record import EpochRecord, best_epoch
 from run_records.job_process.child_main import StopRequested
-from run_records.job_process.heartbeat import Pulse
-from run_records.s3_store import Storage
+from run_records.job_process.heartbeat import ProgressReporter
+from run_records.s3_store import S3Store
 
 RESUME_STATE = "resume.json"
 
@@ -93,16 +93,16 @@ class Run:
     """
 
     config: RunConfig
-    storage: Storage
+    storage: S3Store
     recorder: Recorder
-    pulse: Pulse
+    pulse: ProgressReporter
     stop: StopRequested
     split: Split
     dataset_hash: str
     transitions: Transitions | None = None
     history: list[EpochRecord] = field(default_factory=list)
     loss: RunningLoss = field(default_factory=RunningLoss)
-    meter: Meter = field(default_factory=Meter)
+    meter: ThroughputMeter = field(default_factory=ThroughputMeter)
     seconds_before: float = 0.0
     cost_before: float | None = 0.0
     ranks: Ranks = field(default_factory=Ranks)

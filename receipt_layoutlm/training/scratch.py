@@ -16,7 +16,7 @@ from tokenizers.trainers import WordPieceTrainer
 from transformers import LayoutLMConfig, LayoutLMForTokenClassification
 
 from receipt_layoutlm.checkpoint import build_tokenizer
-from receipt_layoutlm.training.position_init import start_with_places
+from receipt_layoutlm.training.position_init import init_positions
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _CONTINUED = "##"
@@ -89,5 +89,5 @@ def build_model(size: Size, vocabulary: int, seed: int, **labels: Any) -> Any:
         **labels,
     )
     model = LayoutLMForTokenClassification(config)
-    start_with_places(model)
+    init_positions(model)
     return model

@@ -15,7 +15,7 @@ from transformers import TrainerCallback, TrainerControl, set_seed
 from receipt_layoutlm.checkpoint import save_tokenizer
 from receipt_layoutlm.errors import Diverged
 from receipt_layoutlm.evaluation.evaluate import Evaluation, evaluate
-from receipt_layoutlm.training.bucketed_trainer import GroupedTrainer
+from receipt_layoutlm.training.bucketed_trainer import BucketedTrainer
 from receipt_layoutlm.training.config import RunConfig
 from receipt_layoutlm.training.ema import MeanCallback, RunningMean
 from receipt_layoutlm.training.loss import token_loss, weigh_tags
@@ -24,12 +24,12 @@ from receipt_layoutlm.training.run_state import Run
 from receipt_layoutlm.training.speed.batch_memory import BatchPlan, is_out_of_memory
 from receipt_layoutlm.training.speed.batches import PAGES, LengthBatches, TrainingCollator, cut_batch
 from receipt_layoutlm.training.speed.loss_watch import LossWatch
-from receipt_layoutlm.training.speed.optimize_model import speed_up
+from receipt_layoutlm.training.speed.optimize_model import optimize_model
 
 log = logging.getLogger(__name__)
 
 
-class ReceiptTrainer(GroupedTrainer):
+class ReceiptTrainer(BucketedTrainer):
     """Trains on windows and scores on whole receipts.
 
     Attributes:
@@ -51,7 +51,7 @@ class ReceiptTrainer(GroupedTrainer):
         row_tokens = options.max_seq_length if options.packing else None
         super().__init__(
             batches,
-            speed_up(model, options, arguments.device.type, train.tokens()),
+            optimize_model(model, options, arguments.device.type, train.tokens()),
             model=model,
             args=arguments,
             train_dataset=train,

@@ -16,7 +16,7 @@ from run_analysis.advice.data_advice import note_data, propose_cadence, propose_
 from run_analysis.advice.label_advice import note_labels, propose_labels
 from run_analysis.advice.learning_curve import expect
 from run_analysis.advice.optimisation_advice import propose_length, propose_loss, propose_rate
-from run_analysis.advice.proposal import Advice, Change, Machine, Situation
+from run_analysis.advice.proposal import Advice, AdviceContext, Machine, SettingChange
 from run_analysis.advice.speed_advice import propose_batch, propose_speed
 from run_analysis.dataset_statistics import DatasetStatistics
 from run_analysis.run import RunDetail
@@ -85,7 +85,7 @@ def _text(value: Any) -> str:
     return json.dumps(value) if isinstance(value, dict) else "float32" if value is None else str(value)
 
 
-_SUBJECTS: tuple[Callable[[Situation], Iterable[Change]], ...] = (
+_SUBJECTS: tuple[Callable[[AdviceContext], Iterable[SettingChange]], ...] = (
     propose_rate,
     propose_length,
     propose_loss,
@@ -96,7 +96,7 @@ _SUBJECTS: tuple[Callable[[Situation], Iterable[Change]], ...] = (
     propose_speed,
     propose_snapshot,
 )
-_NOTES: tuple[Callable[[Situation], Iterable[str]], ...] = (note_data, note_labels)
+_NOTES: tuple[Callable[[AdviceContext], Iterable[str]], ...] = (note_data, note_labels)
 
 
 def advise(  # noqa: PLR0913 - what there is to know, each of which may be missing
@@ -118,7 +118,7 @@ def advise(  # noqa: PLR0913 - what there is to know, each of which may be missi
         target_f1: an F1 to say how many receipts it takes.
         faster: also change what only makes the run faster.
     """
-    situation = Situation(run, history, statistics, machine, faster)
+    situation = AdviceContext(run, history, statistics, machine, faster)
     changes = _choose(situation)
     options = Hyperparameters.model_validate(
         {**situation.options.model_dump(), **{change.option: change.after for change in changes}}
@@ -136,9 +136,9 @@ def advise(  # noqa: PLR0913 - what there is to know, each of which may be missi
     )
 
 
-def _choose(situation: Situation) -> tuple[Change, ...]:
+def _choose(situation: AdviceContext) -> tuple[SettingChange, ...]:
     """The first change of each option, less those that would change nothing."""
-    chosen: dict[str, Change] = {}
+    chosen: dict[str, SettingChange] = {}
     for subject in _SUBJECTS:
         for change in subject(situation):
             if change.after != change.before:
@@ -146,7 +146,7 @@ def _choose(situation: Situation) -> tuple[Change, ...]:
     return tuple(chosen.values())
 
 
-def _note(situation: Situation, changes: Sequence[Change]) -> Iterator[str]:
+def _note(situation: AdviceContext, changes: Sequence[SettingChange]) -> Iterator[str]:
     if situation.run is None:
         yield "There is no run to learn from yet: begin with the defaults, and ask again when it has ended."
     elif not changes:

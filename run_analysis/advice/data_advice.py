@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from messages.fields import S3Place
+from messages.fields import S3Uri
 from messages.hyperparameters import Hyperparameters
-from run_analysis.advice.proposal import Change, Situation
+from run_analysis.advice.proposal import AdviceContext, SettingChange
 from run_analysis.findings.run_context import read_options
 
 _FEW_EVALUATIONS = 3
@@ -15,7 +15,7 @@ _WANTED_EVALUATIONS = 6
 _NAMES = 0.5
 
 
-def propose_data(situation: Situation) -> Iterator[Change]:
+def propose_data(situation: AdviceContext) -> Iterator[SettingChange]:
     """A pinned validation split where another run has one, and a run that begins anew."""
     options, run = situation.options, situation.run
     if run is None:
@@ -33,7 +33,7 @@ def propose_data(situation: Situation) -> Iterator[Change]:
         yield situation.change("augment_names", _NAMES, unseen.says, "this run")
 
 
-def propose_snapshot(situation: Situation) -> Iterator[Change]:
+def propose_snapshot(situation: AdviceContext) -> Iterator[SettingChange]:
     """Receipts frozen once and read again by each repeated run."""
     run, options = situation.run, situation.options
     if run is None or options.dataset_snapshot_load or not run.run.run_s3_uri:
@@ -53,11 +53,11 @@ def propose_snapshot(situation: Situation) -> Iterator[Change]:
         reason = (
             f"{len(others) + 1} runs have read such receipts from the table; the next ones can load them."
         )
-        place = f"s3://{S3Place.parse(run.run.run_s3_uri).bucket}/snapshots/{run.run.name}.parquet"
+        place = f"s3://{S3Uri.parse(run.run.run_s3_uri).bucket}/snapshots/{run.run.name}.parquet"
         yield situation.change("dataset_snapshot_save", place, reason, "earlier runs")
 
 
-def propose_cadence(situation: Situation) -> Iterator[Change]:
+def propose_cadence(situation: AdviceContext) -> Iterator[SettingChange]:
     """Several evaluations an epoch where a run of few epochs would have too few to choose from."""
     case, options = situation.case, situation.options
     if case is None or options.eval_steps is not None or not case.steps_per_epoch:
@@ -71,7 +71,7 @@ def propose_cadence(situation: Situation) -> Iterator[Change]:
         yield situation.change("eval_steps", steps, reason, "general practice")
 
 
-def note_data(situation: Situation) -> Iterator[str]:
+def note_data(situation: AdviceContext) -> Iterator[str]:
     """Notes on pinning the split, where no run has a list yet, and on faults of the data."""
     run, statistics = situation.run, situation.statistics
     if run and run.run.metrics_comparable is False and not any(one.val_keys_s3 for one in situation.history):
@@ -87,7 +87,7 @@ def note_data(situation: Situation) -> Iterator[str]:
         yield "No receipt has a VALID label yet: validate some before the first run."
 
 
-def _others(situation: Situation) -> list[Hyperparameters]:
+def _others(situation: AdviceContext) -> list[Hyperparameters]:
     """The hyperparameters of the other comparable runs."""
     own = situation.run.run.job_id if situation.run else None
     return [read_options(other.config) for other in situation.comparable if other.job_id != own]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from run_analysis.advice.proposal import Change, RestsOn, Situation
+from run_analysis.advice.proposal import AdviceContext, RestsOn, SettingChange
 from run_analysis.dataset_statistics import DatasetStatistics, LabelStatistics
 from run_analysis.findings.label_faults import LEAST_WORDS, count_words
 from run_records.labels import CORE_LABELS, MERGE_PRESETS
@@ -17,7 +17,7 @@ _PRESETS = {
 }
 
 
-def propose_labels(situation: Situation) -> Iterator[Change]:
+def propose_labels(situation: AdviceContext) -> Iterator[SettingChange]:
     """Take labels with too few words together with what is like them; leave out what nothing is like."""
     names, scarce = _learned(situation), _scarce(situation)
     if not scarce:
@@ -40,7 +40,7 @@ def propose_labels(situation: Situation) -> Iterator[Change]:
         yield situation.change("allowed_labels", kept, reason, rests_on)
 
 
-def note_labels(situation: Situation) -> Iterator[str]:
+def note_labels(situation: AdviceContext) -> Iterator[str]:
     """Labels that have become frequent enough, and those that need more."""
     statistics = situation.statistics
     if statistics is None:
@@ -61,11 +61,11 @@ def note_labels(situation: Situation) -> Iterator[str]:
         yield f"To be learned, a label takes about {LEAST_WORDS} VALID words; too few have {', '.join(few)}."
 
 
-def _learned(situation: Situation) -> Sequence[str]:
+def _learned(situation: AdviceContext) -> Sequence[str]:
     return situation.run.labels if situation.run else CORE_LABELS
 
 
-def _scarce(situation: Situation) -> list[str]:
+def _scarce(situation: AdviceContext) -> list[str]:
     """Labels that were not learned for want of words; before the first run, those that have too few."""
     if situation.run is None or situation.case is None:
         found = _core(situation.statistics, CORE_LABELS) if situation.statistics else ()
@@ -87,14 +87,14 @@ def _scarce(situation: Situation) -> list[str]:
     ]
 
 
-def _is_ample_now(situation: Situation, name: str) -> bool:
+def _is_ample_now(situation: AdviceContext, name: str) -> bool:
     """Whether so many words have been validated since the run that it can be learned."""
     now = situation.statistics.label(name) if situation.statistics else None
     return now is not None and now.words >= LEAST_WORDS
 
 
 def _mergeable(
-    situation: Situation, names: Sequence[str], scarce: Iterable[str]
+    situation: AdviceContext, names: Sequence[str], scarce: Iterable[str]
 ) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Flag, target and labels of each merge of which a label is scarce and another one is not."""
     options = situation.options

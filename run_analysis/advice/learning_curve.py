@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import OptimizeWarning, curve_fit
 
-from run_analysis.advice.proposal import Expectation, Situation
+from run_analysis.advice.proposal import AdviceContext, Expectation
 from run_records.scores import Bounds
 
 LEAST_SIZES = 4
@@ -104,7 +104,7 @@ def _count(receipts: float) -> int | None:
     return math.ceil(receipts) if receipts <= _MOST_RECEIPTS else None
 
 
-def expect(situation: Situation, target_f1: float | None) -> Expectation:
+def expect(situation: AdviceContext, target_f1: float | None) -> Expectation:
     """Fit the learning curve to the best F1 of each number of training receipts, and read it.
 
     Of several runs with the same number, the best counts: the others were worse for another reason.

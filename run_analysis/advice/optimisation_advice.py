@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from run_analysis.advice.proposal import Change, Situation
+from run_analysis.advice.proposal import AdviceContext, SettingChange
 from run_analysis.findings.divergence import lower_rate, more_warmup
 from run_analysis.findings.over_underfitting import AGAINST_OVERFITTING
 from run_analysis.findings.run_context import read_options
@@ -19,7 +19,7 @@ _MOST_EPOCHS = 1000
 _LARGER = ("scratch:tiny", "scratch:small", "scratch:base", "microsoft/layoutlm-base-uncased")
 
 
-def propose_rate(situation: Situation) -> Iterator[Change]:
+def propose_rate(situation: AdviceContext) -> Iterator[SettingChange]:
     """The learning rate of a better run of the same labels, or one that the run's faults ask for."""
     yield from _of_better_run(situation)
     case = situation.case
@@ -40,7 +40,7 @@ def propose_rate(situation: Situation) -> Iterator[Change]:
         yield situation.change("learning_rate", case.usual_rate, low.says, "this run")
 
 
-def propose_length(situation: Situation) -> Iterator[Change]:
+def propose_length(situation: AdviceContext) -> Iterator[SettingChange]:
     """Epochs, patience, regularisation and model size."""
     options, run = situation.options, situation.run
     if run is None:
@@ -64,7 +64,7 @@ def propose_length(situation: Situation) -> Iterator[Change]:
         yield situation.change("epochs", min(2 * options.epochs, _MOST_EPOCHS), short.says, "this run")
 
 
-def propose_loss(situation: Situation) -> Iterator[Change]:
+def propose_loss(situation: AdviceContext) -> Iterator[SettingChange]:
     """Weights of rare tags, and of words that are in no entity."""
     unlearned = [one for one in situation.findings if one.kind == "label_never_learns"]
     rare = next((one for one in unlearned if "class_weights" in one.remedy), None)
@@ -76,7 +76,7 @@ def propose_loss(situation: Situation) -> Iterator[Change]:
         yield situation.change("o_entity_ratio", None, over.says, "this run")
 
 
-def _of_better_run(situation: Situation) -> Iterator[Change]:
+def _of_better_run(situation: AdviceContext) -> Iterator[SettingChange]:
     own = situation.run.run.best_f1 if situation.run else None
     if not situation.comparable or own is None:
         return
@@ -92,14 +92,14 @@ def _of_better_run(situation: Situation) -> Iterator[Change]:
         yield situation.change(option, value, reason, "earlier runs")
 
 
-def _regularise(situation: Situation, reason: str) -> Iterator[Change]:
+def _regularise(situation: AdviceContext, reason: str) -> Iterator[SettingChange]:
     for option, value in AGAINST_OVERFITTING.items():
         if getattr(situation.options, option) < value:
             yield situation.change(option, value, reason, "this run")
             return
 
 
-def _enlarge(situation: Situation, reason: str) -> Iterator[Change]:
+def _enlarge(situation: AdviceContext, reason: str) -> Iterator[SettingChange]:
     model = situation.options.pretrained_model
     if model in _LARGER[:-1]:
         yield situation.change("pretrained_model", _LARGER[_LARGER.index(model) + 1], reason, "this run")

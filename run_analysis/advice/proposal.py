@@ -9,18 +9,18 @@ from typing import Any, Literal
 
 from messages.hyperparameters import Hyperparameters
 from run_analysis.dataset_statistics import DatasetStatistics
-from run_analysis.findings.find import find_faults
-from run_analysis.findings.finding import Finding, Kind
-from run_analysis.findings.run_context import Case, read_options
+from run_analysis.findings.find import detect_findings
+from run_analysis.findings.finding import Finding, FindingName
+from run_analysis.findings.run_context import RunContext, read_options
 from run_analysis.run import RunDetail
 from run_analysis.runs import RunSummary
-from run_records.lenient_model import Fact
+from run_records.lenient_model import LenientModel
 from run_records.scores import Bounds
 
 RestsOn = Literal["this run", "earlier runs", "the data", "general practice"]
 
 
-class Change(Fact):
+class SettingChange(LenientModel):
     """One option that the next run sets otherwise than this one; None is to leave it out."""
 
     option: str
@@ -30,7 +30,7 @@ class Change(Fact):
     rests_on: RestsOn
 
 
-class Machine(Fact):
+class Machine(LenientModel):
     """Where the next run trains; bytes of the accelerator, and of the host where there is none."""
 
     device: str = "cpu"
@@ -44,7 +44,7 @@ class Machine(Fact):
         return self.gpu_memory_bytes if self.device == "cuda" else self.memory_bytes
 
 
-class Expectation(Fact):
+class Expectation(LenientModel):
     """What more receipts are worth, by the runs so far.
 
     Attributes:
@@ -66,7 +66,7 @@ class Expectation(Fact):
     needed_interval: tuple[int | None, int | None] | None = None
 
 
-class Advice(Fact):
+class Advice(LenientModel):
     """The next run.
 
     Attributes:
@@ -81,7 +81,7 @@ class Advice(Fact):
 
     job_name: str
     based_on: str | None
-    changes: tuple[Change, ...]
+    changes: tuple[SettingChange, ...]
     command: str
     message: dict[str, Any]
     expectation: Expectation
@@ -89,7 +89,7 @@ class Advice(Fact):
 
 
 @dataclass(frozen=True)
-class Situation:
+class AdviceContext:
     """Attributes as `advise` takes them; `run` is None before the first one."""
 
     run: RunDetail | None
@@ -104,14 +104,14 @@ class Situation:
         return read_options(self.run.config if self.run else {})
 
     @cached_property
-    def case(self) -> Case | None:
+    def case(self) -> RunContext | None:
         """The run under examination."""
-        return Case(self.run, self.history) if self.run else None
+        return RunContext(self.run, self.history) if self.run else None
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """The faults of the run."""
-        return find_faults(self.run, self.history) if self.run else ()
+        return detect_findings(self.run, self.history) if self.run else ()
 
     @cached_property
     def comparable(self) -> tuple[RunSummary, ...]:
@@ -128,13 +128,13 @@ class Situation:
         ]
         return tuple(sorted(same, key=lambda one: -(one.best_f1 or 0.0)))
 
-    def finding(self, kind: Kind) -> Finding | None:
+    def finding(self, kind: FindingName) -> Finding | None:
         """The first fault of a kind."""
         return next((one for one in self.findings if one.kind == kind), None)
 
-    def change(self, option: str, after: Any, reason: str, rests_on: RestsOn) -> Change:
+    def change(self, option: str, after: Any, reason: str, rests_on: RestsOn) -> SettingChange:
         """A change of an option from what the run had."""
-        return Change(
+        return SettingChange(
             option=option,
             before=getattr(self.options, option),
             after=after,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from statistics import fmean
 
-from run_analysis.advice.proposal import Change, Situation
+from run_analysis.advice.proposal import AdviceContext, SettingChange
 from run_records.epoch_record import EpochFacts
 
 # Epochs to see that it was the best; fewer than a third saved are not worth another schedule.
@@ -20,7 +20,7 @@ _MUCH_WAITING = 0.1
 _LEAST_TOKENS, _MOST_TOKENS, _ROUND_TOKENS = 64, 1_048_576, 256
 
 
-def propose_speed(situation: Situation) -> Iterator[Change]:
+def propose_speed(situation: AdviceContext) -> Iterator[SettingChange]:
     """The fast path wherever the run was off it, and less of what took much time and brought little."""
     options = situation.options
     if not situation.faster:
@@ -48,7 +48,7 @@ def propose_speed(situation: Situation) -> Iterator[Change]:
     yield from _more_workers(situation)
 
 
-def _fewer_epochs(situation: Situation) -> Iterator[Change]:
+def _fewer_epochs(situation: AdviceContext) -> Iterator[SettingChange]:
     best = situation.run.best if situation.run else None
     if best is None or situation.finding("underfitting"):
         return
@@ -58,7 +58,7 @@ def _fewer_epochs(situation: Situation) -> Iterator[Change]:
         yield situation.change("epochs", enough, reason, "this run")
 
 
-def _even_batches(situation: Situation) -> Iterator[Change]:
+def _even_batches(situation: AdviceContext) -> Iterator[SettingChange]:
     options = situation.options
     lengths = [
         one.tokens_per_second / one.samples_per_second
@@ -75,7 +75,7 @@ def _even_batches(situation: Situation) -> Iterator[Change]:
     yield situation.change("batch_tokens", min(max(tokens, _LEAST_TOKENS), _MOST_TOKENS), reason, "this run")
 
 
-def _fewer_evaluations(situation: Situation) -> Iterator[Change]:
+def _fewer_evaluations(situation: AdviceContext) -> Iterator[SettingChange]:
     options, case = situation.options, situation.case
     evaluating = sum(one.eval_seconds or 0.0 for one in _evaluations(situation))
     training = sum(one.train_seconds or 0.0 for one in _evaluations(situation))
@@ -93,7 +93,7 @@ def _fewer_evaluations(situation: Situation) -> Iterator[Change]:
             yield situation.change("early_stopping_patience", patience, reason, "this run")
 
 
-def _more_workers(situation: Situation) -> Iterator[Change]:
+def _more_workers(situation: AdviceContext) -> Iterator[SettingChange]:
     evaluations = _evaluations(situation)
     waiting = sum(one.data_seconds or 0.0 for one in evaluations)
     training = sum(one.train_seconds or 0.0 for one in evaluations)
@@ -102,7 +102,7 @@ def _more_workers(situation: Situation) -> Iterator[Change]:
         yield situation.change("dataloader_workers", 2, reason, "this run")
 
 
-def _evaluations(situation: Situation) -> tuple[EpochFacts, ...]:
+def _evaluations(situation: AdviceContext) -> tuple[EpochFacts, ...]:
     return situation.run.epochs if situation.run else ()
 
 
@@ -115,7 +115,7 @@ _MOST_WINDOWS = 64
 _TIMES = (8, 4, 2)
 
 
-def propose_batch(situation: Situation) -> Iterator[Change]:
+def propose_batch(situation: AdviceContext) -> Iterator[SettingChange]:
     """Fewer windows a batch where memory is short; more where batches are accumulated in spite of room.
 
     What a run took is scaled in proportion to its windows: weights do not grow with them, so that this is too
@@ -146,7 +146,7 @@ def propose_batch(situation: Situation) -> Iterator[Change]:
             return
 
 
-def _share_of_memory(situation: Situation) -> float | None:
+def _share_of_memory(situation: AdviceContext) -> float | None:
     """Peak of the run's memory over that of the machine for the next one."""
     machine, run = situation.machine, situation.run
     if machine is None or not machine.capacity or run is None:

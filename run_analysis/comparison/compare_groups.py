@@ -19,7 +19,7 @@ from run_analysis.comparison.statistics import (
 )
 from run_analysis.comparison.validation_sets import by_validation, name_some
 from run_analysis.runs import RunSummary
-from run_records.lenient_model import Fact
+from run_records.lenient_model import LenientModel
 
 # Repetitions are told apart by the seed; what a run was scored on is looked at by itself; the others change
 # where things lie and how fast they come.
@@ -35,7 +35,7 @@ _PASSED_OVER = frozenset(
 )
 
 
-class Confounder(Fact):
+class Confounder(LenientModel):
     """A setting whose values are not spread alike over the groups: group to value to its runs."""
 
     setting: str
@@ -69,7 +69,7 @@ def _parts(counts: Counter[str]) -> frozenset[tuple[str, Fraction]]:
     return frozenset((value, Fraction(count, counts.total())) for value, count in counts.items())
 
 
-class GroupRun(Fact):
+class GroupRun(LenientModel):
     """One run of a group."""
 
     job_id: str
@@ -77,7 +77,7 @@ class GroupRun(Fact):
     best_f1: float
 
 
-class Group(Fact):
+class RunGroup(LenientModel):
     """The runs of one value, the best first; `text` is the value as the pairs name it."""
 
     value: Any
@@ -91,14 +91,14 @@ class Group(Fact):
         return self.runs[0]
 
 
-class LeftOut(Fact):
+class LeftOut(LenientModel):
     """Runs that are in no group, and why."""
 
     why: str
     runs: tuple[str, ...]
 
 
-class GroupComparison(Fact):
+class GroupComparison(LenientModel):
     """Groups of runs by their best F1.
 
     Attributes:
@@ -113,7 +113,7 @@ class GroupComparison(Fact):
 
     by: str
     validation: str | None = None
-    groups: tuple[Group, ...] = ()
+    groups: tuple[RunGroup, ...] = ()
     pairs: tuple[PairTest, ...] = ()
     confounders: tuple[Confounder, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
@@ -192,9 +192,9 @@ def _value(run: RunSummary, by: str) -> Any:
     return settings_of(run.config)[by] if by in OPTIONS else run.tags[by]
 
 
-def _describe(text: str, by: str, runs: Sequence[RunSummary]) -> Group:
+def _describe(text: str, by: str, runs: Sequence[RunSummary]) -> RunGroup:
     scored = [GroupRun(job_id=run.job_id, name=run.name, best_f1=run.best_f1 or 0.0) for run in runs]
-    return Group(
+    return RunGroup(
         value=_value(runs[0], by),
         text=text,
         scores=summarize([run.best_f1 for run in scored]),
@@ -214,7 +214,7 @@ def _note_receipts(chosen: _Chosen) -> list[str]:
     return [f"Scores are pooled as was asked ({whose}): a difference may come from the receipts alone."]
 
 
-def _note_groups(by: str, groups: Sequence[Group]) -> list[str]:
+def _note_groups(by: str, groups: Sequence[RunGroup]) -> list[str]:
     said = []
     if len(groups) == 1:
         said.append(f"All of these runs have {by} {groups[0].text}: there is nothing to compare.")

@@ -14,13 +14,13 @@ from run_analysis.comparison.validation_sets import by_validation, describe_rank
 from run_analysis.run import RunDetail
 from run_analysis.runs import RunSummary
 from run_records.errors import ConfigurationError
-from run_records.lenient_model import Fact
+from run_records.lenient_model import LenientModel
 from run_records.scores import Bounds
 
 _LEAST = 2
 
 
-class ComparedRun(Fact):
+class ComparedRun(LenientModel):
     """One run as a column. Scores are of its best evaluation, ratios; what was not recorded is None.
 
     Attributes:
@@ -55,7 +55,7 @@ class ComparedRun(Fact):
     attempts: int | None = None
 
 
-class Place(Fact):
+class Place(LenientModel):
     """A run's place in a ranking; equal scores share one."""
 
     place: int
@@ -64,14 +64,14 @@ class Place(Fact):
     best_f1: float
 
 
-class Ranking(Fact):
+class Ranking(LenientModel):
     """Runs by their best F1; `validation` is None where several sets of receipts were asked to be mixed."""
 
     validation: str | None
     places: tuple[Place, ...]
 
 
-class RunComparison(Fact):
+class RunComparison(LenientModel):
     """Runs side by side.
 
     Attributes:

@@ -13,12 +13,12 @@ import pydantic
 from messages.errors import shorten
 from messages.hyperparameters import Hyperparameters
 from run_records.errors import ConfigurationError
-from run_records.lenient_model import Fact
+from run_records.lenient_model import LenientModel
 
 OPTIONS = tuple(Hyperparameters.model_fields)
 
 
-class Setting(Fact):
+class Setting(LenientModel):
     """One option and its value in each run, in the order of the runs; None where a run has none."""
 
     option: str

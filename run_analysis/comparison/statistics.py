@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from run_records.lenient_model import Fact
+from run_records.lenient_model import LenientModel
 from run_records.scores import Bounds
 
 Method = Literal["exact permutation", "random permutation", "Welch"]
@@ -31,7 +31,7 @@ _SEED = 0
 _NO_SPREAD = 1e-9  # of an F1
 
 
-class ScoreSummary(Fact):
+class ScoreSummary(LenientModel):
     """Scores of repeated runs.
 
     Attributes:
@@ -45,7 +45,7 @@ class ScoreSummary(Fact):
     interval: Bounds | None = None
 
 
-class PairTest(Fact):
+class PairTest(LenientModel):
     """Two groups held against each other, the one of the higher mean first.
 
     Attributes:

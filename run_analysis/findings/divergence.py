@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from run_analysis.findings.finding import Evidence, Finding
-from run_analysis.findings.run_context import Case
+from run_analysis.findings.run_context import RunContext
 from run_analysis.findings.series import Series, show_recorded
 
 FAR = 5.0
@@ -19,7 +19,7 @@ _F1_LEFT = 0.5
 _OF_START = 0.1
 
 
-def find_divergence(case: Case) -> Finding | None:
+def find_divergence(case: RunContext) -> Finding | None:
     """The training loss has exploded, or the model has forgotten what it knew."""
     loss, failure = case.train_loss, _failure(case)
     since = breaks_at(case)
@@ -46,7 +46,7 @@ def find_divergence(case: Case) -> Finding | None:
     )
 
 
-def breaks_at(case: Case) -> int | None:
+def breaks_at(case: RunContext) -> int | None:
     """The index at which the training loss was lowest before it rose for good."""
     loss, f1 = case.train_loss, case.f1
     if len(loss) < _LEAST:
@@ -61,18 +61,18 @@ def breaks_at(case: Case) -> int | None:
     return lowest if exploded or forgot else None
 
 
-def _failure(case: Case) -> Evidence | None:
+def _failure(case: RunContext) -> Evidence | None:
     """The error of an attempt that ended because of the divergence."""
     said = [one.message for one in case.run.failures if one.error_class.lower() == "diverged"]
     return Evidence(name="failure", value=said[-1]) if said else None
 
 
-def lower_rate(case: Case) -> float:
+def lower_rate(case: RunContext) -> float:
     """A third, but no more than the usual rate where it was far above that."""
     third = case.peak_rate / 3
     return min(third, case.usual_rate) if case.peak_rate > FAR * case.usual_rate else third
 
 
-def more_warmup(case: Case) -> float:
+def more_warmup(case: RunContext) -> float:
     """Twice the warm-up, a tenth of all steps at least and three tenths at most."""
     return min(max(2 * case.options.warmup_ratio, 0.1), 0.3)

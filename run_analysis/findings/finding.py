@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from run_records.lenient_model import Fact
+from run_records.lenient_model import LenientModel
 
-Kind = Literal[
+FindingName = Literal[
     "divergence",
     "learning_rate_too_high",
     "learning_rate_too_low",
@@ -30,19 +30,19 @@ Severity = Literal["info", "warning", "serious"]
 _SHOWN = 6
 
 
-class Point(Fact):
+class MetricPoint(LenientModel):
     """A recorded value and the epoch that it comes from."""
 
     epoch: float
     value: float
 
 
-class Evidence(Fact):
+class Evidence(LenientModel):
     """What a finding rests on: the name of a metric or setting, with one value or with values by epoch."""
 
     name: str
     value: float | str | None = None
-    points: tuple[Point, ...] = ()
+    points: tuple[MetricPoint, ...] = ()
 
     def __str__(self) -> str:
         if not self.points:
@@ -54,7 +54,7 @@ class Evidence(Fact):
         return f"{self.name} {', '.join(shown)}"
 
 
-class Finding(Fact):
+class Finding(LenientModel):
     """One fault.
 
     Attributes:
@@ -66,7 +66,7 @@ class Finding(Fact):
         use_checkpoint: the checkpoint to take instead of the last one, as s3:// or as checkpoint-{step}.
     """
 
-    kind: Kind
+    kind: FindingName
     severity: Severity
     says: str
     evidence: tuple[Evidence, ...] = Field(min_length=1)

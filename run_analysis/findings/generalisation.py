@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from run_analysis.findings.finding import Evidence, Finding
-from run_analysis.findings.run_context import Case
+from run_analysis.findings.run_context import RunContext
 from run_analysis.findings.series import Series
 
 _LEAST = 3
@@ -19,7 +19,7 @@ _WORSE = 0.05
 _NAMED = 5
 
 
-def find_unscorable(case: Case) -> Finding | None:
+def find_unscorable(case: RunContext) -> Finding | None:
     """No validation receipt has an entity: every score is 0, whatever the model has learned."""
     if not case.run.epochs:
         return None
@@ -43,7 +43,7 @@ def find_unscorable(case: Case) -> Finding | None:
     )
 
 
-def find_over_prediction(case: Case) -> Finding | None:
+def find_over_prediction(case: RunContext) -> Finding | None:
     """The model finds more than there is."""
     ratios = _ratios(case)
     if len(ratios) < _LEAST or min(ratios.values) <= _OVER:
@@ -59,7 +59,7 @@ def find_over_prediction(case: Case) -> Finding | None:
     )
 
 
-def find_under_prediction(case: Case) -> Finding | None:
+def find_under_prediction(case: RunContext) -> Finding | None:
     """The model finds less than there is."""
     ratios = _ratios(case)
     if len(ratios) < _LEAST or max(ratios.values) >= _UNDER:
@@ -74,7 +74,7 @@ def find_under_prediction(case: Case) -> Finding | None:
     )
 
 
-def find_unseen_merchants(case: Case) -> Finding | None:
+def find_unseen_merchants(case: RunContext) -> Finding | None:
     """Receipts of merchants that training has none of are read worse, by more than luck."""
     groups = case.run.best.by_merchant if case.run.best else {}
     seen, unseen = groups.get("seen"), groups.get("unseen")
@@ -100,12 +100,12 @@ def find_unseen_merchants(case: Case) -> Finding | None:
     )
 
 
-def find_incomparable(case: Case) -> Finding | None:
+def find_incomparable(case: RunContext) -> Finding | None:
     """The score cannot be held against those of other runs, all or some."""
     return _find_unpinned(case) if case.run.run.metrics_comparable is False else _find_elsewhere(case)
 
 
-def _find_unpinned(case: Case) -> Finding:
+def _find_unpinned(case: RunContext) -> Finding:
     run = case.run.run
     return Finding(
         kind="not_comparable",
@@ -119,7 +119,7 @@ def _find_unpinned(case: Case) -> Finding:
     )
 
 
-def _find_elsewhere(case: Case) -> Finding | None:
+def _find_elsewhere(case: RunContext) -> Finding | None:
     run = case.run.run
     elsewhere = [
         other
@@ -143,7 +143,7 @@ def _find_elsewhere(case: Case) -> Finding | None:
     )
 
 
-def _ratios(case: Case) -> Series:
+def _ratios(case: RunContext) -> Series:
     """Words found to be in entities over those that are, at the last evaluations."""
     known = [
         (one.epoch, one.entity_prediction_rate / one.gold_entity_rate)

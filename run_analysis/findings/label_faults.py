@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import median
 
-from run_analysis.findings.finding import Evidence, Finding, Point
-from run_analysis.findings.run_context import Case
+from run_analysis.findings.finding import Evidence, Finding, MetricPoint
+from run_analysis.findings.run_context import RunContext
 
 LEAST_WORDS = 50
 """Training words below which a label is not expected to be learned: a dozen receipts or so."""
@@ -23,7 +23,7 @@ _SCARCE_WORDS = 20
 _NAMED = 8
 
 
-def find_unlearned(case: Case) -> Iterator[Finding]:
+def find_unlearned(case: RunContext) -> Iterator[Finding]:
     """Labels whose F1 stays at nothing: those with too few examples, and those with enough."""
     if len(case.run.epochs) < _LEAST or case.best_f1 < _LEARNED_F1:
         return
@@ -51,7 +51,7 @@ def find_unlearned(case: Case) -> Iterator[Finding]:
         )
 
 
-def find_imbalance(case: Case) -> Finding | None:
+def find_imbalance(case: RunContext) -> Finding | None:
     """The rarest label has a hundredth of the words of the most frequent one, or hardly any at all."""
     words = count_words(case)
     if not words:
@@ -73,7 +73,7 @@ def find_imbalance(case: Case) -> Finding | None:
     )
 
 
-def count_words(case: Case) -> dict[str, int]:
+def count_words(case: RunContext) -> dict[str, int]:
     """Training words of each label that is learned, after merging; empty where that is not recorded."""
     recorded = case.run.dataset_counts.get("labels_train")
     if not isinstance(recorded, dict):
@@ -85,23 +85,23 @@ def count_words(case: Case) -> dict[str, int]:
     }
 
 
-def _scored(case: Case) -> list[str]:
+def _scored(case: RunContext) -> list[str]:
     """Labels that the validation receipts have: without one, F1 is 0 whatever is learned."""
     last = case.run.epochs[-1].per_label_metrics
     return [name for name, scores in last.items() if scores.support]
 
 
-def _is_never_learned(case: Case, name: str) -> bool:
+def _is_never_learned(case: RunContext, name: str) -> bool:
     scores = [value for _, value in _course(case, name)]
     return len(scores) >= _LEAST and max(scores) < _ONCE and median(scores[len(scores) // 2 :]) < _NEVER
 
 
-def _course(case: Case, name: str) -> list[tuple[float, float]]:
+def _course(case: RunContext, name: str) -> list[tuple[float, float]]:
     known = [(one.epoch, one.per_label_metrics.get(name)) for one in case.run.epochs]
     return [(epoch, scores.f1) for epoch, scores in known if scores is not None]
 
 
-def _unlearned(case: Case, names: list[str], why: str, remedy: str) -> Finding:
+def _unlearned(case: RunContext, names: list[str], why: str, remedy: str) -> Finding:
     words, last = count_words(case), case.run.epochs[-1].per_label_metrics
     return Finding(
         kind="label_never_learns",
@@ -113,7 +113,9 @@ def _unlearned(case: Case, names: list[str], why: str, remedy: str) -> Finding:
             for one in (
                 Evidence(
                     name=f"f1 {name}",
-                    points=tuple(Point(epoch=epoch, value=value) for epoch, value in _course(case, name)),
+                    points=tuple(
+                        MetricPoint(epoch=epoch, value=value) for epoch, value in _course(case, name)
+                    ),
                 ),
                 Evidence(name=f"support {name}", value=float(last[name].support)),
                 *((Evidence(name=f"labels_train {name}", value=float(words[name])),) if words else ()),

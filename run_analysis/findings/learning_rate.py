@@ -7,7 +7,7 @@ from statistics import median
 
 from run_analysis.findings.divergence import FAR, breaks_at, lower_rate, more_warmup
 from run_analysis.findings.finding import Evidence, Finding, Severity
-from run_analysis.findings.run_context import Case
+from run_analysis.findings.run_context import RunContext
 from run_analysis.findings.series import show_recorded
 
 # From one epoch to the next, the mean loss of a healthy run falls, or stands within a few per cent.
@@ -27,7 +27,7 @@ _GRADIENT_JUMP = 5.0
 _LEAST_STEPS = 4
 
 
-def find_jumps(case: Case) -> list[int]:
+def find_jumps(case: RunContext) -> list[int]:
     """Places of the evaluations with jumps; none where a single one may be luck.
 
     One is enough where F1 falls far and the validation loss jumps, or where the gradient does.
@@ -40,13 +40,13 @@ def find_jumps(case: Case) -> list[int]:
     return places if strong or len(places) >= _ENOUGH else []
 
 
-def jumps_gradient(case: Case, place: int) -> bool:
+def jumps_gradient(case: RunContext, place: int) -> bool:
     """Whether the gradient at an evaluation is far above that of the others."""
     norms = case.grad_norm
     return len(norms) == len(case.train_loss) and norms.values[place] > _GRADIENT_JUMP * median(norms.values)
 
 
-def _find_spikes(case: Case) -> list[int]:
+def _find_spikes(case: RunContext) -> list[int]:
     """Indexes at which the training loss jumps, and falls again later."""
     loss = case.train_loss
     least = _SPIKE_OF_START * loss.values[0]
@@ -57,7 +57,7 @@ def _find_spikes(case: Case) -> list[int]:
     ]
 
 
-def _find_swings(case: Case) -> dict[int, bool]:
+def _find_swings(case: RunContext) -> dict[int, bool]:
     """Indexes at which F1 falls while a loss jumps, and F1 rises again; and whether that swing is enough."""
     train, evaluated, f1 = case.train_loss, case.eval_loss, case.f1
     if not len(train) == len(evaluated) == len(f1):
@@ -90,12 +90,12 @@ _FAR_ABOVE = 4.0
 _LATE_RISE = 0.1
 
 
-def find_too_high(case: Case) -> Finding | None:
+def find_too_high(case: RunContext) -> Finding | None:
     """Losses jump and F1 swings, or nothing is learned before the rate has come down."""
     return _find_jumpy(case) or _find_early_break(case) or _find_stuck(case) or _find_late(case)
 
 
-def find_too_low(case: Case) -> Finding | None:
+def find_too_low(case: RunContext) -> Finding | None:
     """Losses fall by little and steadily, far from where they could be, at a rate far below the usual one."""
     train, evaluated = case.train_loss, case.eval_loss
     is_low = case.peak_rate <= _FAR_BELOW * case.usual_rate and case.best_f1 < _LOW_F1
@@ -116,7 +116,7 @@ def find_too_low(case: Case) -> Finding | None:
     )
 
 
-def _find_jumpy(case: Case) -> Finding | None:
+def _find_jumpy(case: RunContext) -> Finding | None:
     """A training that was thrown back, and came back."""
     places, loss = find_jumps(case), case.train_loss
     if not places:
@@ -138,7 +138,7 @@ def _find_jumpy(case: Case) -> Finding | None:
     )
 
 
-def _find_early_break(case: Case) -> Finding | None:
+def _find_early_break(case: RunContext) -> Finding | None:
     """A training that broke while its rate was near the peak."""
     loss, rate, since = case.train_loss, case.learning_rate, breaks_at(case)
     if since is None or len(rate) != len(loss) or rate.values[since + 1] < case.peak_rate / 2:
@@ -154,7 +154,7 @@ def _find_early_break(case: Case) -> Finding | None:
     )
 
 
-def _find_stuck(case: Case) -> Finding | None:
+def _find_stuck(case: RunContext) -> Finding | None:
     """A rate far above the usual one at which nearly nothing was learned."""
     if (
         len(case.f1) < _LEAST_EPOCHS
@@ -173,7 +173,7 @@ def _find_stuck(case: Case) -> Finding | None:
     )
 
 
-def _find_late(case: Case) -> Finding | None:
+def _find_late(case: RunContext) -> Finding | None:
     """A rate far above the usual one at which much was learned only once it had come down."""
     f1, efforts = case.f1, [case.effort[epoch] for epoch in case.f1.epochs]
     if len(f1) < _LEAST_FOR_PACE or case.peak_rate < _FAR_ABOVE * case.usual_rate:
@@ -192,9 +192,9 @@ def _find_late(case: Case) -> Finding | None:
     )
 
 
-def _rate(case: Case) -> Evidence:
+def _rate(case: RunContext) -> Evidence:
     return Evidence(name="learning_rate", value=case.peak_rate)
 
 
-def _usual(case: Case) -> str:
+def _usual(case: RunContext) -> str:
     return f"Set learning_rate {case.usual_rate:.2g}, the usual one for {case.options.pretrained_model}."

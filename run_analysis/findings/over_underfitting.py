@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from run_analysis.findings.finding import Finding, Severity
-from run_analysis.findings.run_context import Case
+from run_analysis.findings.run_context import RunContext
 from run_analysis.findings.series import Series
 
 AGAINST_OVERFITTING: Mapping[str, float] = MappingProxyType(
@@ -52,7 +52,7 @@ _PLATEAU_SHARE = 0.5
 _LEARNED_F1 = 0.3
 
 
-def find_overfitting(case: Case) -> Finding | None:
+def find_overfitting(case: RunContext) -> Finding | None:
     """Training loss falls while validation loss rises or F1 falls."""
     train, evaluated, f1 = case.train_loss, case.eval_loss, case.f1
     if min(len(train), len(evaluated), len(f1)) < _LEAST:
@@ -87,12 +87,12 @@ def find_overfitting(case: Case) -> Finding | None:
     )
 
 
-def find_underfitting(case: Case) -> Finding | None:
+def find_underfitting(case: RunContext) -> Finding | None:
     """The run ended while it still improved, or its model cannot take in what it is shown."""
     return _find_unfinished(case) or _find_incapable(case)
 
 
-def find_plateau(case: Case) -> Finding | None:
+def find_plateau(case: RunContext) -> Finding | None:
     """F1 has stood still for most of the run."""
     f1, patience = case.f1, case.options.early_stopping_patience
     # Patience takes its own evaluations, and noise may begin it anew once.
@@ -116,7 +116,7 @@ def find_plateau(case: Case) -> Finding | None:
     )
 
 
-def _find_unfinished(case: Case) -> Finding | None:
+def _find_unfinished(case: RunContext) -> Finding | None:
     """A run whose F1 still rises, measured by what its learning rate can still move."""
     f1 = case.f1
     if len(f1) < _LEAST - 1 or not case.has_succeeded or case.run.run.early_stopping_triggered:
@@ -146,7 +146,7 @@ def _find_unfinished(case: Case) -> Finding | None:
     )
 
 
-def _find_incapable(case: Case) -> Finding | None:
+def _find_incapable(case: RunContext) -> Finding | None:
     train, evaluated = case.train_loss, case.eval_loss
     is_plain = not case.options.label_smoothing and case.options.class_weights == "none"
     if min(len(train), len(evaluated), len(case.f1)) < _LEAST or case.best_f1 >= _POOR_F1 or not is_plain:
@@ -184,11 +184,11 @@ def _settles_at(f1: Series, same: float) -> int:
     return next(at for at, value in enumerate(smooth) if value >= max(smooth) - same)
 
 
-def _best_epoch(case: Case) -> float:
+def _best_epoch(case: RunContext) -> float:
     return case.run.best.epoch if case.run.best else case.epochs_done
 
 
-def _regularise(case: Case) -> str:
+def _regularise(case: RunContext) -> str:
     """The first measure against overfitting that the run did not take."""
     missing = (
         f"{name} {value:g}"

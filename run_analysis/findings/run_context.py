@@ -41,7 +41,7 @@ USUAL_F1_NOISE = 0.01
 
 
 @dataclass(frozen=True)
-class Case:
+class RunContext:
     """One run.
 
     Attributes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from run_analysis.findings.finding import Evidence, Finding, Point
-from run_analysis.findings.run_context import Case
+from run_analysis.findings.finding import Evidence, Finding, MetricPoint
+from run_analysis.findings.run_context import RunContext
 from run_analysis.run import rank_of
 
 # Of the peak, beyond the two steps by which the recorded rate may be behind or ahead; and not once by chance.
@@ -21,7 +21,7 @@ _WASTED_SHARE = 0.25
 _LATE_GAIN = 0.01
 
 
-def find_schedule(case: Case) -> Finding | None:
+def find_schedule(case: RunContext) -> Finding | None:
     """The recorded learning rate is not that of the linear warm-up and decay that the options ask for."""
     per_epoch, rates = case.steps_per_epoch, case.learning_rate
     # A run that continues another one continues its schedule, too.
@@ -46,7 +46,7 @@ def find_schedule(case: Case) -> Finding | None:
             Evidence(
                 name="expected",
                 points=tuple(
-                    Point(epoch=epoch, value=value)
+                    MetricPoint(epoch=epoch, value=value)
                     for epoch, value in zip(rates.epochs, expected, strict=True)
                 ),
             ),
@@ -64,7 +64,7 @@ def scheduled(step: float, warmup: float, total: float) -> float:
     return max(total - step, 0.0) / max(total - warmup, 1.0)
 
 
-def find_missed_stop(case: Case) -> Finding | None:
+def find_missed_stop(case: RunContext) -> Finding | None:
     """The run went on after early stopping should have ended it, or had none and needed it."""
     ranks = [rank for one in case.run.epochs if (rank := rank_of(one, case.run.metric)) is not None]
     if len(ranks) != len(case.run.epochs) or not ranks:
@@ -73,7 +73,7 @@ def find_missed_stop(case: Case) -> Finding | None:
     return _past_patience(case, ranks, patience) if patience else _without_patience(case, ranks)
 
 
-def _past_patience(case: Case, ranks: Sequence[float], patience: int) -> Finding | None:
+def _past_patience(case: RunContext, ranks: Sequence[float], patience: int) -> Finding | None:
     best = ranks.index(max(ranks))
     after = len(ranks) - 1 - best
     if after <= patience:
@@ -95,7 +95,7 @@ def _past_patience(case: Case, ranks: Sequence[float], patience: int) -> Finding
     )
 
 
-def _without_patience(case: Case, ranks: Sequence[float]) -> Finding | None:
+def _without_patience(case: RunContext, ranks: Sequence[float]) -> Finding | None:
     stop = _stops_at(ranks, _USUAL_PATIENCE)
     if stop is None:
         return None
@@ -132,6 +132,6 @@ def _stops_at(ranks: Sequence[float], patience: int) -> int | None:
     return None
 
 
-def _ranks(case: Case, ranks: Sequence[float], *places: int) -> Evidence:
-    points = (Point(epoch=case.run.epochs[at].epoch, value=ranks[at]) for at in sorted(set(places)))
+def _ranks(case: RunContext, ranks: Sequence[float], *places: int) -> Evidence:
+    points = (MetricPoint(epoch=case.run.epochs[at].epoch, value=ranks[at]) for at in sorted(set(places)))
     return Evidence(name=case.run.metric, points=tuple(points))

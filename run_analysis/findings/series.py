@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import pairwise
 from statistics import fmean, linear_regression, median
 
-from run_analysis.findings.finding import Evidence, Point
+from run_analysis.findings.finding import Evidence, MetricPoint
 from run_records.epoch_record import EpochFacts
 
 # The median of |x| of a normal variable is 0.6745 of its deviation; of a second difference, that has 6 times
@@ -104,7 +104,7 @@ class Series:
         chosen = sorted({at % len(self) for at in places}) if places else range(len(self))
         return Evidence(
             name=self.name,
-            points=tuple(Point(epoch=self.epochs[at], value=self.values[at]) for at in chosen),
+            points=tuple(MetricPoint(epoch=self.epochs[at], value=self.values[at]) for at in chosen),
         )
 
 

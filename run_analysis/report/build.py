@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from run_analysis.findings.find import find_faults
+from run_analysis.findings.find import detect_findings
 from run_analysis.report import settings_tables as settings
 from run_analysis.report.charts import CHARTS, charts_of
 from run_analysis.report.page import render
@@ -13,8 +13,8 @@ from run_analysis.report.receipt_drawings import KINDS, draw_receipt
 from run_analysis.report.tables import tables_of
 from run_analysis.run import RunDetail
 from run_records.errors import ConfigurationError
-from run_records.predictions_json import Predictions, read_predictions
-from run_records.s3_store import Storage
+from run_records.predictions_json import PredictionsFile, read_predictions
+from run_records.s3_store import S3Store
 
 REPORT_HTML = "report.html"
 _TYPE = "text/html; charset=utf-8"
@@ -34,7 +34,9 @@ _CONTENTS = {
 }
 
 
-def build_report(detail: RunDetail, predictions: Predictions | None, *, findings: Sequence[Any] = ()) -> str:
+def build_report(
+    detail: RunDetail, predictions: PredictionsFile | None, *, findings: Sequence[Any] = ()
+) -> str:
     """One HTML file about a run, about 1 MB, that needs no network.
 
     Args:
@@ -68,13 +70,13 @@ def build_report(detail: RunDetail, predictions: Predictions | None, *, findings
     )
 
 
-def report_of(storage: Storage, detail: RunDetail) -> str:
+def report_of(storage: S3Store, detail: RunDetail) -> str:
     """The report of a run with what was found out about it, and the receipts that lie in its folder."""
     predictions = read_predictions(storage, detail.run.run_s3_uri)
-    return build_report(detail, predictions, findings=find_faults(detail))
+    return build_report(detail, predictions, findings=detect_findings(detail))
 
 
-def write_report(storage: Storage, detail: RunDetail, page: str) -> str:
+def write_report(storage: S3Store, detail: RunDetail, page: str) -> str:
     """Write a built report into the run's folder; returns its S3 URI.
 
     Raises:

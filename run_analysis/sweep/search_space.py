@@ -12,7 +12,7 @@ from typing import Any
 from messages.errors import shorten
 from run_analysis.comparison.setting_differences import find_option, read_option, text_of
 from run_records.errors import ConfigurationError, DataError
-from run_records.lenient_model import Fact
+from run_records.lenient_model import LenientModel
 from run_records.user_files import read_text
 
 Scalar = bool | int | float | str | None
@@ -21,13 +21,13 @@ _RANGE = re.compile(r"([^:|]+):([^:|]+?)(:log)?")
 _HOW = "write option=low:high, option=low:high:log or option=a|b|c, with commas between, or name a JSON file"
 
 
-class Choices(Fact):
+class Choices(LenientModel):
     """Some values of an option; a list or mapping stands as its JSON text, which a message reads as well."""
 
     choices: tuple[Scalar, ...]
 
 
-class Range(Fact):
+class Range(LenientModel):
     """The numbers of an option from `low` to `high`, both included; with `log`, evenly over magnitudes."""
 
     low: int | float

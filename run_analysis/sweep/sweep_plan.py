@@ -15,7 +15,7 @@ from messages.train import JOB_OPTIONS, TrainJob
 from run_analysis.comparison.setting_differences import find_option, read_option
 from run_analysis.sweep.search_space import Scalar, Space, grid_of
 from run_records.errors import ConfigurationError
-from run_records.lenient_model import Fact
+from run_records.lenient_model import LenientModel
 
 Method = Literal["grid", "optuna"]
 
@@ -25,7 +25,7 @@ _JOB_OPTIONS = frozenset(JOB_OPTIONS) - {"tags"}
 _LONGEST_SUFFIX = "-0001-seed4294967295"
 
 
-class SweepPlan(Fact):
+class SweepPlan(LenientModel):
     """What stays the same over a sweep.
 
     Attributes:

@@ -20,14 +20,14 @@ from run_analysis.sweep.search_space import Scalar
 from run_analysis.sweep.study import REFUSED, Sweep
 from run_analysis.sweep.sweep_plan import Method, jobs_of
 from run_records.errors import ConfigurationError
-from run_records.lenient_model import Fact
+from run_records.lenient_model import LenientModel
 
 State = Literal["proposed", "under way", "succeeded", "failed", "refused", "unreadable"]
 
 _ENOUGH_FOR_IMPORTANCE = 10
 
 
-class TrialStanding(Fact):
+class TrialStatus(LenientModel):
     """One trial.
 
     Attributes:
@@ -56,7 +56,7 @@ class TrialStanding(Fact):
         return known if known and len(known) == len(self.runs) else None
 
 
-class SweepStanding(Fact):
+class SweepStatus(LenientModel):
     """A sweep.
 
     Attributes:
@@ -69,8 +69,8 @@ class SweepStanding(Fact):
     name: str
     method: Method
     options: tuple[str, ...]
-    trials: tuple[TrialStanding, ...]
-    best: TrialStanding | None = None
+    trials: tuple[TrialStatus, ...]
+    best: TrialStatus | None = None
     importance: dict[str, float]
     notes: tuple[str, ...]
 
@@ -84,7 +84,7 @@ class SweepStanding(Fact):
         return [job for trial in self.trials for job in trial.unsent]
 
 
-def look_at_sweep(client: DynamoClient, sweep: Sweep) -> SweepStanding:
+def read_sweep_status(client: DynamoClient, sweep: Sweep) -> SweepStatus:
     """Look up the runs of every trial, one request each, and tell the study those that have ended.
 
     A trial is told once: when all its runs have ended, as failed unless all have succeeded.
@@ -93,13 +93,13 @@ def look_at_sweep(client: DynamoClient, sweep: Sweep) -> SweepStanding:
         ConfigurationError: the table has a run of this name and number with other settings.
     """
     trials = tuple(_look_at_trial(client, sweep, trial) for trial in sweep.trials)
-    sets: dict[Any, list[TrialStanding]] = defaultdict(list)
+    sets: dict[Any, list[TrialStatus]] = defaultdict(list)
     for trial in trials:
         if trial.state == "succeeded":
             sets[trial.validation].append(trial)
     known = [same for validation, same in sets.items() if validation is not None]
     comparable = max(known, key=len, default=[])
-    return SweepStanding(
+    return SweepStatus(
         name=sweep.plan.name,
         method=sweep.plan.method,
         options=tuple(sweep.plan.space),
@@ -110,10 +110,10 @@ def look_at_sweep(client: DynamoClient, sweep: Sweep) -> SweepStanding:
     )
 
 
-def _look_at_trial(client: DynamoClient, sweep: Sweep, trial: Any) -> TrialStanding:
+def _look_at_trial(client: DynamoClient, sweep: Sweep, trial: Any) -> TrialStatus:
     number, values = trial.number + 1, trial.params
     if REFUSED in trial.user_attrs:
-        return TrialStanding(number=number, values=values, state="refused", why=trial.user_attrs[REFUSED])
+        return TrialStatus(number=number, values=values, state="refused", why=trial.user_attrs[REFUSED])
     jobs = jobs_of(sweep.plan, number, values)
     found = [_find_run(client, sweep, job) for job in jobs]
     runs = tuple(run for run in found if isinstance(run, RunSummary))
@@ -127,7 +127,7 @@ def _look_at_trial(client: DynamoClient, sweep: Sweep, trial: Any) -> TrialStand
     elif state in {"succeeded", "failed"}:
         score = fmean(scores) if state == "succeeded" else None
         sweep.tell(number, score)
-    return TrialStanding(
+    return TrialStatus(
         number=number,
         values=values,
         state=state,
@@ -187,7 +187,7 @@ def _weigh_options(sweep: Sweep) -> dict[str, float]:
     return {name: float(share) for name, share in found.items()}
 
 
-def _note_receipts(sets: Mapping[Any, Sequence[TrialStanding]]) -> list[str]:
+def _note_receipts(sets: Mapping[Any, Sequence[TrialStatus]]) -> list[str]:
     said = []
     if None in sets:
         numbers = ", ".join(str(trial.number) for trial in sets[None])
@@ -200,7 +200,7 @@ def _note_receipts(sets: Mapping[Any, Sequence[TrialStanding]]) -> list[str]:
     return said
 
 
-def _note_luck(sweep: Sweep, comparable: Sequence[TrialStanding]) -> list[str]:
+def _note_luck(sweep: Sweep, comparable: Sequence[TrialStatus]) -> list[str]:
     if len(comparable) < 2 or len(sweep.plan.seeds) > 1:  # noqa: PLR2004 - the best of one is no choice
         return []
     many = len(comparable)

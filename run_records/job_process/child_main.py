@@ -18,7 +18,7 @@ from messages.fields import Message
 from receipt_dynamo import errors as dynamo
 from receipt_dynamo.session import check_before_requests
 from run_records.error_causes import causes_of, find_full_disk
-from run_records.errors import DiskError, LayoutLMError
+from run_records.errors import DiskError, RunError
 from run_records.job_process.lease_guard import watch_lease
 
 _T = TypeVar("_T", bound=Message)
@@ -116,7 +116,7 @@ def classify(error: BaseException) -> tuple[ErrorClass, str]:
     for one in causes_of(error):
         if (shortage := _memory_shortage(one)) is not None:
             return ErrorClass.MEMORY, shortage
-    if isinstance(error, LayoutLMError):
+    if isinstance(error, RunError):
         return error.error_class, str(error)
     for kind, error_class in _TABLE_ERRORS.items():
         if isinstance(error, kind):
@@ -160,7 +160,7 @@ def _read_task(task_type: type[_T], argv: list[str]) -> _T:
         return task_type.model_validate_json(body)
     except pydantic.ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
-        raise LayoutLMError(
+        raise RunError(
             f"{argv[0]} is no job file of this version ({'.'.join(map(str, fault['loc']))}: {fault['msg']}). "
             "Start the worker again, so that it and its children are of one installation."
         ) from error

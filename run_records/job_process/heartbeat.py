@@ -19,7 +19,7 @@ _LEAST_BYTES = 65_536
 _IO = Path("/proc/self/io")  # Linux only
 
 
-class Pulse:
+class ProgressReporter:
     """Sends progress at most every two seconds; whatever moves the work on calls it.
 
     Args:

@@ -18,18 +18,18 @@ LOOK_SECONDS = 1.0
 _STDERR = 2
 
 
-def watch_lease(descriptor: int = 0) -> Guard:
+def watch_lease(descriptor: int = 0) -> LeaseGuard:
     """Start the watching thread; standard input must be the daemon's pipe.
 
     Returns:
         The guard, to be asked before each write: a process that was frozen may wake up in any thread first.
     """
-    guard = Guard(descriptor)
+    guard = LeaseGuard(descriptor)
     threading.Thread(target=guard.watch, name="lease-guard", daemon=True).start()
     return guard
 
 
-class Guard:
+class LeaseGuard:
     """Follows the lease deadlines that the daemon sends, and ends this process when the last one has passed.
 
     Args:

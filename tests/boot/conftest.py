@@ -17,7 +17,7 @@ from tests.boot.machine import Machine
 from tests.boot.release import lend_packages, lent_folders, write_release
 from tests.boot.timeline import Timeline
 from tests.boot.tree import build_tree, kept_tree, missing
-from workers.local_aws.local_stack import Emulator, LocalStack
+from workers.local_aws.local_stack import LocalStack, MotoServer
 
 WATCHDOG_SECONDS = 20
 _DROP_IN = f"/etc/systemd/system/{UNIT}.service.d/boot-test.conf"
@@ -34,7 +34,7 @@ def tree() -> Path:
 
 
 @pytest.fixture(scope="session")
-def site(tree: Path, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tree: Path, emulator: MotoServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     timeline = Timeline()
     timeline.step("A fresh host")
     stack = LocalStack.make(emulator, suffix="-boot")

@@ -17,14 +17,14 @@ from playwright.sync_api import Browser, Page, expect
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.clock import now, write_time
 from receipt_dynamo.entities import Job, JobMetric
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.support.dashboards import running_dashboard
 from tests.support.evaluations import make_epochs
 from tests.support.many_runs import seed_runs
 from tests.support.runs import make_detail
 from tests.support.stored_runs import store_run
 from workers.local_aws.local_stack import LocalStack
-from workers.sqs.message_attributes import burials
+from workers.sqs.message_attributes import dead_letter_attributes
 
 Open = Callable[..., Any]
 PHONE = {"width": 390, "height": 844}
@@ -52,8 +52,8 @@ def client(stack: LocalStack) -> DynamoClient:
 
 
 @pytest.fixture
-def storage(stack: LocalStack) -> Storage:
-    return Storage([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
+def storage(stack: LocalStack) -> S3Store:
+    return S3Store([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
 
 
 def add_running(client: DynamoClient, name: str) -> str:
@@ -107,7 +107,7 @@ def bury(stack: LocalStack, body: str) -> None:
     sqs.send_message(
         QueueUrl=url,
         MessageBody=body,
-        MessageAttributes=dict(burials({}, {**REASONS, "failed_at": now()})[0]),
+        MessageAttributes=dict(dead_letter_attributes({}, {**REASONS, "failed_at": now()})[0]),
     )
 
 
@@ -121,7 +121,7 @@ def has_no_sideways_scroll(page: Page) -> bool:
 
 
 def test_a_reader_goes_from_the_jobs_to_a_run_its_receipts_and_a_comparison(
-    reading: str, client: DynamoClient, storage: Storage, open_page: Open
+    reading: str, client: DynamoClient, storage: S3Store, open_page: Open
 ) -> None:
     seed_runs(client, storage, 120, 4)
     watched = open_page(reading)
@@ -154,7 +154,7 @@ def test_a_reader_goes_from_the_jobs_to_a_run_its_receipts_and_a_comparison(
 
 
 def test_the_next_page_of_jobs_is_a_click_away_and_leads_back(
-    reading: str, client: DynamoClient, storage: Storage, open_page: Open
+    reading: str, client: DynamoClient, storage: S3Store, open_page: Open
 ) -> None:
     seed_runs(client, storage, 60, 1)
     page: Page = open_page(f"{reading}/jobs").page
@@ -190,7 +190,7 @@ def test_a_run_that_is_watched_changes_without_being_loaded_again(
 
 
 def test_charts_come_with_the_first_evaluation_and_a_new_run_json_shows(
-    reading: str, client: DynamoClient, storage: Storage, open_page: Open
+    reading: str, client: DynamoClient, storage: S3Store, open_page: Open
 ) -> None:
     job_id = add_running(client, "early")
     detail = make_detail(3, name="late", status="running", bucket=next(iter(storage.allowed_buckets)))
@@ -206,7 +206,7 @@ def test_charts_come_with_the_first_evaluation_and_a_new_run_json_shows(
     expect(late.locator("#run-summary")).to_contain_text("Epoch 3 of", timeout=20_000)
 
 
-def _rewrite_run_json(storage: Storage, detail: Any) -> None:
+def _rewrite_run_json(storage: S3Store, detail: Any) -> None:
     place = f"{detail.run.run_s3_uri}run.json"
     record = json.loads(storage.read(place) or b"")
     record["epoch_metrics"] = [one.model_dump(exclude_none=True) for one in detail.epochs]
@@ -312,7 +312,7 @@ def test_a_name_that_leads_to_this_machine_is_not_answered(reading: str, browser
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_fit_a_phone_and_follow_the_reader_s_scheme(
-    acting: str, client: DynamoClient, storage: Storage, open_page: Open, scheme: str
+    acting: str, client: DynamoClient, storage: S3Store, open_page: Open, scheme: str
 ) -> None:
     seed_runs(client, storage, 12, 3)
     backs = set()
@@ -330,7 +330,7 @@ def test_pages_fit_a_phone_and_follow_the_reader_s_scheme(
 
 
 def test_the_keyboard_alone_reaches_the_content_and_the_runs(
-    reading: str, client: DynamoClient, storage: Storage, open_page: Open
+    reading: str, client: DynamoClient, storage: S3Store, open_page: Open
 ) -> None:
     seed_runs(client, storage, 3, 2)
     page: Page = open_page(f"{reading}/jobs").page

@@ -18,7 +18,7 @@ from tests.chaos.matrix import Matrix
 from tests.chaos.stage import Clients, open_clients
 from tests.chaos.wire import VARIABLE
 from tests.chaos.workers import Workers
-from workers.local_aws.local_stack import Emulator
+from workers.local_aws.local_stack import MotoServer
 
 CHILD_ENDS_SECONDS = 5
 
@@ -38,7 +38,7 @@ def workers(folder: Path) -> Iterator[Workers]:
 
 
 @pytest.fixture
-async def clients(emulator: Emulator) -> AsyncIterator[Clients]:
+async def clients(emulator: MotoServer) -> AsyncIterator[Clients]:
     async with open_clients(emulator.endpoint_url) as opened:
         yield opened
 

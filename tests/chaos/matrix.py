@@ -16,12 +16,12 @@ from tests.chaos.listener import Listener, Word
 from tests.chaos.scenarios import Scenario
 from tests.chaos.stage import Clients, Stage
 from tests.chaos.workers import CHILD, Order, Workers
-from workers.jobs.export import Exporting
-from workers.jobs.training import Training
-from workers.runtime.job_handler import Kind
+from workers.jobs.export import ExportHandler
+from workers.jobs.training import TrainingHandler
+from workers.runtime.job_handler import JobHandler
 from workers.runtime.loop import run_until_stopped
-from workers.runtime.message_processor import Handler
-from workers.runtime.recovery import Sweep
+from workers.runtime.message_processor import MessageProcessor
+from workers.runtime.recovery import OrphanRecovery
 from workers.sqs.queue import Received
 from workers.stop import Stop
 
@@ -44,11 +44,11 @@ SECOND_LEASE_SECONDS = 4
 IDLE_SECONDS = 0.3
 
 
-class _Training(Training):
+class _Training(TrainingHandler):
     module = CHILD
 
 
-class _Exporting(Exporting):
+class _Exporting(ExportHandler):
     module = CHILD
 
 
@@ -153,8 +153,8 @@ async def finish_with_second_worker(stage: Stage, owner_id: str) -> None:
     settings = stage.settings.model_copy(update={"lease_seconds": SECOND_LEASE_SECONDS})
     kind = _kind(stage)
     stop = Stop()
-    handler = Handler(kind, stage.queue, stage.table, settings, stop, "second")
-    sweep = Sweep(kind, stage.queue, stage.table, stage.settings)
+    handler = MessageProcessor(kind, stage.queue, stage.table, settings, stop, "second")
+    sweep = OrphanRecovery(kind, stage.queue, stage.table, stage.settings)
 
     async def leave_when_over() -> None:
         if await stage.is_over(owner_id):
@@ -173,7 +173,7 @@ async def finish_with_second_worker(stage: Stage, owner_id: str) -> None:
         await run_until_stopped(stage.queue, handle, stop, settings, idle=idle)
 
 
-def _kind(stage: Stage) -> Kind[Any]:
+def _kind(stage: Stage) -> JobHandler[Any]:
     if stage.kind == "train":
         return _Training(stage.settings, stage.table, stage.clients.sqs, "second")
     return _Exporting(stage.settings, stage.table, stage.clients.sqs)

@@ -19,7 +19,7 @@ from receipt_dynamo.entities import Job, JobLease
 from tests.chaos.stage import KindName, Stage
 from workers.jobs.job_record import job_record
 from workers.jobs.registry import make_kind
-from workers.runtime.outcome import Ending, Verdict
+from workers.runtime.outcome import AttemptResult, Ending
 from workers.runtime.recovery import register
 from workers.runtime.request_bodies import MOST_BYTES
 
@@ -127,7 +127,7 @@ async def _worker_died(scenario: Scenario, stage: Stage, owner_id: str) -> None:
 async def _decided_then_died(scenario: Scenario, stage: Stage, owner_id: str) -> None:
     lease = await _claim_by_the_dead(scenario, stage, owner_id)
     kind = make_kind(scenario.kind, stage.settings, stage.aws, "the dead")
-    verdict = Verdict(Ending.DONE, report=_REPORTS[scenario.kind])
+    verdict = AttemptResult(Ending.DONE, report=_REPORTS[scenario.kind])
     decision = kind.decide(scenario.job(owner_id), lease.attempt, verdict)
     await stage.table.decide_lease(lease, outcome="succeeded", decision=decision, now=now())
 

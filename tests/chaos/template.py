@@ -20,8 +20,8 @@ from aiobotocore.session import get_session
 from tests.chaos.calls import Calls, Point
 from workers import aws_clients as aws
 from workers.daemon import run_daemon
-from workers.jobs.export import Exporting
-from workers.jobs.training import Training
+from workers.jobs.export import ExportHandler
+from workers.jobs.training import TrainingHandler
 from workers.local_aws.local_stack import REGION
 from workers.settings import Settings
 from workers.telemetry.logs import configure_logging
@@ -44,7 +44,7 @@ def become_worker(order: dict[str, Any]) -> int:
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for descriptor, target in ((os.open(os.devnull, os.O_RDONLY), 0), (log, 1), (log, 2)):
         os.dup2(descriptor, target)
-    Training.module = Exporting.module = order["child"]
+    TrainingHandler.module = ExportHandler.module = order["child"]
     os.environ.update(order["environ"], CHAOS_WORKER_PID=str(os.getpid()))
     if order["journal"] is not None:
         cut_at = Point(**order["cut_at"]) if order["cut_at"] else None

@@ -21,7 +21,7 @@ from receipt_dynamo.errors import NetworkError
 from receipt_dynamo.operations.leases import LeaseRefused
 from tests.chaos.workers import CHILD
 from tests.support.work import Bench, training_bench
-from workers.jobs.training import Training
+from workers.jobs.training import TrainingHandler
 from workers.local_aws.local_stack import LocalStack
 from workers.runtime.child import Child, ChildSpec
 
@@ -30,7 +30,7 @@ PATIENT: dict[str, Any] = {"poll_seconds": 4}
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
 
 
-class _Training(Training):
+class _Training(TrainingHandler):
     module = CHILD
 
 

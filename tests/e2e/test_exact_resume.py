@@ -16,11 +16,11 @@ import pytest
 
 from receipt_dynamo.client import DynamoClient
 from receipt_layoutlm.data.snapshot import save_snapshot
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.e2e.test_whole_path import daemon, wait_for_result
 from tests.support.refusing_proxy import refusing
 from tests.unit.training.conftest import MEASURED, make_receipts
-from workers.local_aws.local_stack import Emulator, LocalStack
+from workers.local_aws.local_stack import LocalStack, MotoServer
 
 pytestmark = pytest.mark.e2e
 
@@ -87,17 +87,17 @@ class Killer:
 
 
 @pytest.fixture
-def stacks(emulator: Emulator) -> tuple[LocalStack, LocalStack]:
+def stacks(emulator: MotoServer) -> tuple[LocalStack, LocalStack]:
     """Two AWS with the same receipts and the same job."""
     return make_stack(emulator), make_stack(emulator)
 
 
-def make_stack(emulator: Emulator) -> LocalStack:
+def make_stack(emulator: MotoServer) -> LocalStack:
     stack = LocalStack.make(emulator, suffix=f"-exact-{uuid.uuid4().hex[:8]}")
     stack.environ.update(LAYOUTLM_RETRY_BASE_SECONDS="0", OMP_NUM_THREADS="1")
     bucket = stack.environ["LAYOUTLM_TRAINING_BUCKET"]
     snapshot = f"s3://{bucket}/{SNAPSHOT}"
-    save_snapshot(Storage([bucket], client=stack.client("s3")), snapshot, make_receipts(40), "test")
+    save_snapshot(S3Store([bucket], client=stack.client("s3")), snapshot, make_receipts(40), "test")
     hyperparameters = {
         "pretrained_model": "scratch:tiny",
         "epochs": 3,
@@ -156,7 +156,7 @@ def outcome(stack: LocalStack) -> dict[str, Any]:
 
 
 def test_a_run_killed_at_random_moments_ends_as_if_it_had_been_left_alone(
-    stacks: tuple[LocalStack, LocalStack], emulator: Emulator, tmp_path: Path
+    stacks: tuple[LocalStack, LocalStack], emulator: MotoServer, tmp_path: Path
 ) -> None:
     seed = random.randrange(10**6)  # noqa: S311 - moments, not secrets
     moments = draw_moments(random.Random(seed))  # noqa: S311

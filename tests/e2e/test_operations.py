@@ -23,7 +23,7 @@ import pytest
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.table_writer import write_records
-from workers.local_aws.local_stack import Emulator, LocalStack
+from workers.local_aws.local_stack import LocalStack, MotoServer
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = ("operations.md", "runbook.md")
@@ -143,7 +143,7 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stage(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+def stage(emulator: MotoServer, tmp_path_factory: pytest.TempPathFactory) -> Stage:
     stack = LocalStack.make(emulator, suffix="-operations")
     folder = tmp_path_factory.mktemp("operations")
     (folder / "r").mkdir()

@@ -22,7 +22,7 @@ from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.table_loader import load_receipts
 from receipt_layoutlm.data.table_writer import write_records
 from receipt_layoutlm.evaluation.evaluate import evaluate_checkpoint
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from workers.local_aws.local_stack import LocalStack
 
 pytestmark = pytest.mark.e2e
@@ -134,7 +134,7 @@ def check_records(client: DynamoClient, trained: dict[str, Any], exported: dict[
 
 def check_scores(stack: LocalStack, client: DynamoClient, trained: dict[str, Any], folder: Path) -> None:
     """A reload of best/ scores on the recorded validation receipts exactly what the record says."""
-    storage = Storage([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
+    storage = S3Store([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
     run = json.loads(storage.read(trained["run_s3_uri"] + "run.json") or b"")
     best = folder / "best"
     uri = trained["best_checkpoint_s3_uri"]
@@ -150,7 +150,7 @@ def check_pictures(stack: LocalStack, trained: dict[str, Any]) -> None:
     assert {"run.json", "epochs.json", "predictions.json", "report.html"} <= keys_below(
         stack, "runs/whole-path/"
     )
-    storage = Storage([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
+    storage = S3Store([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
     page = (storage.read(f"{trained['run_s3_uri']}report.html") or b"").decode()
     assert "succeeded" in page
     assert f"{trained['best_f1']:.3f}" in page

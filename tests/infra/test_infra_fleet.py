@@ -14,7 +14,7 @@ import pytest
 
 from infra.layoutlm_infra.alarms import IDLE_GPU, SILENT
 from infra.layoutlm_infra.scaling import ASLEEP, BACKLOG_PER_HOST, STARVED
-from infra.layoutlm_infra.stack_config import Options
+from infra.layoutlm_infra.stack_config import StackConfig
 from tests.support.deployment import BUCKET, CONFIGURATION, INFRA, Deployment
 from workers.settings import Settings
 
@@ -100,7 +100,7 @@ def test_the_worker_finds_every_setting_that_it_cannot_do_without(deployment: De
 def test_pulumi_asks_for_every_option_that_the_program_reads() -> None:
     described = re.findall(r"^  (receipt-layoutlm:\w+):$", (INFRA / "Pulumi.yaml").read_text(), re.MULTILINE)
     assert {*described, "aws:region"} == set(CONFIGURATION)
-    assert {f"receipt-layoutlm:{one.name}" for one in fields(Options)} == set(described)
+    assert {f"receipt-layoutlm:{one.name}" for one in fields(StackConfig)} == set(described)
 
 
 def scaling(deployment: Deployment, name: str) -> dict[str, Any]:

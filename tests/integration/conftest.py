@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from receipt_dynamo import DynamoClient
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.support.records import MakeJob, job_maker
 from workers.local_aws.local_stack import LocalStack
 
@@ -16,8 +16,8 @@ def client(stack: LocalStack) -> DynamoClient:
 
 
 @pytest.fixture
-def storage(stack: LocalStack) -> Storage:
-    return Storage([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
+def storage(stack: LocalStack) -> S3Store:
+    return S3Store([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
 
 
 @pytest.fixture

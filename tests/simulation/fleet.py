@@ -27,8 +27,8 @@ from workers.health import Health
 from workers.jobs.registry import make_kind
 from workers.runtime.child import ChildSpec
 from workers.runtime.loop import run_until_stopped
-from workers.runtime.message_processor import Handler
-from workers.runtime.recovery import Sweep
+from workers.runtime.message_processor import MessageProcessor
+from workers.runtime.recovery import OrphanRecovery
 from workers.runtime.startup_probe import NOBODY
 from workers.settings import Settings
 from workers.sqs.queue import JobQueue
@@ -175,8 +175,8 @@ class Fleet:
         kind = make_kind(slot.kind, settings, aws, worker)
         health = Health(steady=clock.steady)
         start_child: Any = partial(self._start_child, slot, life)
-        handler = Handler(kind, queue, aws.table, settings, life.stop, worker, health, start_child)
-        sweep = Sweep(kind, queue, aws.table, settings)
+        handler = MessageProcessor(kind, queue, aws.table, settings, life.stop, worker, health, start_child)
+        sweep = OrphanRecovery(kind, queue, aws.table, settings)
         await run_until_stopped(
             queue, handler.handle, life.stop, settings, health=health, idle=sweep.run_if_due
         )

@@ -24,7 +24,7 @@ from tests.simulation.plan import LEASE_SECONDS, Deed, Mishap, Plan
 from workers.runtime import supervisor as supervise
 from workers.runtime.lease import Lease
 from workers.runtime.loop import run_until_stopped
-from workers.runtime.message_processor import Handler
+from workers.runtime.message_processor import MessageProcessor
 from workers.sqs.queue import JobQueue, Received
 from workers.stop import Stop
 
@@ -63,7 +63,7 @@ def _beat_stops_when_the_drain_begins() -> Iterator[None]:
     drain = supervise._drain  # noqa: SLF001 - the fault is put in just here
 
     async def mutated(child: Any, spec: Any, lease: Lease, stop: Stop) -> Any:
-        await lease.stop_beating()
+        await lease.stop_heartbeat()
         return await drain(child, spec, lease, stop)
 
     with mock.patch.object(supervise, "_drain", mutated):
@@ -78,15 +78,15 @@ def _lost_lease_is_only_logged() -> Iterator[None]:
 
 @contextmanager
 def _message_is_deleted_after_the_lease_was_lost() -> Iterator[None]:
-    run = Handler._run  # noqa: SLF001
+    run = MessageProcessor._run  # noqa: SLF001
 
-    async def mutated(self: Handler[Any], job: Any, lease: Lease, message: Received) -> str:
+    async def mutated(self: MessageProcessor[Any], job: Any, lease: Lease, message: Received) -> str:
         ending = await run(self, job, lease, message)
         if ending == "LOST":
             await self.queue.delete(message)
         return ending
 
-    with mock.patch.object(Handler, "_run", mutated):
+    with mock.patch.object(MessageProcessor, "_run", mutated):
         yield
 
 

@@ -14,7 +14,7 @@ from unittest import mock
 
 import structlog
 
-from messages.fields import S3Place
+from messages.fields import S3Uri
 from tests.simulation.loop import PROCESS
 from tests.simulation.table import EPOCH
 from workers.s3_bucket import Bucket
@@ -41,7 +41,7 @@ def _bucket_of(world: World) -> Callable[..., AbstractAsyncContextManager[Bucket
     """Stands for `open_bucket`: whoever opens it has a client of their own."""
 
     @asynccontextmanager
-    async def open_bucket(_settings: object, place: S3Place) -> AsyncIterator[Bucket]:
+    async def open_bucket(_settings: object, place: S3Uri) -> AsyncIterator[Bucket]:
         yield Bucket(place.bucket, world.bucket())
 
     return open_bucket

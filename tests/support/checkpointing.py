@@ -23,7 +23,7 @@ from receipt_dynamo.session import new_session
 from run_records.job_process.lease_guard import watch_lease
 from tests.support.scripted_child import play, say
 from workers import side_tasks
-from workers.jobs.training import Training
+from workers.jobs.training import TrainingHandler
 
 CHECKPOINT = "checkpoints/checkpoint-7/manifest.json"
 STEP_SECONDS = 1.0
@@ -73,5 +73,5 @@ if __name__ == "__main__":
         sys.exit(train(json.loads(job_file.read_text())))
     if name := os.environ.get("TEST_BROKEN"):
         spoil(name)
-    Training.module = "tests.support.checkpointing"
+    TrainingHandler.module = "tests.support.checkpointing"
     main()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from run_analysis.findings.finding import Kind
+from run_analysis.findings.finding import FindingName
 from tests.support.curves import LABELS, Shape
 
 _ENDLESS: Mapping[str, Any] = {"early_stopping_patience": 0}
@@ -20,10 +20,10 @@ class Labelled:
     """A shape and the faults that such a run has."""
 
     shape: Shape
-    faults: frozenset[Kind] = frozenset()
+    faults: frozenset[FindingName] = frozenset()
 
 
-def _with(*faults: Kind, **shape: Any) -> Labelled:
+def _with(*faults: FindingName, **shape: Any) -> Labelled:
     return Labelled(Shape(**shape), frozenset(faults))
 
 

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from receipt_dynamo.types import Item
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 KEY_PREFIX = "exports/AWSDynamoDB/01693685827463-2d8752fd/"
 
 
-def export_items(storage: Storage, bucket: str, items: Sequence[Item], files: int = 3, **summary: Any) -> str:
+def export_items(storage: S3Store, bucket: str, items: Sequence[Item], files: int = 3, **summary: Any) -> str:
     """Write an export with its items in turn over so many files and one that is empty; returns its prefix."""
     prefix = f"s3://{bucket}/{KEY_PREFIX}"
     entries = []
@@ -37,7 +37,7 @@ def export_items(storage: Storage, bucket: str, items: Sequence[Item], files: in
     return prefix
 
 
-def write_manifests(storage: Storage, prefix: str, entries: list[dict[str, Any]], **summary: Any) -> None:
+def write_manifests(storage: S3Store, prefix: str, entries: list[dict[str, Any]], **summary: Any) -> None:
     """Write both manifests; `summary` replaces what the first one says."""
     said = {
         "version": "2023-08-01",

@@ -21,7 +21,7 @@ import typer.main
 
 from layoutlm_cli.main import app
 from layoutlm_cli.mcp_server.server import make_server
-from layoutlm_cli.open_clients import Records
+from layoutlm_cli.open_clients import Clients
 from receipt_layoutlm.data.examples import EncodedPages
 from receipt_layoutlm.data.page_layout import lay_out_all
 from receipt_layoutlm.data.split import Split
@@ -94,7 +94,7 @@ def help_texts() -> bytes:
 def mcp_tools() -> bytes:
     """The tools of the MCP server with their schemas; titles follow the names of classes and are left out."""
     nothing: Any = None
-    server = make_server(Records(nothing, nothing), Settings(), allow_submit=True)
+    server = make_server(Clients(nothing, nothing), Settings(), allow_submit=True)
     tools = [tool.model_dump(mode="json", exclude_none=True) for tool in asyncio.run(server.list_tools())]
     return json.dumps(_without_class_names(tools), indent=1, sort_keys=True).encode() + b"\n"
 

@@ -9,7 +9,7 @@ from typing import Any
 from tests.support.fake_hooks import HookedAws
 from tests.support.fake_imds import FakeImds
 from workers.health import Health
-from workers.host.asg_lifecycle import Membership
+from workers.host.asg_lifecycle import GroupMembership
 from workers.host.auto_scaling import auto_scaling_opened
 from workers.host.imds import metadata_opened
 from workers.host.spot_listener import Listener
@@ -19,7 +19,7 @@ from workers.stop import Stop
 
 async def joined(
     stacked: AsyncExitStack, stack: LocalStack, imds: FakeImds, aws: HookedAws, run_dir: Path, **changes: Any
-) -> Membership:
+) -> GroupMembership:
     where = {"endpoint_url": aws.url, "metadata_url": imds.url, "run_dir": run_dir, **changes}
     settings = stack.settings.model_copy(update=where)
     metadata = await stacked.enter_async_context(metadata_opened(settings))
@@ -28,4 +28,4 @@ async def joined(
     stop, health = Stop(), Health()
     health.polled()
     listener = Listener(metadata, settings, stop, health)
-    return Membership(client, metadata, settings, stop, health, listener)
+    return GroupMembership(client, metadata, settings, stop, health, listener)

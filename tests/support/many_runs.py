@@ -13,7 +13,7 @@ from receipt_dynamo.clock import write_time
 from receipt_dynamo.entities import Job
 from receipt_dynamo.entities.field_types import JobState
 from receipt_dynamo.operations.records import adding_many
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.support.evaluations import LABELS
 from tests.support.runs import make_detail, make_predictions
 from tests.support.stored_runs import store_run
@@ -28,7 +28,7 @@ _VALIDATION = ("5f1c0d9ab3e74822", "a01b77c2de934f15", None)
 _LABEL_LIST = ["O", *(f"{prefix}-{label}" for label in LABELS for prefix in "BI")]
 
 
-def seed_runs(client: DynamoClient, storage: Storage, count: int, epochs: int) -> list[str]:
+def seed_runs(client: DynamoClient, storage: S3Store, count: int, epochs: int) -> list[str]:
     """Write `count` runs, an hour apart, and of the newest five everything; returns ids, the newest first."""
     [bucket] = storage.allowed_buckets
     detailed = min(DETAILED, count)

@@ -11,7 +11,7 @@ from typing import Any
 from messages.train import TrainJob
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import Job, JobMetric
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from workers.jobs.job_record import job_record
 from workers.local_aws.local_stack import LocalStack
 from workers.settings import Settings
@@ -45,7 +45,7 @@ def job_maker(client: DynamoClient, stack: LocalStack) -> MakeJob:
     return make
 
 
-def write_run_json(storage: Storage, job: Job, epochs: Iterable[dict[str, Any]], **fields: Any) -> None:
+def write_run_json(storage: S3Store, job: Job, epochs: Iterable[dict[str, Any]], **fields: Any) -> None:
     body = {"job_name": job.name, "epoch_metrics": list(epochs), **fields}
     place = f"s3://{job.storage['bucket']}/{job.storage['run_root_prefix']}run.json"
     storage.write(place, json.dumps(body).encode())

@@ -20,7 +20,7 @@ from run_analysis.job_records import CheckpointFacts, ExportFacts, StatusFacts
 from run_analysis.run import RunDetail
 from run_analysis.runs import RunSummary
 from run_records.epoch_record import EpochFacts
-from run_records.predictions_json import Predictions, ReceiptPrediction, WordPrediction
+from run_records.predictions_json import PredictionsFile, ReceiptPrediction, WordPrediction
 from tests.support.evaluations import BEGIN, LABELS, PAUSE, attempt_ends, make_epochs, moment_of
 
 BUCKET = "layoutlm-training"
@@ -65,14 +65,16 @@ def make_detail(
     )
 
 
-def make_predictions(detail: RunDetail, receipts: int = 5, words: int = 400, seed: int = 0) -> Predictions:
+def make_predictions(
+    detail: RunDetail, receipts: int = 5, words: int = 400, seed: int = 0
+) -> PredictionsFile:
     """What the best checkpoint says about synthetic receipts, cut after so many words; the worst first."""
     dice = Random(seed)  # noqa: S311 - dice that have to fall the same again
     made = sorted(
         (_receipt(number, words, seed, dice) for number in range(receipts)), key=lambda one: one.f1 or 0.0
     )
     best = detail.best
-    return Predictions(
+    return PredictionsFile(
         job_name=detail.run.name,
         checkpoint=f"checkpoint-{best.global_step if best else 0}",
         step=best.global_step if best else 0,

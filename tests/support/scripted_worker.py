@@ -13,7 +13,7 @@ from layoutlm_cli.main import main
 from tests.support.work import SCRIPTED
 from workers import health
 from workers.host.systemd_notify import Systemd
-from workers.jobs.training import Training
+from workers.jobs.training import TrainingHandler
 
 
 def block(*_: object) -> None:
@@ -23,7 +23,7 @@ def block(*_: object) -> None:
 
 
 if __name__ == "__main__":
-    Training.module = SCRIPTED
+    TrainingHandler.module = SCRIPTED
     health.POLL_MARGIN_SECONDS = float(os.environ.get("TEST_POLL_MARGIN_SECONDS", health.POLL_MARGIN_SECONDS))
     # The watchdog of the tests is shorter than any lease, so that its signs come quickly.
     Systemd.check = lambda *_: None  # type: ignore[method-assign]

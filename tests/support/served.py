@@ -18,7 +18,7 @@ import uvicorn
 
 from layoutlm_cli.commands.dashboard import listen
 from layoutlm_cli.dashboard.app import make_app
-from layoutlm_cli.dashboard.context import Site, Sources, open_sources
+from layoutlm_cli.dashboard.context import PageContext, Sources, open_sources
 from receipt_dynamo import DynamoClient
 from workers.settings import Settings
 
@@ -39,7 +39,7 @@ class Dashboard:
 
     port: int
     sources: Sources
-    site: Site
+    site: PageContext
 
     @property
     def client(self) -> DynamoClient:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from messages.fields import S3Place
+from messages.fields import S3Uri
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import CoreMLExport, Job, JobCheckpoint, JobStatus
 from run_analysis.run import RunDetail
-from run_records.predictions_json import PREDICTIONS_JSON, Predictions
-from run_records.s3_store import Storage
+from run_records.predictions_json import PREDICTIONS_JSON, PredictionsFile
+from run_records.s3_store import S3Store
 
 
 def store_run(
-    client: DynamoClient, storage: Storage, detail: RunDetail, predictions: Predictions | None = None
+    client: DynamoClient, storage: S3Store, detail: RunDetail, predictions: PredictionsFile | None = None
 ) -> None:
     """Write a run's records to the table and its files to S3; its lease, which fails attempts, has none."""
-    run, place = detail.run, S3Place.parse(detail.run.run_s3_uri or "")
+    run, place = detail.run, S3Uri.parse(detail.run.run_s3_uri or "")
     known = run.model_dump(exclude_none=True, exclude={"config", "tags", "name", "status", "job_id"})
     client.add_job(
         Job(
@@ -40,7 +40,7 @@ def store_run(
             JobStatus(job_id=run.job_id, updated_at=status.at, updated_by=status.worker, **facts)
         )
     for checkpoint in detail.checkpoints:
-        at = S3Place.parse(checkpoint.s3_uri)
+        at = S3Uri.parse(checkpoint.s3_uri)
         facts = checkpoint.model_dump(exclude={"at", "s3_uri"})
         client.add_job_checkpoint(
             JobCheckpoint(

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from workers.aws_clients import Aws, open_aws
-from workers.jobs.export import Exporting
-from workers.jobs.training import Training
+from workers.jobs.export import ExportHandler
+from workers.jobs.training import TrainingHandler
 from workers.local_aws.local_stack import LocalStack
 from workers.runtime.loop import run_until_stopped
-from workers.runtime.message_processor import Handler
-from workers.runtime.recovery import Sweep
+from workers.runtime.message_processor import MessageProcessor
+from workers.runtime.recovery import OrphanRecovery
 from workers.settings import Settings
 from workers.sqs.queue import JobQueue
 from workers.stop import Stop
@@ -23,11 +23,11 @@ from workers.stop import Stop
 SCRIPTED = "tests.support.scripted_child"
 
 
-class ScriptedTraining(Training):
+class ScriptedTraining(TrainingHandler):
     module = SCRIPTED
 
 
-class ScriptedExporting(Exporting):
+class ScriptedExporting(ExportHandler):
     module = SCRIPTED
 
 
@@ -40,7 +40,7 @@ class Bench:
     aws: Aws
     queue: JobQueue
     stop: Stop
-    handler: Handler[Any]
+    handler: MessageProcessor[Any]
     results_url: str
 
     async def send(self, body: object, **attributes: str) -> str:
@@ -55,8 +55,8 @@ class Bench:
         await run_until_stopped(self.queue, self.handler.handle, self.stop, self.settings, once=True)
 
     @property
-    def sweep(self) -> Sweep[Any]:
-        return Sweep(self.handler.kind, self.queue, self.aws.table, self.settings)
+    def sweep(self) -> OrphanRecovery[Any]:
+        return OrphanRecovery(self.handler.kind, self.queue, self.aws.table, self.settings)
 
     async def results(self) -> list[dict[str, Any]]:
         return await self.read(self.results_url)
@@ -82,7 +82,7 @@ class Bench:
 
 @asynccontextmanager
 async def training_bench(
-    stack: LocalStack, work_dir: Path, kind: type[Training] = ScriptedTraining, **changes: Any
+    stack: LocalStack, work_dir: Path, kind: type[TrainingHandler] = ScriptedTraining, **changes: Any
 ) -> AsyncIterator[Bench]:
     async with _bench(stack, work_dir, kind, changes) as bench:
         yield bench
@@ -90,7 +90,7 @@ async def training_bench(
 
 @asynccontextmanager
 async def export_bench(
-    stack: LocalStack, work_dir: Path, kind: type[Exporting] = ScriptedExporting, **changes: Any
+    stack: LocalStack, work_dir: Path, kind: type[ExportHandler] = ScriptedExporting, **changes: Any
 ) -> AsyncIterator[Bench]:
     async with _bench(stack, work_dir, kind, changes) as bench:
         yield bench
@@ -98,7 +98,7 @@ async def export_bench(
 
 @asynccontextmanager
 async def _bench(
-    stack: LocalStack, work_dir: Path, kind: type[Training | Exporting], changes: dict[str, Any]
+    stack: LocalStack, work_dir: Path, kind: type[TrainingHandler | ExportHandler], changes: dict[str, Any]
 ) -> AsyncIterator[Bench]:
     quick = {"poll_seconds": 0, "lease_seconds": 30, "retry_base_seconds": 0, "work_dir": work_dir}
     settings = stack.settings.model_copy(update={**quick, **changes})
@@ -106,11 +106,11 @@ async def _bench(
     async with open_aws(settings) as aws:
         queue = await JobQueue.open(aws.sqs, jobs)
         stop = Stop()
-        handler = Handler(make_kind(kind, settings, aws), queue, aws.table, settings, stop, "bench")
+        handler = MessageProcessor(make_kind(kind, settings, aws), queue, aws.table, settings, stop, "bench")
         yield Bench(stack, settings, aws, queue, stop, handler, results)
 
 
-def make_kind(kind: type[Training | Exporting], settings: Settings, aws: Aws) -> Any:
-    if issubclass(kind, Training):
+def make_kind(kind: type[TrainingHandler | ExportHandler], settings: Settings, aws: Aws) -> Any:
+    if issubclass(kind, TrainingHandler):
         return kind(settings, aws.table, aws.sqs, "bench")
     return kind(settings, aws.table, aws.sqs)

@@ -22,7 +22,7 @@ from receipt_dynamo import aws_errors as table_edge
 from receipt_dynamo.aws_codes import CODES_BY_FAULT, FAULT_BY_CODE, AwsFault
 from receipt_dynamo.aws_faults import call_errors, judge
 from run_records import aws_errors as s3_edge
-from run_records.errors import LayoutLMError, SetupError
+from run_records.errors import RunError, SetupError
 from run_records.job_process.child_main import classify
 from workers import aws_errors as sqs_edge
 from workers import s3_bucket as bucket
@@ -139,7 +139,7 @@ def test_what_botocore_tries_again_may_succeed_later() -> None:
 @pytest.mark.parametrize("code", [*PASSING, "ThisCodeIsNew"])
 def test_a_passing_refusal_is_tried_again_at_every_service(code: str) -> None:
     assert judge(refused(code)).fault.retryable
-    with pytest.raises(LayoutLMError) as s3, s3_edge.translated("s3://b/k"):
+    with pytest.raises(RunError) as s3, s3_edge.translated("s3://b/k"):
         raise refused(code)
     assert s3.value.error_class.retryable
     assert classify(table_edge.translate(refused(code), "t", "http://e"))[0].retryable
@@ -149,7 +149,7 @@ def test_a_passing_refusal_is_tried_again_at_every_service(code: str) -> None:
 @pytest.mark.parametrize("code", ["ThisCodeIsNew", "InvalidObjectState"])
 def test_what_is_refused_for_good_or_for_an_unknown_reason_is_named_by_its_code(code: str) -> None:
     with (
-        pytest.raises(LayoutLMError, match=f"s3://b/k .*{code}: it is so"),
+        pytest.raises(RunError, match=f"s3://b/k .*{code}: it is so"),
         s3_edge.translated("s3://b/k"),
     ):
         raise refused(code, "it is so.")
@@ -208,7 +208,7 @@ def test_the_hosts_own_bucket_is_the_hosts_fault_and_another_one_the_requests(co
     with refusal as own, s3_edge.translated("s3://own/k", is_own=True):
         raise refused(code)
     assert own.value.error_class.of_host
-    with pytest.raises(LayoutLMError) as other, s3_edge.translated("s3://other/k"):
+    with pytest.raises(RunError) as other, s3_edge.translated("s3://other/k"):
         raise refused(code)
     assert not other.value.error_class.of_host
 

@@ -13,7 +13,7 @@ import structlog
 from receipt_dynamo.clock import steady_seconds
 from workers.errors import GroupError, MetadataError, QueueError, WorkerError
 from workers.health import Health
-from workers.host.auto_scaling import Group, Hook
+from workers.host.auto_scaling import AutoScalingGroup, Hook
 from workers.host.imds import Metadata
 from workers.host.spot_listener import Listener
 from workers.settings import Settings
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True, eq=False)
-class Membership:
+class GroupMembership:
     """The membership of this instance in its Auto Scaling group, as far as the worker controls it.
 
     It follows the state that health shows and is not called from the job's path, so that no job waits for an
@@ -59,7 +59,7 @@ class Membership:
     listener: Listener
     steady: Callable[[], float] = steady_seconds
     work_ended: bool = field(default=False, init=False)
-    _group: Group | None = field(default=None, init=False)
+    _group: AutoScalingGroup | None = field(default=None, init=False)
     _looks_in_vain: int = field(default=0, init=False)
     _protected: bool | None = field(default=None, init=False)
     _hook: Hook | None = field(default=None, init=False)
@@ -67,7 +67,7 @@ class Membership:
     _let_go: bool = field(default=False, init=False)
     _look_due: float = field(default=0.0, init=False)
 
-    async def keep_told(self) -> None:
+    async def sync_with_group(self) -> None:
         """Keep the group's view up to date for as long as the daemon runs.
 
         An instance in no group may be put into one later, and a new one's group is not known at once.
@@ -95,7 +95,7 @@ class Membership:
         Raises:
             GroupError, MetadataError, WorkerError: it could not be told now.
         """
-        self._group = self._group or await Group.find(self.client, self.metadata, self.settings)
+        self._group = self._group or await AutoScalingGroup.find(self.client, self.metadata, self.settings)
         if self._group is None:
             if not self._looks_in_vain:
                 log.info("this instance is in no Auto Scaling group")
@@ -137,7 +137,7 @@ class Membership:
         self.health.noticed(notice)
         self.stop.retire()
 
-    async def _tell_protection(self, group: Group) -> None:
+    async def _tell_protection(self, group: AutoScalingGroup) -> None:
         wanted = self.health.report().job is not None
         if wanted == self._protected or (not wanted and await self._others_work()):
             return
@@ -147,7 +147,7 @@ class Membership:
         self._protected = wanted
         log.info("scale-in protection", on=wanted)
 
-    async def _tell_hook(self, group: Group) -> None:
+    async def _tell_hook(self, group: AutoScalingGroup) -> None:
         """Hold the instance while there is work, then let it go."""
         self._hook = self._hook or await group.find_hook()
         if self._hook is None:
@@ -165,7 +165,7 @@ class Membership:
         minutes, report = self.settings.idle_minutes, self.health.report()
         return minutes is not None and report.state == "idle" and report.since_seconds >= minutes * 60
 
-    async def _reason_to_stay(self, group: Group, sqs: Any, queue_url: str) -> str | None:
+    async def _reason_to_stay(self, group: AutoScalingGroup, sqs: Any, queue_url: str) -> str | None:
         if (await read_depth(sqs, queue_url)).visible:
             return "the queue has messages"
         if await self._others_work():

@@ -32,7 +32,7 @@ class Hook:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class AutoScalingGroup:
     """The Auto Scaling group that this instance is in. Each call raises GroupError when AWS refuses.
 
     Attributes:
@@ -48,7 +48,7 @@ class Group:
     hook_name: str | None = None
 
     @classmethod
-    async def find(cls, client: Any, metadata: Metadata, settings: Settings) -> Group | None:
+    async def find(cls, client: Any, metadata: Metadata, settings: Settings) -> AutoScalingGroup | None:
         """Look up who we are and in which group; None in none.
 
         Raises:

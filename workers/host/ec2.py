@@ -12,7 +12,7 @@ import structlog
 
 from workers.errors import GroupError, MetadataError, WorkerError
 from workers.health import Health
-from workers.host.asg_lifecycle import Membership
+from workers.host.asg_lifecycle import GroupMembership
 from workers.host.auto_scaling import auto_scaling_opened
 from workers.host.imds import metadata_opened
 from workers.host.spot_listener import Listener, find_doubt
@@ -36,7 +36,7 @@ class Host:
         health: shows it.
     """
 
-    membership: Membership
+    membership: GroupMembership
     stop: Stop
     health: Health
 
@@ -75,16 +75,16 @@ async def host_heard(settings: Settings, stop: Stop, health: Health) -> AsyncIte
                 log.warning(doubt)
         listener = Listener(metadata, settings, stop, health)
         client = await stack.enter_async_context(auto_scaling_opened(settings))
-        membership = Membership(client, metadata, settings, stop, health, listener)
-        stack.push_async_callback(_say_last_word, membership)
+        membership = GroupMembership(client, metadata, settings, stop, health, listener)
+        stack.push_async_callback(_release_instance, membership)
         tasks = await stack.enter_async_context(side_tasks(stop, health.report_fault))
         tasks.start("host listener", listener.keep_listening)
-        tasks.start("Auto Scaling keeper", membership.keep_told)
+        tasks.start("Auto Scaling keeper", membership.sync_with_group)
         await listener.asked.wait()
         yield Host(membership, stop, health)
 
 
-async def _say_last_word(membership: Membership) -> None:
+async def _release_instance(membership: GroupMembership) -> None:
     """Take the protection off, and let go of an instance that is to end."""
     if not membership.is_known:
         return

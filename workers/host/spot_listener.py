@@ -148,7 +148,7 @@ class Listener:
                 continue
             notice = None if body is None else read_notice(path, body, self.settings)
             if notice is not None and notice.text not in self._heard:
-                self._heed(notice)
+                self._apply_notice(notice)
         if failure is None:
             self._note_answer()
         else:
@@ -171,7 +171,7 @@ class Listener:
             log.warning("instance metadata does not answer; asked again and again", error=str(failure))
         self._failures += 1
 
-    def _heed(self, notice: Notice) -> None:
+    def _apply_notice(self, notice: Notice) -> None:
         self._heard.add(notice.text)
         self.terminating = self.terminating or notice.terminating
         self.health.noticed(notice.text)

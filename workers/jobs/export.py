@@ -21,7 +21,7 @@ from receipt_dynamo.errors import AlreadyExists, InvalidItem, NotFound
 from workers.destinations import check_bundle_place
 from workers.jobs.queue_export import export_record
 from workers.runtime.holdable_results import UNHOLDABLE
-from workers.runtime.outcome import Ending, Refused, Verdict
+from workers.runtime.outcome import AttemptResult, Ending, Refused
 from workers.settings import Settings
 from workers.sqs.queue import Received, send
 
@@ -31,8 +31,8 @@ _ALWAYS_HELD = ("status", "completed_at", "error_message")
 log = structlog.get_logger(__name__)
 
 
-class Exporting:
-    """Exports, as `workers.runtime.job_handler.Kind` describes them."""
+class ExportHandler:
+    """Exports, as `workers.runtime.job_handler.JobHandler` describes them."""
 
     name: ClassVar[Literal["export"]] = "export"
     module: ClassVar[str] = "receipt_layoutlm.coreml"
@@ -90,7 +90,7 @@ class Exporting:
         with suppress(NotFound):  # ended before the record was made
             await self._update(job.export_id, attempt, status="PENDING")
 
-    def decide(self, job: ExportJob, attempt: int, verdict: Verdict) -> dict[str, Any]:
+    def decide(self, job: ExportJob, attempt: int, verdict: AttemptResult) -> dict[str, Any]:
         """The request and the result's body."""
         exported = verdict.report if isinstance(verdict.report, Exported) else None
         result = ExportResult.model_validate(

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from messages.fields import S3Place
+from messages.fields import S3Uri
 from messages.train import JobState, TrainJob
 from receipt_dynamo.async_client import AsyncDynamoClient
 from receipt_dynamo.clock import now
@@ -80,7 +80,7 @@ async def add_status(table: AsyncDynamoClient, note: JobStatus) -> None:
         log.debug("status line is there already", job_id=note.job_id, status=note.status)
 
 
-def job_record(job: TrainJob, run: S3Place, *, status: JobState, created_by: str = "train-worker") -> Job:
+def job_record(job: TrainJob, run: S3Uri, *, status: JobState, created_by: str = "train-worker") -> Job:
     """The Job record of a request: configuration and storage, as people and dashboards read it."""
     prefix = run.key
     return Job(

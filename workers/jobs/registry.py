@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from workers.jobs.export import Exporting
-from workers.jobs.training import Training
+from workers.jobs.export import ExportHandler
+from workers.jobs.training import TrainingHandler
 from workers.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,5 +29,5 @@ QUEUE_FIELD: dict[KindName, str] = {"train": "train_job_queue_url", "export": "e
 def make_kind(name: KindName, settings: Settings, aws: Aws, worker: str) -> Any:
     """The jobs of that name."""
     if name == "train":
-        return Training(settings, aws.table, aws.sqs, worker)
-    return Exporting(settings, aws.table, aws.sqs)
+        return TrainingHandler(settings, aws.table, aws.sqs, worker)
+    return ExportHandler(settings, aws.table, aws.sqs)

@@ -9,7 +9,7 @@ from pydantic_core import to_json
 
 from messages.codec import decode_export_job, encode
 from messages.export import ExportJob
-from messages.fields import S3Place
+from messages.fields import S3Uri
 from messages.train import TrainJob
 from receipt_dynamo.entities import Job
 from receipt_dynamo.errors import AlreadyExists
@@ -32,7 +32,7 @@ async def submit_training(settings: Settings, job: TrainJob, *, created_by: str 
     async with open_aws(settings) as aws:
         body = encode(job)
         parent = job.hyperparameters.output_s3_path
-        run = (S3Place.parse(parent) if parent else settings.runs) / f"{job.job_name}/"
+        run = (S3Uri.parse(parent) if parent else settings.runs) / f"{job.job_name}/"
         record = job_record(job, run, status="pending", created_by=created_by)
         record.to_item()  # a number that the table cannot hold is refused before anything is sent
         message_id = await send(aws.sqs, str(settings.train_job_queue_url), body, {"kind": "train"})

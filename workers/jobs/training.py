@@ -11,7 +11,7 @@ from messages.child_protocol import ErrorClass, Trained, TrainTask
 from messages.codec import decode_train_job, encode
 from messages.errors import InvalidMessage
 from messages.export import ExportJob
-from messages.fields import S3Place, derive_id
+from messages.fields import S3Uri, derive_id
 from messages.train import JobState, TrainJob, TrainResult
 from receipt_dynamo.async_client import AsyncDynamoClient
 from receipt_dynamo.clock import now
@@ -20,7 +20,7 @@ from receipt_dynamo.errors import InvalidItem, NotFound
 from workers.destinations import check_run_place
 from workers.jobs.job_record import add_status, job_record, show_ended_job, show_job
 from workers.jobs.queue_export import queue_export
-from workers.runtime.outcome import Refused, Verdict, outcome_of
+from workers.runtime.outcome import AttemptResult, Refused, outcome_of
 from workers.settings import Settings
 from workers.sqs.queue import Received, send
 
@@ -30,8 +30,8 @@ UNSUCCESSFUL = {"failed", "cancelled"}
 """Such a job needs its name no more. One of any other status, or of none that can be read, keeps it."""
 
 
-class Training:
-    """Trainings, as `workers.runtime.job_handler.Kind` describes them."""
+class TrainingHandler:
+    """Trainings, as `workers.runtime.job_handler.JobHandler` describes them."""
 
     name: ClassVar[Literal["train"]] = "train"
     module: ClassVar[str] = "receipt_layoutlm.training"
@@ -57,10 +57,10 @@ class Training:
         """The job's own timeout."""
         return job.timeout
 
-    def run_place(self, job: TrainJob) -> S3Place:
+    def run_place(self, job: TrainJob) -> S3Uri:
         """The run's folder."""
         parent = job.hyperparameters.output_s3_path
-        return (S3Place.parse(parent) if parent else self._settings.runs) / f"{job.job_name}/"
+        return (S3Uri.parse(parent) if parent else self._settings.runs) / f"{job.job_name}/"
 
     async def begin(
         self, job: TrainJob, attempt: int, work_dir: str, message_id: str | None = None
@@ -89,7 +89,7 @@ class Training:
             await self._table.update_job_status(job.job_id, "interrupted", attempt=attempt)
             await self._note(job.job_id, "interrupted", attempt, why, message_id)
 
-    def decide(self, job: TrainJob, attempt: int, verdict: Verdict) -> dict[str, Any]:
+    def decide(self, job: TrainJob, attempt: int, verdict: AttemptResult) -> dict[str, Any]:
         """The result's body, the Job's new attributes and, after a success, the export to queue."""
         trained = verdict.report if isinstance(verdict.report, Trained) else None
         status = outcome_of(verdict.ending)

@@ -22,7 +22,7 @@ _GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "131072"}
 """Has glibc return large blocks, which are bodies of requests, to the system as soon as they are freed."""
 
 
-class Emulator:
+class MotoServer:
     """The emulator's process; a context manager that ends it, and all that is in it."""
 
     def __init__(self, port: int = 0) -> None:
@@ -106,7 +106,7 @@ class LocalStack:
     environ: dict[str, str]
 
     @classmethod
-    def make(cls, emulator: Emulator, *, suffix: str = "") -> LocalStack:
+    def make(cls, emulator: MotoServer, *, suffix: str = "") -> LocalStack:
         """Make the resources; a suffix keeps several sets in one emulator apart."""
         stack = cls(
             {

@@ -16,7 +16,7 @@ from workers.aws_clients import Aws, open_aws
 from workers.daemon import worker_name
 from workers.jobs.registry import make_kind
 from workers.runtime.completion import complete
-from workers.runtime.outcome import Ending, Verdict
+from workers.runtime.outcome import AttemptResult, Ending
 from workers.runtime.request_bodies import BodyUnreachable, RequestBodies
 from workers.settings import Settings
 from workers.sqs.queue import Received
@@ -127,7 +127,9 @@ async def _cancel_unheld(aws: Aws, settings: Settings, lease: JobLease) -> bool:
         # Of another version, or not to be read; or a worker was faster, and sees the request.
         return False
     began = "on request" if lease.attempt else "before it started"
-    decision = kind.decide(job, claimed.attempt, Verdict(Ending.CANCELLED, message=f"Cancelled {began}."))
+    decision = kind.decide(
+        job, claimed.attempt, AttemptResult(Ending.CANCELLED, message=f"Cancelled {began}.")
+    )
     decided = await table.decide_lease(claimed, outcome="cancelled", decision=decision, now=now())
     await complete(kind, table, bodies, decided)
     return True

@@ -20,7 +20,7 @@ class Overview:
     epoch: float | None
 
 
-async def job_overview(settings: Settings, job: str) -> Overview:
+async def read_job_status(settings: Settings, job: str) -> Overview:
     """Gather a job's state; four queries.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from workers.aws_clients import open_aws
 from workers.daemon import worker_name
 from workers.jobs.registry import NEEDS, QUEUE_FIELD, KindName, make_kind
-from workers.runtime.recovery import Sweep
+from workers.runtime.recovery import OrphanRecovery
 from workers.settings import Settings
 from workers.sqs.queue import JobQueue
 
@@ -19,4 +19,6 @@ async def recover_jobs(settings: Settings, name: KindName) -> int:
     settings.require(*NEEDS[name])
     async with open_aws(settings) as aws:
         queue = await JobQueue.open(aws.sqs, getattr(settings, QUEUE_FIELD[name]))
-        return await Sweep(make_kind(name, settings, aws, worker_name()), queue, aws.table, settings).run()
+        return await OrphanRecovery(
+            make_kind(name, settings, aws, worker_name()), queue, aws.table, settings
+        ).run()

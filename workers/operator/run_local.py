@@ -19,9 +19,9 @@ from receipt_dynamo.errors import DynamoError, InvalidItem, NotFound
 from workers.aws_clients import Aws, open_aws
 from workers.daemon import worker_name
 from workers.errors import NotNow, QueueError
-from workers.jobs.training import UNSUCCESSFUL, Training
+from workers.jobs.training import UNSUCCESSFUL, TrainingHandler
 from workers.runtime.attempt_folder import Orphans
-from workers.runtime.message_processor import Handler
+from workers.runtime.message_processor import MessageProcessor
 from workers.settings import Settings
 from workers.sqs.queue import JobQueue, Received
 from workers.stop import Stop
@@ -29,7 +29,7 @@ from workers.stop import Stop
 _WHY = {"STOPPED": "it was stopped", "LOST": "its lease was lost"}
 
 
-class NoQueue(JobQueue):
+class NullQueue(JobQueue):
     """Stands where a queue would: there is no message to keep, to show again or to delete."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class HandRun:
     checkpoint: JobCheckpoint | None
 
 
-async def train_by_hand(settings: Settings, job: TrainJob) -> tuple[str, Job]:
+async def run_locally(settings: Settings, job: TrainJob) -> tuple[str, Job]:
     """Run one attempt here; returns how it ended and the job's record. Who calls tries again."""
     stop = Stop()
     stop.install()
@@ -117,8 +117,10 @@ async def train_or_go_on(
 async def _attempt(aws: Aws, settings: Settings, job: TrainJob, stop: Stop) -> str:
     await asyncio.to_thread(Orphans(settings.work_dir).remove)
     worker = worker_name()
-    kind = Training(settings, aws.table, aws.sqs, worker)
-    handler: Handler[TrainJob] = Handler(kind, NoQueue(), aws.table, settings, stop, worker, by_hand=True)
+    kind = TrainingHandler(settings, aws.table, aws.sqs, worker)
+    handler: MessageProcessor[TrainJob] = MessageProcessor(
+        kind, NullQueue(), aws.table, settings, stop, worker, by_hand=True
+    )
     return await handler.take(Received(message_id=str(uuid.uuid4()), body=encode(job), receipt_handle=""))
 
 

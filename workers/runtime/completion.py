@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from messages.child_protocol import Trained
-from workers.runtime.outcome import Verdict
+from workers.runtime.outcome import AttemptResult
 
 if TYPE_CHECKING:
     from workers.sqs.queue import Received
@@ -23,15 +23,15 @@ from receipt_dynamo.entities import JobLease
 from receipt_dynamo.entities.field_types import LeaseFailure
 from workers.runtime.deferral import NOT_BEFORE
 from workers.runtime.holdable_results import UNHOLDABLE, holdable
-from workers.runtime.job_handler import JobT, Kind
-from workers.runtime.lease import Lease, insist
+from workers.runtime.job_handler import JobHandler, JobT
+from workers.runtime.lease import Lease, retry_while_leased
 from workers.runtime.outcome import OUTCOMES, Ending, MessageFate, outcome_of
 from workers.runtime.request_bodies import RequestBodies
 from workers.settings import Settings
 from workers.sqs.queue import MAX_DELAY_SECONDS, MAX_VISIBILITY_SECONDS, JobQueue, Received
 
 
-def measure_attempt(verdict: Verdict, attempt: int) -> dict[str, float]:
+def measure_attempt(verdict: AttemptResult, attempt: int) -> dict[str, float]:
     """Durations of an attempt; with the cost of the whole run, in USD, if it is done and a price is known."""
     results = verdict.report.results if isinstance(verdict.report, Trained) else {}
     cost = results.get("cost_usd")
@@ -51,16 +51,16 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Finish(Generic[JobT]):
+class Completion(Generic[JobT]):
     """Finishes attempts of one kind."""
 
-    kind: Kind[JobT]
+    kind: JobHandler[JobT]
     queue: JobQueue
     table: AsyncDynamoClient
     settings: Settings
     worker: str
 
-    async def finish(self, job: JobT, lease: Lease, verdict: Verdict, message: Received) -> Ending:
+    async def finish(self, job: JobT, lease: Lease, verdict: AttemptResult, message: Received) -> Ending:
         """Apply the attempt result; returns the outcome, which differs once the attempts are used up.
 
         Raises:
@@ -80,29 +80,31 @@ class Finish(Generic[JobT]):
             await self._hand_on(job, lease, verdict, message)
         return verdict.ending
 
-    async def _hand_on(self, job: JobT, lease: Lease, verdict: Verdict, message: Received) -> None:
+    async def _hand_on(self, job: JobT, lease: Lease, verdict: AttemptResult, message: Received) -> None:
         """Leave the job to its next attempt: at once after a stop, after a backoff where something failed."""
         meaning = OUTCOMES[verdict.ending]
         if meaning.status == "interrupted":
             why = verdict.message or "the host stops"
-            await insist(lambda: self.kind.interrupted(job, lease.attempt, why, lease.message_id), lease)
+            await retry_while_leased(
+                lambda: self.kind.interrupted(job, lease.attempt, why, lease.message_id), lease
+            )
         if meaning.message is MessageFate.SHOW_NOW:
             await self._free(lease, message, 0, None)
         else:
             failure = self._failure(lease, verdict)
             await self._free(lease, message, self._backoff_seconds(lease.record), failure)
 
-    async def _decide(self, job: JobT, lease: Lease, verdict: Verdict) -> Verdict:
+    async def _decide(self, job: JobT, lease: Lease, verdict: AttemptResult) -> AttemptResult:
         """Decide the job and complete it; returns the result, reduced if the table cannot hold it."""
         decided, verdict = await self._fix(job, lease, verdict)
         lease.settle()
         # The request in hand: that of the lease may lie in the bucket.
         decided = replace(decided, body=encode(job))
-        await insist(lambda: self.kind.complete(decided, lease.message_id), lease)
-        await insist(lambda: self.table.close_lease(decided), lease)
+        await retry_while_leased(lambda: self.kind.complete(decided, lease.message_id), lease)
+        await retry_while_leased(lambda: self.table.close_lease(decided), lease)
         return verdict
 
-    async def _fix(self, job: JobT, lease: Lease, verdict: Verdict) -> tuple[JobLease, Verdict]:
+    async def _fix(self, job: JobT, lease: Lease, verdict: AttemptResult) -> tuple[JobLease, AttemptResult]:
         """Write the fullest decision that the table can hold; returns it with its attempt result."""
         *fuller, bare = holdable(verdict)
         for one in fuller:
@@ -112,9 +114,9 @@ class Finish(Generic[JobT]):
                 log.error("the table cannot hold how this attempt ended", error=str(error))  # noqa: TRY400
         return await self._write_decision(job, lease, bare), bare
 
-    async def _write_decision(self, job: JobT, lease: Lease, verdict: Verdict) -> JobLease:
+    async def _write_decision(self, job: JobT, lease: Lease, verdict: AttemptResult) -> JobLease:
         outcome, decision = outcome_of(verdict.ending), self.kind.decide(job, lease.attempt, verdict)
-        return await insist(
+        return await retry_while_leased(
             lambda: self.table.decide_lease(lease.record, outcome=outcome, decision=decision, now=now()),
             lease,
         )
@@ -126,12 +128,14 @@ class Finish(Generic[JobT]):
         in_flight = self.table.clock.steady() - message.received_at
         if lease.message_gone or in_flight + after_seconds > MOST_HIDDEN_SECONDS:
             # Before the lease is released: a surplus message is refused, a missing one waits for recovery.
-            await insist(lambda: self._put_back(lease.record, after_seconds), lease)
+            await retry_while_leased(lambda: self._put_back(lease.record, after_seconds), lease)
             if not lease.message_gone:
-                await insist(lease.take_message_away, lease)
+                await retry_while_leased(lease.take_message_away, lease)
         due_at = self.table.clock.text(after_seconds + self.settings.orphan_seconds)
-        await insist(lambda: self.table.release_lease(lease.record, due_at=due_at, failure=failure), lease)
-        await lease.stop_beating()  # it would hide the message again
+        await retry_while_leased(
+            lambda: self.table.release_lease(lease.record, due_at=due_at, failure=failure), lease
+        )
+        await lease.stop_heartbeat()  # it would hide the message again
         if not lease.message_gone:
             await self.queue.show_after(message, after_seconds)
 
@@ -139,9 +143,9 @@ class Finish(Generic[JobT]):
         due = self.table.clock.text(after_seconds) if after_seconds > MAX_DELAY_SECONDS else ""
         bodies = RequestBodies(self.settings, self.kind.name)
         delay = min(after_seconds, MAX_DELAY_SECONDS)
-        await put_back(self.queue, bodies, record, delay_seconds=delay, not_before=due)
+        await requeue(self.queue, bodies, record, delay_seconds=delay, not_before=due)
 
-    def _failure(self, lease: Lease, verdict: Verdict) -> LeaseFailure | None:
+    def _failure(self, lease: Lease, verdict: AttemptResult) -> LeaseFailure | None:
         """The failure as the lease keeps it; None where its history has reached its limit."""
         known = len(lease.record.failures)
         if verdict.ending is Ending.HOST_FAULT and known >= MOST_UNCOUNTED:
@@ -162,7 +166,7 @@ class Finish(Generic[JobT]):
 
 
 async def complete(
-    kind: Kind[JobT],
+    kind: JobHandler[JobT],
     table: AsyncDynamoClient,
     bodies: RequestBodies,
     record: JobLease,
@@ -176,7 +180,7 @@ async def complete(
         await table.close_lease(record)
 
 
-async def put_back(
+async def requeue(
     queue: JobQueue,
     bodies: RequestBodies,
     record: JobLease,
@@ -199,13 +203,13 @@ def counted_failures(record: JobLease) -> list[LeaseFailure]:
     return [one for one in record.failures if one["error_class"] not in _OF_HOST]
 
 
-def _out_of_attempts(record: JobLease, verdict: Verdict) -> Verdict:
+def _out_of_attempts(record: JobLease, verdict: AttemptResult) -> AttemptResult:
     before = counted_failures(record)
     if not before:
         return replace(verdict, ending=Ending.NEVER)
     history = [f"attempt {f['attempt']}: {f['message']}" for f in before]
     history.append(f"attempt {record.attempt}: {verdict.message}")
-    return Verdict(
+    return AttemptResult(
         Ending.NEVER,
         error_class=verdict.error_class,
         message=f"Failed {len(history)} times. " + " | ".join(history),
@@ -213,9 +217,9 @@ def _out_of_attempts(record: JobLease, verdict: Verdict) -> Verdict:
     )
 
 
-def out_of_claims(record: JobLease) -> Verdict:
+def out_of_claims(record: JobLease) -> AttemptResult:
     """The last bound, however its attempts ended."""
     said = f"Claimed {record.attempt} times without an end: it may bring its hosts down."
     if record.failures:
         said += f" Last failure: {record.failures[-1]['message']}"
-    return Verdict(Ending.NEVER, error_class=ErrorClass.HOST, message=said)
+    return AttemptResult(Ending.NEVER, error_class=ErrorClass.HOST, message=said)

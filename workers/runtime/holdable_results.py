@@ -10,7 +10,7 @@ from typing import Any
 from messages.child_protocol import ErrorClass, Trained
 from receipt_dynamo.attribute_values import write_value
 from receipt_dynamo.errors import InvalidValue, ItemTooLarge, UnwritableItem
-from workers.runtime.outcome import Ending, Verdict
+from workers.runtime.outcome import AttemptResult, Ending
 
 UNHOLDABLE = (InvalidValue, UnwritableItem, ItemTooLarge)
 """Permanent refusals of the table: a retry gets the same one."""
@@ -18,7 +18,7 @@ MOST_CHARS = 20_000
 """Characters of one result, in DynamoDB JSON."""
 
 
-def holdable(verdict: Verdict) -> Iterator[Verdict]:
+def holdable(verdict: AttemptResult) -> Iterator[AttemptResult]:
     """The attempt result, then its substitutes if the table refuses it: with fewer results, then a failure.
 
     A training that has succeeded is not lost because one of its numbers is NaN or infinite.
@@ -27,7 +27,7 @@ def holdable(verdict: Verdict) -> Iterator[Verdict]:
     if isinstance(verdict.report, Trained):
         results = {name: value for name, value in verdict.report.results.items() if _fits(name, value)}
         yield replace(verdict, report=verdict.report.model_copy(update={"results": results}))
-    yield Verdict(
+    yield AttemptResult(
         Ending.NEVER,
         error_class=ErrorClass.CONFIGURATION,
         message="The table cannot hold how the attempt ended: it exceeds an item's 400 KB, or has a number "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from messages.child_protocol import ErrorClass
 from workers.errors import CredentialsMissing, EndpointLost, HostUnfit, SettingsError, WorkerError
-from workers.runtime.outcome import Ending, Verdict
+from workers.runtime.outcome import AttemptResult, Ending
 
 ENDS_AS: dict[ErrorClass, type[WorkerError]] = {
     ErrorClass.SETUP: SettingsError,
@@ -28,7 +28,7 @@ class HostFaults:
         self._last: str | None = None
         self._end: WorkerError | None = None
 
-    def note(self, job_id: str, verdict: Verdict) -> None:
+    def note(self, job_id: str, verdict: AttemptResult) -> None:
         """Note how an attempt ended."""
         if verdict.ending is Ending.LOST:  # says nothing of the host
             return

@@ -7,13 +7,13 @@ from typing import Any, Literal, Protocol, TypeVar
 from messages.errors import InvalidMessage
 from messages.fields import Message
 from receipt_dynamo.entities import JobLease
-from workers.runtime.outcome import Verdict
+from workers.runtime.outcome import AttemptResult
 from workers.sqs.queue import Received
 
 JobT = TypeVar("JobT", bound=Message)
 
 
-class Kind(Protocol[JobT]):
+class JobHandler(Protocol[JobT]):
     """One kind of job. Every write is conditional on the attempt, every method may be repeated.
 
     A `message_id` is SQS's, of the message that the writing worker holds; None where it holds none.
@@ -49,7 +49,7 @@ class Kind(Protocol[JobT]):
         """Set the record's status to interrupted: the job waits for another host."""
         ...
 
-    def decide(self, job: JobT, attempt: int, verdict: Verdict) -> dict[str, Any]:
+    def decide(self, job: JobT, attempt: int, verdict: AttemptResult) -> dict[str, Any]:
         """All data of a completion as plain values, so that any worker can complete the job."""
         ...
 

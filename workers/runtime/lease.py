@@ -93,9 +93,9 @@ class Lease:
         try:
             yield self
         finally:
-            await self.stop_beating()
+            await self.stop_heartbeat()
 
-    async def stop_beating(self) -> None:
+    async def stop_heartbeat(self) -> None:
         """Stop the heartbeat, once no lease or message needs it; a second call does nothing."""
         if self._beat is not None:
             self._beat.cancel()
@@ -148,7 +148,7 @@ class Lease:
             log.warning("lease not renewed yet", error=str(error) or "no answer in time", beat_failures=1)
             return False
         self._safe_until = self._safe_from(asked_at)
-        self.health.beaten()
+        self.health.record_heartbeat()
         self.beat_child()
         if renewed.cancel_requested_at is not None:
             self.cancelled.set()
@@ -212,7 +212,7 @@ _LONGEST_PAUSE_SECONDS = 5
 T = TypeVar("T")
 
 
-async def insist(write: Callable[[], Awaitable[T]], lease: Lease) -> T:
+async def retry_while_leased(write: Callable[[], Awaitable[T]], lease: Lease) -> T:
     """Retry a write that AWS cannot accept now, as long as the lease is held: hours of work depend on it."""
 
     async def once() -> T:  # tenacity awaits what it sees to be a coroutine function

@@ -38,7 +38,7 @@ class Moment:
         return cls(steady_seconds(), time.monotonic(), time.time())
 
 
-async def watch(
+async def monitor_loop(
     health: Health,
     now: Callable[[], Moment] = Moment.now,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,

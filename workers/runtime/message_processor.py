@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from workers.runtime.outcome import Verdict
+from workers.runtime.outcome import AttemptResult
 
 if TYPE_CHECKING:
     from workers.health import Work
@@ -44,12 +44,12 @@ from workers.health import Health
 from workers.host.keep_awake import kept_awake
 from workers.runtime.attempt_folder import attempt_folder, write_job_file
 from workers.runtime.child import Child, ChildSpec
-from workers.runtime.completion import MOST_HIDDEN_SECONDS, Finish, complete, out_of_claims
+from workers.runtime.completion import MOST_HIDDEN_SECONDS, Completion, complete, out_of_claims
 from workers.runtime.deferral import hidden_seconds, seconds_until_due
 from workers.runtime.holdable_results import UNHOLDABLE
 from workers.runtime.host_faults import HostFaults
-from workers.runtime.job_handler import JobT, Kind
-from workers.runtime.lease import Lease, insist
+from workers.runtime.job_handler import JobHandler, JobT
+from workers.runtime.lease import Lease, retry_while_leased
 from workers.runtime.outcome import Ending, Refused
 from workers.runtime.request_bodies import RequestBodies
 from workers.runtime.supervisor import supervise
@@ -90,7 +90,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Handler(Generic[JobT]):
+class MessageProcessor(Generic[JobT]):
     """Takes messages of one kind to their end.
 
     Attributes:
@@ -107,7 +107,7 @@ class Handler(Generic[JobT]):
         host_faults: ends the worker where no job can succeed.
     """
 
-    kind: Kind[JobT]
+    kind: JobHandler[JobT]
     queue: JobQueue
     table: AsyncDynamoClient
     settings: Settings
@@ -172,7 +172,7 @@ class Handler(Generic[JobT]):
             try:
                 record = await self._claim(owner_id, held)
             except LeaseRefused as refused:
-                return await self._yield_to(refused, job, message)
+                return await self._skip_held_job(refused, job, message)
             except InvalidItem as error:  # at each delivery the same
                 return await self._bury_unclaimable(message, error)
             log.info("job claimed", **measure_claim(message, record.attempt, self.table.clock.now()))
@@ -255,7 +255,7 @@ class Handler(Generic[JobT]):
         except InvalidMessage:  # accepted by another version; then this one's reading counts
             return False
 
-    async def _yield_to(self, refused: LeaseRefused, job: JobT, message: Received) -> str:
+    async def _skip_held_job(self, refused: LeaseRefused, job: JobT, message: Received) -> str:
         record = refused.lease
         if record is None:
             raise refused
@@ -272,7 +272,7 @@ class Handler(Generic[JobT]):
         return "HELD_ELSEWHERE"
 
     async def _run(self, job: JobT, lease: Lease, message: Received) -> str:
-        finish = Finish(self.kind, self.queue, self.table, self.settings, self.worker)
+        finish = Completion(self.kind, self.queue, self.table, self.settings, self.worker)
         self.health.began(self.kind.name, lease.record.owner_id, lease.attempt)
         self.tracing.note(attempt=lease.attempt)
         with bound_contextvars(attempt=lease.attempt):
@@ -286,15 +286,15 @@ class Handler(Generic[JobT]):
                     ending = Ending.LOST
                 return ending.name
 
-    async def _attempt(self, job: JobT, lease: Lease) -> Verdict:
+    async def _attempt(self, job: JobT, lease: Lease) -> AttemptResult:
         if lease.cancelled.is_set():
-            return Verdict(Ending.CANCELLED, message="Cancelled before it started.")
+            return AttemptResult(Ending.CANCELLED, message="Cancelled before it started.")
         if lease.attempt > self.settings.max_claims:
             return out_of_claims(lease.record)
         try:
             name = f"{lease.record.owner_id}-{lease.attempt}"
             async with attempt_folder(self.settings.work_dir, name) as folder:
-                task = await insist(
+                task = await retry_while_leased(
                     lambda: self.kind.begin(job, lease.attempt, str(folder.path), lease.message_id), lease
                 )
                 job_file = write_job_file(folder, task)
@@ -312,6 +312,8 @@ class Handler(Generic[JobT]):
         except Refused as refused:
             return refused.verdict
         except tuple(_PASSING) as error:
-            return Verdict.failed(_PASSING[type(error)], str(error))
+            return AttemptResult.failed(_PASSING[type(error)], str(error))
         except UNHOLDABLE as error:
-            return Verdict.failed(ErrorClass.CONFIGURATION, f"The table cannot hold this request: {error}")
+            return AttemptResult.failed(
+                ErrorClass.CONFIGURATION, f"The table cannot hold this request: {error}"
+            )

@@ -67,7 +67,7 @@ def outcome_of(ending: Ending) -> Literal["succeeded", "failed", "cancelled"]:
 
 
 # A job whose lease ran out under its child is interrupted: this is no failure, and another attempt goes on.
-_LEFT_IN_PEACE = {ChildExit.STOPPED, ChildExit.LAPSED}
+INTERRUPTED_EXITS = {ChildExit.STOPPED, ChildExit.LAPSED}
 
 
 MOST_CHARS = 10_000
@@ -75,7 +75,7 @@ MOST_CHARS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class AttemptResult:
     """The ending of an attempt.
 
     Attributes:
@@ -93,7 +93,7 @@ class Verdict:
     seconds: float = 0.0
 
     @classmethod
-    def failed(cls, error_class: ErrorClass, message: str) -> Verdict:
+    def failed(cls, error_class: ErrorClass, message: str) -> AttemptResult:
         """A failure: its class says whether the host is at fault, and whether another attempt can help."""
         if error_class.of_host:
             ending = Ending.HOST_FAULT
@@ -107,15 +107,15 @@ class Refused(Exception):  # noqa: N818 - reads as what happened
 
     def __init__(self, error_class: ErrorClass, message: str) -> None:
         super().__init__(message)
-        self.verdict = Verdict.failed(error_class, message)
+        self.verdict = AttemptResult.failed(error_class, message)
 
 
-def judge_exit(
+def result_of_exit(
     code: int,
     last: Trained | Exported | Failure | None,
     last_lines: list[str],
     memory_kills: int | None = None,
-) -> Verdict:
+) -> AttemptResult:
     """The attempt result that follows from a child's exit code and its last report.
 
     Args:
@@ -126,25 +126,25 @@ def judge_exit(
             where it does not count them (`workers.host.oom_kills`).
     """
     if code == ChildExit.DONE and isinstance(last, Trained | Exported):
-        return Verdict(Ending.DONE, report=last)
-    if code in _LEFT_IN_PEACE:
-        return Verdict(Ending.STOPPED)
+        return AttemptResult(Ending.DONE, report=last)
+    if code in INTERRUPTED_EXITS:
+        return AttemptResult(Ending.STOPPED)
     if isinstance(last, Failure):
-        return Verdict.failed(last.error_class, last.message)
+        return AttemptResult.failed(last.error_class, last.message)
     if code == -signal.SIGKILL:
         return _judge_kill(memory_kills)
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     said = last_lines[-1] if last_lines else "it said nothing"
-    return Verdict.failed(ErrorClass.CRASHED, f"The process ended with {how}; its last words: {said}")
+    return AttemptResult.failed(ErrorClass.CRASHED, f"The process ended with {how}; its last words: {said}")
 
 
-def _judge_kill(memory_kills: int | None) -> Verdict:
+def _judge_kill(memory_kills: int | None) -> AttemptResult:
     if memory_kills == 0:
-        return Verdict.failed(
+        return AttemptResult.failed(
             ErrorClass.HOST, "The process was killed from outside (SIGKILL), and not for the memory it took."
         )
     certainty = "The kernel killed the process" if memory_kills else "The process was killed, most likely"
-    return Verdict.failed(
+    return AttemptResult.failed(
         ErrorClass.MEMORY,
         f"{certainty} for the host memory it took (SIGKILL). Use a host with more memory, or a smaller "
         "batch_size for a training.",

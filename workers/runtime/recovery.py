@@ -18,9 +18,9 @@ from receipt_dynamo.operations.leases import LeaseRefused
 from receipt_dynamo.skipped import skipped_noted
 from workers.aws_errors import TooLong
 from workers.errors import QueueError
-from workers.runtime.completion import complete, put_back
+from workers.runtime.completion import complete, requeue
 from workers.runtime.holdable_results import UNHOLDABLE
-from workers.runtime.job_handler import JobT, Kind
+from workers.runtime.job_handler import JobHandler, JobT
 from workers.runtime.request_bodies import BodyUnreachable, RequestBodies
 from workers.settings import Settings
 from workers.sqs.queue import JobQueue, Received
@@ -51,10 +51,10 @@ async def register(
 
 
 @dataclass(slots=True)
-class Sweep(Generic[JobT]):
+class OrphanRecovery(Generic[JobT]):
     """Looks for forgotten jobs of one kind."""
 
-    kind: Kind[JobT]
+    kind: JobHandler[JobT]
     queue: JobQueue
     table: AsyncDynamoClient
     settings: Settings
@@ -127,7 +127,7 @@ class Sweep(Generic[JobT]):
             return False  # another worker was first
         if seen.body is None:
             return False
-        sent = await put_back(self.queue, self._bodies, seen)
+        sent = await requeue(self.queue, self._bodies, seen)
         if seen.state == "held":
             job = self.kind.decode(Received(message_id=seen.owner_id, body=str(sent.body), receipt_handle=""))
             await self.kind.interrupted(job, seen.attempt, f"its worker {seen.worker} is gone")

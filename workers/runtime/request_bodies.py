@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from messages.fields import S3Place
+from messages.fields import S3Uri
 from receipt_dynamo.entities import JobLease
 from receipt_dynamo.entities.field_types import LeaseKind
 from workers.errors import BucketUnusable, QueueError
@@ -56,7 +56,7 @@ class RequestBodies:
         """
         held = self.held(owner_id, body)
         if held != body:
-            place = S3Place.parse(held)
+            place = S3Uri.parse(held)
             async with self._reach(place) as bucket:
                 await bucket.put(place.key, body.encode())
         return held
@@ -69,12 +69,12 @@ class RequestBodies:
         """
         if record.body_s3_uri is None:
             return record
-        place = S3Place.parse(record.body_s3_uri)
+        place = S3Uri.parse(record.body_s3_uri)
         async with self._reach(place) as bucket:
             return replace(record, body=(await bucket.get(place.key)).decode())
 
     @asynccontextmanager
-    async def _reach(self, place: S3Place) -> AsyncIterator[Bucket]:
+    async def _reach(self, place: S3Uri) -> AsyncIterator[Bucket]:
         try:
             async with open_bucket(self.settings, place) as bucket:
                 yield bucket

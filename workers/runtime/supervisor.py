@@ -14,13 +14,13 @@ from workers.health import Health
 from workers.host.oom_kills import count_memory_kills, memory_kills_since
 from workers.runtime.child import Child, ChildSpec
 from workers.runtime.lease import Lease
-from workers.runtime.outcome import Ending, Verdict, judge_exit
+from workers.runtime.outcome import AttemptResult, Ending, result_of_exit
 from workers.stop import Stop
 
 CANCEL_GRACE_SECONDS = 2
 MESSAGE_CHARS = 500
 """Longest progress line in the lease, in characters; short, because each reader of the lease pays for it."""
-_CANCELLED = Verdict(Ending.CANCELLED, message="Cancelled on request.")
+_CANCELLED = AttemptResult(Ending.CANCELLED, message="Cancelled on request.")
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +39,7 @@ class Watcher:
     def __call__(self, report: Report) -> None:
         """Take one report."""
         self.spoke_at = self._steady()
-        self._health.child_spoke()
+        self._health.record_report()
         if isinstance(report, Progress):
             self.stage = report.stage
             self._lease.progress = self._where(report)
@@ -72,7 +72,7 @@ async def supervise(
     stop: Stop,
     health: Health,
     start_child: Callable[[ChildSpec, Callable[[Report], None]], Awaitable[Child]] = Child.start,
-) -> Verdict:
+) -> AttemptResult:
     """Run the child to its end and reap it; returns the attempt result.
 
     Args:
@@ -97,7 +97,7 @@ async def supervise(
         code = await child.wait()
         health.child_ended()
     kills = memory_kills_since(memory_kills)
-    verdict = verdict or judge_exit(code, watcher.last, child.last_lines, kills)
+    verdict = verdict or result_of_exit(code, watcher.last, child.last_lines, kills)
     if verdict.ending is Ending.STOPPED:
         verdict = replace(verdict, message=stop.why)
     return replace(verdict, seconds=steady() - started)
@@ -105,7 +105,7 @@ async def supervise(
 
 async def _first_of(
     child: Child, spec: ChildSpec, watcher: Watcher, lease: Lease, stop: Stop
-) -> Verdict | None:
+) -> AttemptResult | None:
     """Wait for what ends the attempt; None when the child's own ending says it."""
     ended = asyncio.create_task(child.wait())
     stalled = asyncio.create_task(watcher.wait_for_stall(spec.stall_seconds))
@@ -118,7 +118,7 @@ async def _first_of(
         for task in (stalled, *events):
             task.cancel()
     if lease.lost.is_set():
-        return Verdict(Ending.LOST)
+        return AttemptResult(Ending.LOST)
     if ended.done():
         return None
     if lease.cancelled.is_set():
@@ -127,22 +127,22 @@ async def _first_of(
     if stop.requested.is_set():
         return await _drain(child, spec, lease, stop)
     if stalled.done() and not stalled.cancelled():
-        return Verdict.failed(
+        return AttemptResult.failed(
             ErrorClass.STALLED,
             f"The process reported nothing for {spec.stall_seconds:g} seconds; it was {watcher.stage}.",
         )
-    return Verdict.failed(
+    return AttemptResult.failed(
         ErrorClass.TIMEOUT, f"The attempt took longer than its timeout of {spec.timeout_seconds} seconds."
     )
 
 
-async def _drain(child: Child, spec: ChildSpec, lease: Lease, stop: Stop) -> Verdict | None:
+async def _drain(child: Child, spec: ChildSpec, lease: Lease, stop: Stop) -> AttemptResult | None:
     drain_seconds = stop.drain_seconds(spec.drain_seconds)
     log.info("stopping: the child may reach a checkpoint", drain_seconds=round(drain_seconds, 1))
     code = await child.stop(drain_seconds, stop.now, lease.lost, lease.cancelled)
     if lease.lost.is_set():
-        return Verdict(Ending.LOST)
+        return AttemptResult(Ending.LOST)
     if lease.cancelled.is_set() and code != ChildExit.DONE:
         return _CANCELLED
     # A child that was ended by force goes on from its last whole checkpoint, like one that left by itself.
-    return Verdict(Ending.STOPPED) if code < 0 else None
+    return AttemptResult(Ending.STOPPED) if code < 0 else None

@@ -52,7 +52,9 @@ def texts_of(attributes: Attributes) -> dict[str, str]:
     return {name: value["StringValue"] for name, value in attributes.items() if "StringValue" in value}
 
 
-def burials(original: Attributes, reasons: Mapping[str, str]) -> tuple[Attributes, Attributes, Attributes]:
+def dead_letter_attributes(
+    original: Attributes, reasons: Mapping[str, str]
+) -> tuple[Attributes, Attributes, Attributes]:
     """Choices of attributes for a dead letter, the fullest first; use the first that fits beside the body.
 
     The last are those that it came with: with them it has been in a queue before, so they do fit.

@@ -12,7 +12,7 @@ from typing import Any
 from receipt_dynamo.clock import steady_seconds
 from workers.aws_errors import StaleHandle, TooLong, empty_batch_refused, sqs_errors_translated
 from workers.errors import NoDeadLetterQueue, QueueUnusable
-from workers.sqs.message_attributes import Attributes, burials, of_texts, texts_of
+from workers.sqs.message_attributes import Attributes, dead_letter_attributes, of_texts, texts_of
 
 MAX_VISIBILITY_SECONDS = 43_200
 """SQS's own limit, counted from the receive: renewals do not lengthen it."""
@@ -166,7 +166,7 @@ class JobQueue:
             "original_message_id": message.message_id,
             "receive_count": str(message.receive_count),
         }
-        choices = burials(message.typed_attributes, {**reasons, **where})
+        choices = dead_letter_attributes(message.typed_attributes, {**reasons, **where})
         await _send_what_fits(self._client, self.dead_letter_url, message.body, choices)
         await self.delete(message)
 

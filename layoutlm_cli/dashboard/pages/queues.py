@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from layoutlm_cli.dashboard.context import Site, site_of
+from layoutlm_cli.dashboard.context import PageContext, site_of
 from layoutlm_cli.dashboard.security import refuse_foreign_look
 from layoutlm_cli.dashboard.server_sent_events import looking, send_parts
 from receipt_dynamo.clock import write_time
@@ -63,5 +63,5 @@ def queue_named(request: Request) -> QueueName:
     raise HTTPException(404)
 
 
-async def _gather(site: Site) -> tuple[dict[str, Any], float]:
+async def _gather(site: PageContext) -> tuple[dict[str, Any], float]:
     return {"queues": await read_queues(site.sources.sqs, site.sources.settings)}, PAUSE_SECONDS

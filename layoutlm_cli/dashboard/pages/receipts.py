@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from layoutlm_cli.dashboard.context import Site, in_thread, site_of
+from layoutlm_cli.dashboard.context import PageContext, in_thread, site_of
 from run_analysis.report.receipt_drawings import KINDS, PLAIN, draw_receipt
 from run_analysis.runs import find_run
 from run_records.predictions_json import read_predictions
@@ -21,7 +21,7 @@ async def show_receipts(request: Request) -> Response:
     return site.renderer.page("receipts.html", kinds=KINDS, plain=PLAIN, **context)
 
 
-def _read(site: Site, job: str, key: str | None) -> dict[str, Any]:
+def _read(site: PageContext, job: str, key: str | None) -> dict[str, Any]:
     run = find_run(site.sources.client, job)
     predictions = read_predictions(site.sources.storage, run.run_s3_uri)
     if predictions is None or not predictions.receipts:

@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from layoutlm_cli.dashboard import charts
-from layoutlm_cli.dashboard.context import Site, in_thread, site_of
+from layoutlm_cli.dashboard.context import PageContext, in_thread, site_of
 from layoutlm_cli.dashboard.server_sent_events import looking, send_parts
-from run_analysis.active_runs import UNDER_WAY, look_at
-from run_analysis.findings.find import find_faults
+from run_analysis.active_runs import UNDER_WAY, read_active_run
+from run_analysis.findings.find import detect_findings
 from run_analysis.report import settings_tables as settings
 from run_analysis.report.page import theme_css, vega_javascript
 from run_analysis.report.tables import tables_of
@@ -62,12 +62,12 @@ async def send_theme(_: Request) -> Response:
     return Response(theme_css(), media_type="text/css")
 
 
-async def _gather(site: Site, job: str) -> tuple[dict[str, Any], float]:
+async def _gather(site: PageContext, job: str) -> tuple[dict[str, Any], float]:
     context = await in_thread(_read, site, job)
     return context, LIVE_SECONDS if context["live"] else ENDED_SECONDS
 
 
-def _read(site: Site, named: str) -> dict[str, Any]:
+def _read(site: PageContext, named: str) -> dict[str, Any]:
     """About ten requests, and one to S3."""
     client = site.sources.client
     job = client.find_job(named)
@@ -75,10 +75,10 @@ def _read(site: Site, named: str) -> dict[str, Any]:
     return {
         "run": detail.run,
         "detail": detail,
-        "live": look_at(client, job) if job.status in UNDER_WAY else None,
+        "live": read_active_run(client, job) if job.status in UNDER_WAY else None,
         "headline": settings.headline(detail),
         "comparability": settings.comparability(detail),
-        "findings": find_faults(detail),
+        "findings": detect_findings(detail),
         "charts": site.charts.charts_of(detail),
         "tables": tables_of(detail),
         "changed": settings.changed_settings(detail),

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from layoutlm_cli.dashboard.context import Site, in_thread, site_of
+from layoutlm_cli.dashboard.context import PageContext, in_thread, site_of
 from layoutlm_cli.dashboard.server_sent_events import looking, send_parts
 from receipt_dynamo.clock import now
 from receipt_dynamo.entities import JobLease
@@ -55,14 +55,14 @@ async def send_events(request: Request) -> Response:
     return send_parts(site, "workers", looking(site, PARTS[:2], lambda: _gather(site)))
 
 
-async def _gather(site: Site) -> tuple[dict[str, Any], float]:
+async def _gather(site: PageContext) -> tuple[dict[str, Any], float]:
     held = await in_thread(_read_leases, site)
     workers, unreadable = await in_thread(_read_host, site)
     folders = " or ".join(str(folder) for folder in site.sources.settings.status_folders)
     return {"held": held, "workers": workers, "unreadable": unreadable, "folders": folders}, PAUSE_SECONDS
 
 
-def _read_leases(site: Site) -> list[HeldLease]:
+def _read_leases(site: PageContext) -> list[HeldLease]:
     """Two queries of leases, and one of the running runs for their names: none a lease."""
     client, moment = site.sources.client, now()
     leases = [lease for kind in _KINDS for lease in client.list_leases(kind, "held", before=_EVER)]
@@ -86,7 +86,7 @@ def _read_body(lease: JobLease) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _read_host(site: Site) -> tuple[list[WorkerStatus], str | None]:
+def _read_host(site: PageContext) -> tuple[list[WorkerStatus], str | None]:
     try:
         return read_statuses(*site.sources.settings.status_folders), None
     except SettingsError as error:  # another user's workers; the leases are readable all the same

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from messages.export_options import Quantize
 from receipt_layoutlm.coreml.evaluator import Operation, Program
-from receipt_layoutlm.coreml.verify.sample_inputs import Case, with_other_padding
+from receipt_layoutlm.coreml.verify.sample_inputs import SampleInput, with_other_padding
 from receipt_layoutlm.coreml.verify.verification_json import Gate, Number, require, three_digits
 from receipt_layoutlm.errors import BundleError
 
@@ -78,7 +78,11 @@ _ADVICE = "A phone would compute other labels; export as float32, or find what m
 
 
 def check_arithmetic(
-    program: Program, cases: Sequence[Case], wanted: Sequence[Tensor], quantize: Quantize, extremes: Extremes
+    program: Program,
+    cases: Sequence[SampleInput],
+    wanted: Sequence[Tensor],
+    quantize: Quantize,
+    extremes: Extremes,
 ) -> Gate:
     """Compare a program that rounds with what the model says.
 
@@ -133,7 +137,7 @@ def run_finite(program: Program, inputs: Sequence[Tensor], where: str, extremes:
     return logits
 
 
-def find_rounding(program: Program, case: Case) -> Operation | None:
+def find_rounding(program: Program, case: SampleInput) -> Operation | None:
     """The first operation that rounding takes further from its exact result than logits may be."""
     both = zip(program.steps(case.inputs), program.steps(case.inputs, rounded=False), strict=True)
     for (step, rounded), (_, exact) in both:
@@ -144,7 +148,7 @@ def find_rounding(program: Program, case: Case) -> Operation | None:
     return None
 
 
-def _require_close(program: Program, case: Case, difference: Tensor, limit: float) -> Number:
+def _require_close(program: Program, case: SampleInput, difference: Tensor, limit: float) -> Number:
     largest = Number(
         name="difference of logits",
         value=three_digits(float(difference.abs().max())),
@@ -157,7 +161,7 @@ def _require_close(program: Program, case: Case, difference: Tensor, limit: floa
     return require(largest, _ADVICE)
 
 
-def _require_ratio(case: Case, difference: Tensor, peak: float) -> Number:
+def _require_ratio(case: SampleInput, difference: Tensor, peak: float) -> Number:
     """The peak signal-to-noise ratio, 20 log10(peak / root mean square), as image codecs are measured."""
     noise = float(difference.square().mean().sqrt())
     value = 20 * math.log10(peak / noise) if noise and peak else _NO_NOISE
@@ -166,7 +170,7 @@ def _require_ratio(case: Case, difference: Tensor, peak: float) -> Number:
     )
 
 
-def _require_same(program: Program, case: Case, before: Tensor, extremes: Extremes) -> Number:
+def _require_same(program: Program, case: SampleInput, before: Tensor, extremes: Extremes) -> Number:
     other = f"{case.name} with other padding"
     after = run_finite(program, with_other_padding(case), other, extremes)[:, : case.real]
     change = Number(

@@ -31,7 +31,7 @@ _ADVICE = "Export in a format with more bits."
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class QualityLimits:
     """The quality limits of a weight format.
 
     Attributes:
@@ -45,11 +45,11 @@ class Limits:
     warns: bool = False
 
 
-LIMITS: Mapping[Quantize, Limits] = {
-    None: Limits(0.999, 0.2),
-    "float16": Limits(0.999, 0.2),
-    "int8": Limits(0.995, 0.5),
-    "int4": Limits(0.99, 2.0, warns=True),
+LIMITS: Mapping[Quantize, QualityLimits] = {
+    None: QualityLimits(0.999, 0.2),
+    "float16": QualityLimits(0.999, 0.2),
+    "int8": QualityLimits(0.995, 0.5),
+    "int4": QualityLimits(0.99, 2.0, warns=True),
 }
 
 
@@ -146,7 +146,7 @@ def _predict(
 
 
 def _compare(
-    labels: LabelSet, encoded: EncodedPages, expected: Predictions, said: Predictions, limits: Limits
+    labels: LabelSet, encoded: EncodedPages, expected: Predictions, said: Predictions, limits: QualityLimits
 ) -> tuple[Number, Number, int]:
     """Agreement, loss of F1, and how many words differ."""
     pairs = [

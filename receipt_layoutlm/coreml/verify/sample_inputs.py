@@ -17,7 +17,7 @@ _WILD_COORDINATES = (-300, 1500)
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class SampleInput:
     """One input as a client sends it, and what it means.
 
     Attributes:
@@ -50,12 +50,12 @@ class Case:
         return logits
 
 
-def draw_cases(model: LayoutLMForTokenClassification, shapes: Shapes) -> tuple[Case, ...]:
+def draw_cases(model: LayoutLMForTokenClassification, shapes: Shapes) -> tuple[SampleInput, ...]:
     """Inputs of lengths 1, 7, 128 and 512, as far as the shapes allow them, padded and not."""
     return tuple(_draw(model, shapes))
 
 
-def with_other_padding(case: Case) -> tuple[Tensor, ...]:
+def with_other_padding(case: SampleInput) -> tuple[Tensor, ...]:
     """The case's inputs with other tokens, types and boxes where the mask is 0."""
     generator = torch.Generator().manual_seed(case.real)
     ids, mask, types, boxes = (tensor.clone() for tensor in case.inputs)
@@ -65,7 +65,7 @@ def with_other_padding(case: Case) -> tuple[Tensor, ...]:
     return ids, mask, types, boxes
 
 
-def _draw(model: LayoutLMForTokenClassification, shapes: Shapes) -> Iterator[Case]:
+def _draw(model: LayoutLMForTokenClassification, shapes: Shapes) -> Iterator[SampleInput]:
     lengths = [length for length in PARITY_LENGTHS if shapes.accepts(length)] or list(shapes.lengths)
     for length in lengths:
         yield _case(f"{length} tokens", make_inputs(model, length, seed=length, real=length))
@@ -77,17 +77,19 @@ def _draw(model: LayoutLMForTokenClassification, shapes: Shapes) -> Iterator[Cas
     yield _with_wild_boxes(model, next((length for length in lengths if length >= _LEAST_PADDED), lengths[0]))
 
 
-def _case(name: str, inputs: tuple[Tensor, ...]) -> Case:
+def _case(name: str, inputs: tuple[Tensor, ...]) -> SampleInput:
     real = int(inputs[1].sum())
-    return Case(name, inputs, real, inputs[3][:, :real])
+    return SampleInput(name, inputs, real, inputs[3][:, :real])
 
 
-def _with_wild_boxes(model: LayoutLMForTokenClassification, length: int) -> Case:
+def _with_wild_boxes(model: LayoutLMForTokenClassification, length: int) -> SampleInput:
     ids, mask, types, _ = make_inputs(model, length, seed=length + 2, real=length)
     wild = _draw_wild_boxes(length, torch.Generator().manual_seed(length))[None]
     x0, y0, x1, y1 = (wild.clamp(0, MAX_COORDINATE)[..., corner] for corner in range(4))
     tame = torch.stack([x0, y0, x1.maximum(x0), y1.maximum(y0)], dim=-1)
-    return Case(f"{length} tokens with boxes out of range and order", (ids, mask, types, wild), length, tame)
+    return SampleInput(
+        f"{length} tokens with boxes out of range and order", (ids, mask, types, wild), length, tame
+    )
 
 
 def _draw_wild_boxes(count: int, generator: torch.Generator) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import LayoutLMForTokenClassification
 
 from receipt_layoutlm.coreml.evaluator import Operation, Program
-from receipt_layoutlm.coreml.verify.sample_inputs import Case
+from receipt_layoutlm.coreml.verify.sample_inputs import SampleInput
 from receipt_layoutlm.coreml.verify.verification_json import Gate, Number, require, three_digits
 
 LIMIT = 1e-4
@@ -21,7 +21,10 @@ _COUNTERPARTS = {"linear": nn.Linear, "layer_norm": nn.LayerNorm}
 
 
 def check_structure(
-    program: Program, model: LayoutLMForTokenClassification, cases: Sequence[Case], wanted: Sequence[Tensor]
+    program: Program,
+    model: LayoutLMForTokenClassification,
+    cases: Sequence[SampleInput],
+    wanted: Sequence[Tensor],
 ) -> Gate:
     """Compare a program that does not round with a model of the same weights.
 
@@ -59,7 +62,7 @@ _ADVICE = "The graph is another one than the model's; run the tests against the 
 
 
 def find_first_difference(
-    program: Program, model: LayoutLMForTokenClassification, case: Case
+    program: Program, model: LayoutLMForTokenClassification, case: SampleInput
 ) -> Operation | None:
     """The first linear or layer norm that gives other numbers than the model's; both go in order."""
     steps = program.steps(case.inputs, rounded=False)
@@ -73,12 +76,12 @@ def find_first_difference(
     return None
 
 
-def _difference(program: Program, case: Case, wanted: Tensor) -> float:
+def _difference(program: Program, case: SampleInput, wanted: Tensor) -> float:
     got = program.predict(*case.inputs, rounded=False)[:, : case.real]
     return three_digits(float((got - wanted).abs().max())) if got.shape == wanted.shape else float("inf")
 
 
-def _record(model: LayoutLMForTokenClassification, case: Case) -> Iterator[tuple[str, Tensor]]:
+def _record(model: LayoutLMForTokenClassification, case: SampleInput) -> Iterator[tuple[str, Tensor]]:
     """Kind and result of each linear and layer norm of a model, in the order in which they are called."""
     results: list[tuple[str, Tensor]] = []
     handles = [

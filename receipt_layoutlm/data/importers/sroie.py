@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from receipt_layoutlm.data.receipt_draft import Box, DraftLine, DraftWord
+from receipt_layoutlm.data.receipt_draft import DraftLine, DraftWord, PixelBox
 from run_records.errors import DataError
 from run_records.user_files import read_lines
 
@@ -28,7 +28,7 @@ class SroieReceipt:
     height: int
     entities: Mapping[str, str]
     texts: tuple[str, ...]
-    boxes: tuple[Box, ...]
+    boxes: tuple[PixelBox, ...]
 
 
 def read_sroie(path: Path) -> Iterator[SroieReceipt]:
@@ -88,7 +88,7 @@ def _text(value: Any) -> str:
     return value
 
 
-def _box(box: Any) -> Box:
+def _box(box: Any) -> PixelBox:
     if (
         not isinstance(box, list)
         or len(box) != BOX_NUMBERS
@@ -99,7 +99,7 @@ def _box(box: Any) -> Box:
     return x0, y0, x1, y1
 
 
-def repaired(box: Box, width: int, height: int) -> Box:
+def repaired(box: PixelBox, width: int, height: int) -> PixelBox:
     """The box with its corners in order, inside the image, and at least one pixel wide and high."""
     x0, x1 = _ordered_within(box[0], box[2], width)
     y0, y1 = _ordered_within(box[1], box[3], height)
@@ -111,7 +111,7 @@ def _ordered_within(one: float, other: float, limit: int) -> tuple[float, float]
     return low, min(max(one, other, low + 1.0), float(limit))
 
 
-def split_line(text: str, box: Box) -> DraftLine:
+def split_line(text: str, box: PixelBox) -> DraftLine:
     """The line's words, each with the share of the line's box that its characters have of the line's text.
 
     SROIE gives no boxes of words; among printed characters of similar width the share is a good estimate.

@@ -8,7 +8,7 @@ from math import asin, cos, radians, sin
 from random import Random
 from typing import Literal
 
-from receipt_layoutlm.data.receipt_draft import Box, DraftLine, DraftWord, Point, Quad, corners
+from receipt_layoutlm.data.receipt_draft import DraftLine, DraftWord, PixelBox, Point, Quad, corners
 
 SLIPS_PER_CHARACTER = 0.015
 LOST_OR_DOUBLED = 0.2
@@ -116,7 +116,7 @@ INK_SHARE = 0.96
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class PrintedPage:
     """The paper, in pixels, and how far it lies turned about its middle."""
 
     width: int
@@ -129,7 +129,7 @@ class Page:
         c, s = cos(self.skew_radians), sin(self.skew_radians)
         return round(x * c - y * s + self.width / 2, 2), round(x * s + y * c + self.height / 2, 2)
 
-    def turned_box(self, box: Box) -> tuple[Box, Quad]:
+    def turned_box(self, box: PixelBox) -> tuple[PixelBox, Quad]:
         """A straight box on the scan: the smallest upright box around it, and its corners."""
         a, b, c, d = (self.turned(point) for point in corners(box))
         xs, ys = zip(a, b, c, d, strict=True)
@@ -138,7 +138,7 @@ class Page:
 
 def set_rows(
     sections: Sequence[Sequence[Row]], columns: int, random: Random
-) -> tuple[Page, tuple[DraftLine, ...]]:
+) -> tuple[PrintedPage, tuple[DraftLine, ...]]:
     """The page and its lines; between sections there is some room."""
     tops, bottom = _tops(sections)
     page = _page(2 * MARGIN + columns * CHARACTER_WIDTH, bottom + MARGIN, random)
@@ -156,15 +156,15 @@ def _tops(sections: Sequence[Sequence[Row]]) -> tuple[list[float], float]:
     return tops, y
 
 
-def _page(width: float, height: float, random: Random) -> Page:
+def _page(width: float, height: float, random: Random) -> PrintedPage:
     # A long receipt may turn less, or its ends would leave the scan.
     most = min(radians(SKEW_DEGREES_LIMIT), asin(0.8 * MARGIN / (height / 2)))
     straight = random.random() < SHARE_OF_STRAIGHT_PAGES
     skew = 0.0 if straight else radians(random.gauss(0, SKEW_DEGREES_DEVIATION))
-    return Page(round(width), round(height), max(-most, min(most, skew)))
+    return PrintedPage(round(width), round(height), max(-most, min(most, skew)))
 
 
-def _set_row(row: Row, top: float, columns: int, page: Page, random: Random) -> DraftLine:
+def _set_row(row: Row, top: float, columns: int, page: PrintedPage, random: Random) -> DraftLine:
     top += random.uniform(-ROW_JITTER, ROW_JITTER)
     bottom = top + row.size * LETTER_HEIGHT
     words, quads = [], []
@@ -178,7 +178,7 @@ def _set_row(row: Row, top: float, columns: int, page: Page, random: Random) -> 
     return DraftLine(tuple(words), _hull(words), (first[0], last[1], last[2], first[3]))
 
 
-def _hull(words: Sequence[DraftWord]) -> Box:
+def _hull(words: Sequence[DraftWord]) -> PixelBox:
     x0s, y0s, x1s, y1s = zip(*(word.box for word in words), strict=True)
     return min(x0s), min(y0s), max(x1s), max(y1s)
 

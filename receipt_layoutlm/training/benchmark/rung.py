@@ -32,12 +32,12 @@ from receipt_layoutlm.evaluation.predict import fastest_arithmetic
 from receipt_layoutlm.training.batch_plan import DTYPES
 from receipt_layoutlm.training.benchmark.ladder import RUNGS, Measured, Rung, RungTask
 from receipt_layoutlm.training.benchmark.workload import Workload, drop_nothing
-from receipt_layoutlm.training.bucketed_trainer import GroupedTrainer
+from receipt_layoutlm.training.bucketed_trainer import BucketedTrainer
 from receipt_layoutlm.training.config import choose_device, recompute_activations, use_all_cpus
 from receipt_layoutlm.training.loss import token_loss
 from receipt_layoutlm.training.speed.allocator import keep_freed_memory
 from receipt_layoutlm.training.speed.batches import LengthBatches
-from receipt_layoutlm.training.speed.optimize_model import speed_up
+from receipt_layoutlm.training.speed.optimize_model import optimize_model
 from receipt_layoutlm.training.speed.throughput import model_flops, peak_flops
 
 _LONGEST = 512
@@ -78,7 +78,7 @@ def measure(task: RungTask) -> Measured:
     )
 
 
-class Meter(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
+class StepTimer(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
     """Counts the tokens of all steps but the first, and their time."""
 
     def __init__(self) -> None:
@@ -108,7 +108,7 @@ class Meter(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
 class _Metered:
     """Lets a Trainer's steps be counted."""
 
-    meter: Meter
+    meter: StepTimer
 
     def training_step(self, model: Any, inputs: dict[str, Any], *rest: Any) -> torch.Tensor:
         self.meter.count(inputs["attention_mask"])
@@ -120,12 +120,12 @@ class _Stock(_Metered, Trainer):  # type: ignore[misc]
     pass
 
 
-class _Ours(_Metered, GroupedTrainer):
+class _Ours(_Metered, BucketedTrainer):
     pass
 
 
 def _make_trainer(task: RungTask, rung: Rung, precision: Arithmetic, work: Workload) -> Any:
-    meter = Meter()
+    meter = StepTimer()
     with tempfile.TemporaryDirectory() as folder:
         arguments = _arguments(task, rung, precision, folder)
     options: dict[str, Any] = {
@@ -140,7 +140,7 @@ def _make_trainer(task: RungTask, rung: Rung, precision: Arithmetic, work: Workl
     if rung.ours:
         lengths = [len(window.input_ids) for window in work.windows]
         batches = LengthBatches(lengths, task.windows, None, task.seed, lambda: trainer.state.epoch)
-        subset = speed_up(work.model, Hyperparameters(), arguments.device.type, work.tokens)
+        subset = optimize_model(work.model, Hyperparameters(), arguments.device.type, work.tokens)
         trainer = _Ours(batches, subset, **options)
     else:
         trainer = _Stock(**options)
@@ -183,7 +183,7 @@ def _train_alike(
     model = Workload.make(task).model.to(device).train()
     drop_nothing(model)
     if rung.ours:
-        speed_up(model, Hyperparameters(), device.type, work.tokens)
+        optimize_model(model, Hyperparameters(), device.type, work.tokens)
     optimizer = torch.optim.AdamW([one for one in model.parameters() if one.requires_grad], _LEARNING_RATE)
     collate = _collator(rung, work)
     for step in range(task.parity_steps):

@@ -15,13 +15,13 @@ from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.examples import Example
 from receipt_layoutlm.data.importers.field_alignment import import_sroie
-from receipt_layoutlm.data.page_layout import Page, lay_out_all
+from receipt_layoutlm.data.page_layout import PageLayout, lay_out_all
 from receipt_layoutlm.data.table_writer import receipt_of
 from receipt_layoutlm.training.benchmark.ladder import RungTask
 from receipt_layoutlm.training.pretrained import ModelSource
 from receipt_layoutlm.training.scratch import SIZES
 from run_records.labels import resolve_labels
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 _SYNTHETIC_RECEIPTS = 400
 _ATTENTION_DROPOUT = 0.1
@@ -45,7 +45,7 @@ class Workload:
         pages = _read_pages(task.data, task.seed)
         with tempfile.TemporaryDirectory() as folder:
             source = ModelSource(task.model, labels, task.seed, options.max_seq_length, Path(folder))
-            start = source.load({text for page in pages for text in page.texts}, Storage(()))
+            start = source.load({text for page in pages for text in page.texts}, S3Store(()))
         if task.model.startswith(_SCRATCH):
             _make_as_published(start.model, SIZES[task.model.removeprefix(_SCRATCH)].vocabulary)
         least, most = task.tokens
@@ -56,7 +56,7 @@ class Workload:
 
 
 @cache
-def _read_pages(data: str | None, seed: int) -> list[Page]:
+def _read_pages(data: str | None, seed: int) -> list[PageLayout]:
     drafts = import_sroie(Path(data))[0] if data else synthetic.generate(_SYNTHETIC_RECEIPTS, seed)
     return lay_out_all([receipt_of(draft) for draft in drafts], resolve_labels(Hyperparameters()))
 

@@ -15,7 +15,7 @@ from receipt_layoutlm.training.speed.linear import swap_linear
 from receipt_layoutlm.training.speed.subset_embedding import SubsetEmbedding, train_subset
 
 
-def speed_up(
+def optimize_model(
     model: Any, options: Hyperparameters, device: str, used_tokens: Iterable[int]
 ) -> SubsetEmbedding | None:
     """Exchange what is slow in training; evaluated, the model computes what it computed before.

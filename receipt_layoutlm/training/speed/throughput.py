@@ -46,7 +46,7 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
 
 
-class Meter:
+class ThroughputMeter:
     """Measures throughput from each step's begin, batches and end."""
 
     def __init__(self) -> None:

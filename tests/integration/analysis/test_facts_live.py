@@ -7,7 +7,7 @@ import pytest
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import Job, JobLog
 from receipt_dynamo.entities.field_types import LeaseProgress
-from run_analysis.active_runs import Where, estimate_seconds_left, list_live, look_at
+from run_analysis.active_runs import Where, estimate_seconds_left, list_active_runs, read_active_run
 from run_records.epoch_record import EpochFacts
 from tests.support.records import MakeJob, metrics, minute
 
@@ -54,7 +54,7 @@ def test_a_run_under_way_is_shown_with_its_worker_its_place_and_what_is_left(
     for epoch, at in ((1, 2), (2, 6)):
         client.add_job_metrics(metrics(job, epoch, at, val_f1=epoch / 10, samples_per_second=7.5))
     client.add_job_log(JobLog(job_id=job.job_id, timestamp=minute(6), log_level="INFO", message="epoch 2"))
-    live = look_at(client, job)
+    live = read_active_run(client, job)
     assert (live.worker, live.attempt, live.lease_until) == ("host-7", 1, minute(9))
     assert live.where is not None
     assert (live.where.stage, live.where.epoch, live.where.step) == ("training", 2.5, 25)
@@ -74,13 +74,13 @@ def test_what_an_earlier_attempt_said_last_is_not_where_this_one_is(
     )
     client.renew_lease(lease, expires_at=minute(2), progress=progress(1, 1, 3.5))
     claim(client, job, at=5)
-    live = look_at(client, job)
+    live = read_active_run(client, job)
     assert (live.attempt, live.worker, live.where) == (2, "host-7", None)
 
 
 def test_a_run_that_nobody_has_shows_no_worker(client: DynamoClient, make_job: MakeJob) -> None:
     job = make_job("waiting", "pending")
-    live = look_at(client, job)
+    live = read_active_run(client, job)
     assert (live.worker, live.where, live.seconds_left, live.epochs) == (None, None, None, ())
 
 
@@ -88,7 +88,7 @@ def test_only_what_has_not_ended_is_live(client: DynamoClient, make_job: MakeJob
     statuses = ["succeeded", "running", "failed", "pending", "interrupted", "cancelled"]
     for number, status in enumerate(statuses):
         make_job(status, status, at=number)
-    assert [one.run.status for one in list_live(client)] == ["interrupted", "pending", "running"]
+    assert [one.run.status for one in list_active_runs(client)] == ["interrupted", "pending", "running"]
 
 
 def epochs_at(*moments: tuple[float, float]) -> list[EpochFacts]:

@@ -13,7 +13,7 @@ from receipt_dynamo.errors import NotFound
 from run_analysis.run import read_history, read_last_logs, read_run
 from run_analysis.runs import RunSummary, find_run, list_runs
 from run_records.epoch_record import LabelFacts
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.support.records import MakeJob, metrics, minute, write_run_json
 
 STATUSES = ["succeeded", "failed", "running", "pending", "interrupted", "cancelled"]
@@ -98,7 +98,7 @@ def test_results_of_other_software_that_make_no_sense_are_left_out_and_the_rest_
 
 
 def test_a_run_is_read_whole_from_its_records(
-    client: DynamoClient, storage: Storage, make_job: MakeJob
+    client: DynamoClient, storage: S3Store, make_job: MakeJob
 ) -> None:
     job = make_job("whole", best_f1=0.5)
     label = {"f1": 0.4, "precision": 0.5, "recall": 0.3, "support": 7}
@@ -166,7 +166,7 @@ def test_a_run_is_read_whole_from_its_records(
 
 @pytest.mark.parametrize("body", [None, b"{", b"[]", b'{"epoch_metrics": 7}'])
 def test_without_a_readable_run_json_the_tables_metrics_tell_the_epochs(
-    client: DynamoClient, storage: Storage, make_job: MakeJob, body: bytes | None
+    client: DynamoClient, storage: S3Store, make_job: MakeJob, body: bytes | None
 ) -> None:
     job = make_job("bare", label_list=["O", "B-DATE"])
     if body is not None:
@@ -205,7 +205,7 @@ def test_without_a_readable_run_json_the_tables_metrics_tell_the_epochs(
     ],
 )
 def test_the_best_epoch_is_that_of_the_runs_own_metric(
-    client: DynamoClient, storage: Storage, make_job: MakeJob, metric: str, best: float | None
+    client: DynamoClient, storage: S3Store, make_job: MakeJob, metric: str, best: float | None
 ) -> None:
     job = make_job("metric", options={"checkpoint_metric": metric})
 
@@ -236,7 +236,7 @@ def test_the_best_epoch_is_that_of_the_runs_own_metric(
     assert (found.epoch if found else None) == best
 
 
-def test_the_history_has_every_runs_epochs(client: DynamoClient, storage: Storage, make_job: MakeJob) -> None:
+def test_the_history_has_every_runs_epochs(client: DynamoClient, storage: S3Store, make_job: MakeJob) -> None:
     for number in range(5):
         job = make_job(f"run-{number}", at=number)
         write_run_json(storage, job, [{"epoch": 1, "eval_f1": number / 10}])
@@ -257,13 +257,13 @@ def test_the_last_lines_of_a_runs_log(client: DynamoClient, make_job: MakeJob) -
     assert [line.message for line in read_last_logs(client, job.job_id, 2)] == ["line 2", "line 3"]
 
 
-def test_a_run_that_is_not_there_is_named(client: DynamoClient, storage: Storage) -> None:
+def test_a_run_that_is_not_there_is_named(client: DynamoClient, storage: S3Store) -> None:
     with pytest.raises(NotFound, match="nobody"):
         read_run(client, storage, "nobody")
 
 
 def test_a_job_that_says_not_where_its_run_lies_is_read_from_the_table(
-    client: DynamoClient, storage: Storage, make_job: MakeJob
+    client: DynamoClient, storage: S3Store, make_job: MakeJob
 ) -> None:
     job = make_job("nowhere")
     client.update_job(replace(job, storage={}))

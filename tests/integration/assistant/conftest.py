@@ -16,7 +16,7 @@ from mcp import Client, StdioServerParameters, stdio_client
 from mcp.client import Transport
 from mcp_types import CallToolResult, TextContent, Tool
 
-from workers.local_aws.local_stack import Emulator, LocalStack
+from workers.local_aws.local_stack import LocalStack, MotoServer
 
 ROOT = Path(__file__).parent.parent.parent.parent
 ANSWER_SECONDS = 120
@@ -56,7 +56,7 @@ Start = Callable[..., AbstractContextManager[Assistant]]
 
 
 @pytest.fixture(scope="module")
-def stack(emulator: Emulator) -> LocalStack:
+def stack(emulator: MotoServer) -> LocalStack:
     """One for all tests of a module: a server takes seconds to start."""
     return LocalStack.make(emulator, suffix=f"-{uuid.uuid4().hex[:8]}")
 

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from mcp import Client
 from mcp_types import TextContent
 
-from layoutlm_cli.mcp_server.analysis_tools import JudgingTools
+from layoutlm_cli.mcp_server.analysis_tools import AnalysisTools
 from layoutlm_cli.mcp_server.answers import Answer, DiagnosisAnswer, RunAnswer
 from layoutlm_cli.mcp_server.bounds import ANSWER_CHARS
 from layoutlm_cli.mcp_server.dataset_tools import DatasetTools
 from layoutlm_cli.mcp_server.run_tools import RunTools
 from layoutlm_cli.mcp_server.server import make_server
-from layoutlm_cli.open_clients import Records
+from layoutlm_cli.open_clients import Clients
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import JobLog, JobStatus
 from receipt_dynamo.operations.records import adding_many
@@ -29,7 +29,7 @@ from receipt_dynamo.skipped import NAMED
 from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.table_writer import write_records
 from run_analysis.runs import RunSummary
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.support.damage import damage, damaged, put_items, stored_items
 from tests.support.many_runs import seed_runs
 from tests.support.records import job_maker, metrics, minute
@@ -82,9 +82,9 @@ def _recorded(stack: LocalStack) -> None:
     write_records(client, synthetic.generate(3, 1))
 
 
-def reach(stack: LocalStack) -> tuple[DynamoClient, Storage]:
+def reach(stack: LocalStack) -> tuple[DynamoClient, S3Store]:
     client = DynamoClient(stack.environ["DYNAMO_TABLE_NAME"], client=stack.client("dynamodb"))
-    return client, Storage([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
+    return client, S3Store([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
 
 
 CALLS: list[tuple[str, dict[str, Any]]] = [
@@ -115,7 +115,7 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 
 
 async def ask(stack: LocalStack, tool: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    server = make_server(Records(*reach(stack)), stack.settings, allow_submit=False)
+    server = make_server(Clients(*reach(stack)), stack.settings, allow_submit=False)
     async with Client(server) as client:
         answer = await client.call_tool(tool, arguments)
     [content] = answer.content
@@ -294,7 +294,7 @@ async def test_a_damaged_job_is_counted_where_more_are_left_out_than_have_names(
 
 def test_the_tools_of_this_test_are_all(stack: LocalStack) -> None:
     client, storage = reach(stack)
-    tools = (RunTools(client, storage), JudgingTools(client, storage, DatasetTools(client)))
+    tools = (RunTools(client, storage), AnalysisTools(client, storage, DatasetTools(client)))
     offered = {name for one in tools for name in vars(type(one)) if not name.startswith("_")}
     offered -= {"client", "storage", "dataset"}
     assert offered | {"dataset_statistics"} == {tool for tool, _ in CALLS}

@@ -23,7 +23,7 @@ from receipt_dynamo import DynamoClient
 from receipt_dynamo.errors import TableMissing
 from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.table_writer import write_records
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.integration.assistant.conftest import ROOT
 from tests.support.records import job_maker, metrics, write_run_json
 from workers.errors import SettingsError
@@ -38,7 +38,7 @@ RunScript = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture(scope="module", autouse=True)
 def _recorded(stack: LocalStack) -> None:
     client = DynamoClient(stack.environ["DYNAMO_TABLE_NAME"], client=stack.client("dynamodb"))
-    storage = Storage([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
+    storage = S3Store([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
     make = job_maker(client, stack)
     known = {"val_receipts_hash": RECEIPTS_HASH, "best_epoch": 2}
     make("worse_run", at=1, best_f1=0.6, **known)

@@ -14,8 +14,8 @@ from receipt_dynamo.entities import Job
 from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.table_writer import write_records
 from run_records.labels import CORE_LABELS
-from run_records.predictions_json import Predictions, ReceiptPrediction, WordPrediction
-from run_records.s3_store import Storage
+from run_records.predictions_json import PredictionsFile, ReceiptPrediction, WordPrediction
+from run_records.s3_store import S3Store
 from tests.integration.assistant.conftest import Assistant
 from tests.support.records import MakeJob, job_maker, metrics, write_run_json
 from workers.local_aws.local_stack import LocalStack
@@ -71,7 +71,7 @@ def ended(make: MakeJob, name: str, **results: Any) -> Job:
 def _recorded(stack: LocalStack) -> None:
     """The table and the bucket of these tests."""
     client = DynamoClient(stack.environ["DYNAMO_TABLE_NAME"], client=stack.client("dynamodb"))
-    storage = Storage([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
+    storage = S3Store([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
     make = job_maker(client, stack)
     options = {"epochs": EPOCHS_ASKED, "learning_rate": PEAK_RATE, "early_stopping_patience": 5}
     stopped = {"best_f1": 0.78, "best_epoch": 7, "early_stopping_triggered": True}
@@ -104,7 +104,7 @@ def _recorded(stack: LocalStack) -> None:
     write_records(client, synthetic.generate(3, 1))
 
 
-def _write_predictions(storage: Storage, job: Job) -> None:
+def _write_predictions(storage: S3Store, job: Job) -> None:
     words = tuple(
         WordPrediction(
             line_id=1,
@@ -126,7 +126,7 @@ def _write_predictions(storage: Storage, job: Job) -> None:
     receipt = ReceiptPrediction(
         key="i#00001", merchant="CORNER", seen=False, f1=0.5, wrong_words=1, words=words
     )
-    found = Predictions(
+    found = PredictionsFile(
         job_name=job.name, checkpoint="checkpoint-350", step=350, epoch=7, receipts=(receipt,)
     )
     place = f"s3://{job.storage['bucket']}/{job.storage['run_root_prefix']}predictions.json"
@@ -233,7 +233,7 @@ def test_an_answer_has_no_names_for_what_is_not_known(assistant: Assistant) -> N
 
 
 def test_a_long_run_is_shown_thinned_with_its_best_and_its_last_evaluation(
-    assistant: Assistant, make_job: MakeJob, storage: Storage
+    assistant: Assistant, make_job: MakeJob, storage: S3Store
 ) -> None:
     long = make_job(f"long-{uuid.uuid4().hex[:6]}", "failed", at=1)
     entries = [{"epoch": n, "eval_f1": 0.9 if n == 123 else 0.5} for n in range(1, 401)]

@@ -17,7 +17,7 @@ from layoutlm_cli.main import app
 from layoutlm_cli.mcp_server.dataset_tools import DatasetTools
 from layoutlm_cli.mcp_server.run_tools import SCALARS, USUAL, Metric
 from layoutlm_cli.mcp_server.server import make_server
-from layoutlm_cli.open_clients import Records
+from layoutlm_cli.open_clients import Clients
 from messages.codec import decode_train_job
 from messages.hyperparameters import Hyperparameters
 from receipt_dynamo import DynamoClient
@@ -25,7 +25,7 @@ from receipt_dynamo.errors import NotFound
 from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.table_writer import write_records
 from run_records.epoch_record import EpochFacts
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.integration.assistant.conftest import ROOT, Assistant, Start
 from tests.support.records import MakeJob
 from workers.errors import SettingsError
@@ -137,7 +137,7 @@ def test_wrong_names_and_arguments_are_errors_of_one_sentence_and_no_stack(
 
 
 async def test_a_table_that_is_not_there_is_an_error_that_says_what_to_do(stack: LocalStack) -> None:
-    records = Records(DynamoClient("no-such-table", client=stack.client("dynamodb")), Storage([]))
+    records = Clients(DynamoClient("no-such-table", client=stack.client("dynamodb")), S3Store([]))
     async with Client(make_server(records, stack.settings, allow_submit=False)) as client:
         answer = await client.call_tool("training_history", {})
     [content] = answer.content

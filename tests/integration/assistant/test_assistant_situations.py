@@ -14,9 +14,9 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 
 from layoutlm_cli.mcp_server.server import make_server
-from layoutlm_cli.open_clients import open_records
+from layoutlm_cli.open_clients import open_clients
 from tests.support.situations import closed_endpoint, denying_endpoint, environ_at, retry_at_once
-from workers.local_aws.local_stack import Emulator, LocalStack
+from workers.local_aws.local_stack import LocalStack, MotoServer
 from workers.settings import Settings
 
 
@@ -53,7 +53,7 @@ def server_at(stack: LocalStack, endpoint_url: str) -> Iterator[MCPServer]:
         retry_at_once(patched)
         for name, value in environ_at(stack, endpoint_url).items():
             patched.setenv(name, value)
-        yield make_server(open_records(), Settings.from_environ(), allow_submit=True)
+        yield make_server(open_clients(), Settings.from_environ(), allow_submit=True)
 
 
 def call(server: MCPServer, tool: str, arguments: Mapping[str, Any]) -> str | None:
@@ -66,7 +66,7 @@ def call(server: MCPServer, tool: str, arguments: Mapping[str, Any]) -> str | No
 
 
 @pytest.fixture(scope="module")
-def stack(emulator: Emulator) -> LocalStack:
+def stack(emulator: MotoServer) -> LocalStack:
     return LocalStack.make(emulator, suffix="-tools")
 
 

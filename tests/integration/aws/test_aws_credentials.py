@@ -14,7 +14,7 @@ import pytest
 from receipt_dynamo import DynamoClient
 from receipt_dynamo.errors import CredentialsError, InvalidSetting
 from run_records.errors import SetupError
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.support.commands import run_here
 from tests.support.fake_imds import fake_imds, moment
 from tests.support.processes import run_command
@@ -167,7 +167,7 @@ def test_the_client_for_threads_is_not_made_either(
         DynamoClient("table")
     if kind is InvalidSetting:
         with pytest.raises(SetupError, match=FAULTS[fault][2]):
-            Storage(["bucket"]).read("s3://bucket/k")
+            S3Store(["bucket"]).read("s3://bucket/k")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from tests.support.scripted_aws import Answer, Asked, ScriptedAws, json_answer, 
 from workers import daemon
 from workers.aws_clients import open_aws
 from workers.errors import GroupError, QueueError, WorkerError
-from workers.host.auto_scaling import Group, auto_scaling_opened
+from workers.host.auto_scaling import AutoScalingGroup, auto_scaling_opened
 from workers.local_aws.local_stack import LocalStack
 from workers.runtime import loop
 from workers.settings import Settings
@@ -135,7 +135,7 @@ async def test_a_date_that_is_none_tells_no_time(date: str) -> None:
 async def test_auto_scaling_answers_nothing_by_foreign_words(garbage: str) -> None:
     with scripted_aws(lambda _: GARBAGE[garbage]()) as aws:
         async with auto_scaling_opened(settings_at(aws.url)) as client:
-            group = Group(client, "group", "i-1")
+            group = AutoScalingGroup(client, "group", "i-1")
             for call in (group.may_shrink(), group.find_hook()):
                 with pytest.raises(GroupError):
                     await call

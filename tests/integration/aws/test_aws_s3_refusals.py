@@ -11,8 +11,8 @@ from botocore.config import Config
 
 from messages.child_protocol import ErrorClass
 from run_records.aws_errors import ObjectMissing
-from run_records.errors import Denied, LayoutLMError, NetworkError, SetupError
-from run_records.s3_store import Storage
+from run_records.errors import Denied, NetworkError, RunError, SetupError
+from run_records.s3_store import S3Store
 from tests.support.scripted_aws import Answer, Asked, bare, portal, s3_refusal, scripted_aws
 
 OWN, NAMED = "own-bucket", "named-bucket"
@@ -24,14 +24,14 @@ OBJECT = Answer(
 )
 
 
-def storage_at(url: str) -> Storage:
+def storage_at(url: str) -> S3Store:
     """A storage whose client asks once."""
     config = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
-    return Storage([OWN, NAMED], client=boto3.client("s3", endpoint_url=url, config=config))
+    return S3Store([OWN, NAMED], client=boto3.client("s3", endpoint_url=url, config=config))
 
 
-def error_of(answer: Callable[[Asked], Answer], ask: Callable[[Storage], object]) -> LayoutLMError:
-    with scripted_aws(answer) as aws, pytest.raises(LayoutLMError) as caught:
+def error_of(answer: Callable[[Asked], Answer], ask: Callable[[S3Store], object]) -> RunError:
+    with scripted_aws(answer) as aws, pytest.raises(RunError) as caught:
         ask(storage_at(aws.url))
     return caught.value
 
@@ -83,7 +83,7 @@ def test_a_bare_status_of_a_head_is_asked_again_by_a_get(
     def answer(asked: Asked) -> Answer:
         return bare(status) if asked.method == "HEAD" else s3_refusal(status, code)
 
-    asks: tuple[Callable[[Storage], object], ...] = (
+    asks: tuple[Callable[[S3Store], object], ...] = (
         lambda storage: storage.head(f"s3://{NAMED}/k"),
         lambda storage: storage.download_folder(f"s3://{NAMED}/run/", tmp_path, ["k"]),
     )
@@ -133,7 +133,7 @@ def test_a_missing_object_stays_missing_without_a_second_request() -> None:
     ],
 )
 def test_what_is_wrong_with_the_hosts_own_bucket_is_the_hosts_fault(status: int, code: str) -> None:
-    def read(storage: Storage) -> object:
+    def read(storage: S3Store) -> object:
         return storage.read(f"s3://{OWN}/runs/r/run.json")
 
     error = error_of(lambda _: s3_refusal(status, code), read)
@@ -143,7 +143,7 @@ def test_what_is_wrong_with_the_hosts_own_bucket_is_the_hosts_fault(status: int,
 
 
 def test_a_bucket_that_a_message_names_is_the_messages_fault() -> None:
-    def keys(storage: Storage) -> object:
+    def keys(storage: S3Store) -> object:
         return storage.list_keys(f"s3://{NAMED}/run/")
 
     missing = error_of(lambda _: s3_refusal(404, "NoSuchBucket"), keys)
@@ -159,7 +159,7 @@ def test_the_page_of_a_captive_portal_is_a_fault_of_the_network(
     with scripted_aws(lambda _: portal(status)) as aws:
         monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-        storage = Storage([OWN])
+        storage = S3Store([OWN])
         asks: tuple[Callable[[], object], ...] = (
             lambda: storage.list_keys(f"s3://{OWN}/run/"),
             lambda: storage.read(f"s3://{OWN}/run/run.json"),

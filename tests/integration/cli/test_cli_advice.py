@@ -13,7 +13,7 @@ import pytest
 from messages.codec import decode_train_job
 from receipt_dynamo import DynamoClient
 from run_analysis.run import RunDetail
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.integration.cli.test_cli_commands import cli as run_cli
 from tests.support.curve_shapes import FAULTY, HEALTHY
 from tests.support.curves import simulate
@@ -46,7 +46,7 @@ def store(stack: LocalStack, name: str, run: RunDetail) -> None:
         }
     )
     detail = run.model_copy(update={"run": summary, "checkpoints": (), "machine": {"device": "cpu"}})
-    store_run(client, Storage([bucket], client=stack.client("s3")), detail)
+    store_run(client, S3Store([bucket], client=stack.client("s3")), detail)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from receipt_dynamo.clock import now
 from receipt_dynamo.entities import JobMetric
 from receipt_dynamo.errors import NotFound
 from run_records.errors import ConfigurationError
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.support.runs import make_detail
 from tests.support.stored_runs import store_run
 from workers.jobs.job_record import job_record
@@ -32,7 +32,7 @@ class Runs:
     def __init__(self, stack: LocalStack) -> None:
         self.stack = stack
         self.client = DynamoClient(stack.environ["DYNAMO_TABLE_NAME"], client=stack.client("dynamodb"))
-        self.storage = Storage([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
+        self.storage = S3Store([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
 
     def add(self, name: str, f1: float | None, validation: str | None = "aaaa", **body: Any) -> str:
         status = body.pop("status", "succeeded")

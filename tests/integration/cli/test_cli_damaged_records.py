@@ -19,7 +19,7 @@ from receipt_dynamo.requests.leases import lease_key
 from receipt_dynamo.requests.records import job_key
 from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.table_writer import write_records
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.support.damage import damage, damaged, put_items, stored_items
 from tests.support.records import MakeJob, job_maker, metrics
 from tests.support.runs import make_detail
@@ -68,7 +68,7 @@ def client_of(stack: LocalStack) -> DynamoClient:
 def fill(stack: LocalStack) -> MakeJob:
     """Two runs with all that belongs to one, one that is under way, and a few receipts."""
     client = client_of(stack)
-    storage = Storage([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
+    storage = S3Store([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
     for seed, name in enumerate(("whole", "another")):
         bucket = stack.environ["LAYOUTLM_TRAINING_BUCKET"]
         store_run(client, storage, make_detail(4, seed=seed, name=name, bucket=bucket))

@@ -16,7 +16,7 @@ from layoutlm_cli.main import app
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.table_writer import write_records
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.support.records import MakeJob, metrics, write_run_json
 from workers.local_aws.local_stack import LocalStack
 
@@ -59,7 +59,7 @@ def test_the_history_goes_on_where_its_page_ended(make_job: MakeJob) -> None:
 
 
 def test_the_history_for_machines_has_configuration_and_evaluations(
-    make_job: MakeJob, storage: Storage
+    make_job: MakeJob, storage: S3Store
 ) -> None:
     job = make_job("demo", best_f1=0.8, options={"learning_rate": 3e-4})
     write_run_json(storage, job, [{"epoch": 1, "eval_f1": 0.4}, {"epoch": 2, "eval_f1": 0.8}])

@@ -18,7 +18,7 @@ import typer
 from layoutlm_cli.main import app
 from tests.support.commands import Ended, run_here
 from tests.support.situations import closed_endpoint, denying_endpoint, environ_at, retry_at_once
-from workers.local_aws.local_stack import Emulator, LocalStack
+from workers.local_aws.local_stack import LocalStack, MotoServer
 
 LONGEST_SECONDS = 60
 """On a loaded machine; a command that waits for an answer that never comes takes minutes."""
@@ -114,7 +114,7 @@ def test_every_command_has_a_row() -> None:
 
 
 @pytest.fixture(scope="module")
-def stack(emulator: Emulator) -> LocalStack:
+def stack(emulator: MotoServer) -> LocalStack:
     return LocalStack.make(emulator, suffix="-situations")
 
 
@@ -161,7 +161,7 @@ def reason(ended: Ended, name: str) -> str:
 
 @pytest.mark.parametrize("name", ROWS)
 def test_nothing_there(
-    stack: LocalStack, emulator: Emulator, surroundings: dict[str, str], name: str
+    stack: LocalStack, emulator: MotoServer, surroundings: dict[str, str], name: str
 ) -> None:
     row = ROWS[name]
     chosen = LocalStack.make(emulator, suffix=f"-{name.replace(' ', '-')}") if row.writes else stack

@@ -15,7 +15,7 @@ from receipt_dynamo.requests.records import job_key
 from run_analysis.sweep.search_space import parse_space
 from run_analysis.sweep.study import load_sweep, open_sweep
 from run_analysis.sweep.sweep_plan import Method, make_plan
-from run_analysis.sweep.sweep_status import SweepStanding, look_at_sweep
+from run_analysis.sweep.sweep_status import SweepStatus, read_sweep_status
 from run_records.errors import ConfigurationError
 from tests.support.damage import damage
 from workers.jobs.job_record import job_record
@@ -51,7 +51,7 @@ class Fleet:
         plan = make_plan("s", parse_space(space), method, {}, seeds)
         sweep = open_sweep(self.storage, plan, keep=True)
         sweep.ask(count - len(sweep.trials))
-        for job in look_at_sweep(self.client, sweep).unsent:
+        for job in read_sweep_status(self.client, sweep).unsent:
             self.client.add_job(job_record(job, self._stack.settings.runs, status="pending"))
 
     def sent(self) -> list[dict[str, Any]]:
@@ -73,8 +73,8 @@ class Fleet:
         results = None if f1 is None else {"best_f1": f1, "val_receipts_hash": validation}
         self.client.update_job_status(job.job_id, status, attempt=1, results=results)
 
-    def look(self) -> SweepStanding:
-        return look_at_sweep(self.client, load_sweep(self.storage, "s", keep=True))
+    def look(self) -> SweepStatus:
+        return read_sweep_status(self.client, load_sweep(self.storage, "s", keep=True))
 
     def told(self) -> list[float | None]:
         return [trial.value for trial in load_sweep(self.storage, "s", keep=True).trials]

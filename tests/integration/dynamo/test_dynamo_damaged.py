@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from receipt_dynamo import DynamoClient, Page
+from receipt_dynamo import DynamoClient, ResultPage
 from receipt_dynamo.async_client import AsyncDynamoClient
 from receipt_dynamo.entities import Job, JobLease, JobMetric, Record
 from receipt_dynamo.entities.field_types import ExportState, JobState, ValidationStatus
@@ -68,7 +68,7 @@ def in_table(stack: LocalStack, items: list[Item]) -> DynamoClient:
 
 
 def listed(answer: Any) -> list[Any]:
-    entries = answer.items if isinstance(answer, Page) else answer
+    entries = answer.items if isinstance(answer, ResultPage) else answer
     return list(entries) if isinstance(entries, list) else [entries]
 
 

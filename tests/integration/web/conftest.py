@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.support.served import Dashboard, Start, served
 from workers.local_aws.local_stack import LocalStack
 
@@ -33,5 +33,5 @@ def dashboard(start: Start) -> Dashboard:
 
 
 @pytest.fixture
-def storage(stack: LocalStack) -> Storage:
-    return Storage([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
+def storage(stack: LocalStack) -> S3Store:
+    return S3Store([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))

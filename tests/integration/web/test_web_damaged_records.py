@@ -12,7 +12,7 @@ from receipt_dynamo.entities import JobLease
 from receipt_dynamo.requests.leases import lease_key
 from receipt_dynamo.requests.records import job_key
 from receipt_dynamo.types import Item
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.support.damage import damage, damaged, put_items, stored_items
 from tests.support.records import job_maker, metrics
 from tests.support.runs import make_detail
@@ -24,7 +24,7 @@ LEFT_OUT = "left out: JOB JOB#"
 
 
 @pytest.fixture
-def runs(dashboard: Dashboard, stack: LocalStack, storage: Storage) -> list[str]:
+def runs(dashboard: Dashboard, stack: LocalStack, storage: S3Store) -> list[str]:
     """Two whole runs and one that is under way."""
     bucket, client = stack.environ["LAYOUTLM_TRAINING_BUCKET"], dashboard.client
     details = [make_detail(3, seed=seed, name=name, bucket=bucket) for seed, name in enumerate(("a", "b"))]

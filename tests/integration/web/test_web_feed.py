@@ -12,11 +12,11 @@ import pytest
 
 from layoutlm_cli.dashboard import poller as feeding
 from layoutlm_cli.dashboard.pages import run as run_page
-from layoutlm_cli.dashboard.poller import Feed
+from layoutlm_cli.dashboard.poller import Poller
 from layoutlm_cli.dashboard.rendering import Fragment
 from receipt_dynamo.clock import now
 from receipt_dynamo.entities import Job, JobMetric
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.support.runs import make_detail
 from tests.support.served import Dashboard, texts, until
 from tests.support.stored_runs import store_run
@@ -55,7 +55,7 @@ async def settle(source: Source) -> None:
 
 
 async def test_a_viewer_gets_all_parts_and_then_only_those_that_change() -> None:
-    feed, source = Feed(), Source(a="1", b="1")
+    feed, source = Poller(), Source(a="1", b="1")
     viewer = feed.watch("key", source.look)
     assert await take(viewer, 2) == {"a": "1", "b": "1"}
     source.parts["b"] = "2"
@@ -70,7 +70,7 @@ async def test_a_viewer_gets_all_parts_and_then_only_those_that_change() -> None
 
 
 async def test_viewers_of_one_thing_share_its_poller_and_it_ends_with_the_last() -> None:
-    feed, source, never = Feed(), Source(a="1"), Source(a="other")
+    feed, source, never = Poller(), Source(a="1"), Source(a="other")
     first, second = feed.watch("key", source.look), feed.watch("key", never.look)
     assert await take(first, 1) == await take(second, 1) == {"a": "1"}
     assert (feed.watched, never.looks) == (1, 0)
@@ -86,7 +86,7 @@ async def test_viewers_of_one_thing_share_its_poller_and_it_ends_with_the_last()
 
 
 async def test_a_late_viewer_gets_what_is_known_at_once() -> None:
-    feed, source = Feed(), Source(a="1")
+    feed, source = Poller(), Source(a="1")
     first = feed.watch("key", source.look)
     await take(first, 1)
     late = feed.watch("key", source.look)
@@ -99,7 +99,7 @@ async def test_a_defect_in_a_look_is_logged_and_the_next_look_comes(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(feeding, "AFTER_DEFECT_SECONDS", 0.01)
-    feed, source = Feed(), Source(a="1")
+    feed, source = Poller(), Source(a="1")
     viewer = feed.watch("key", source.look)
     await take(viewer, 1)
     source.defect = True
@@ -162,7 +162,7 @@ def test_the_page_and_its_events_agree_so_that_nothing_is_replaced_without_need(
             assert f'id="{part["id"]}" data-version="{part["version"]}"' in page
 
 
-def test_a_new_run_json_shows_on_the_page_of_a_run(dashboard: Dashboard, storage: Storage) -> None:
+def test_a_new_run_json_shows_on_the_page_of_a_run(dashboard: Dashboard, storage: S3Store) -> None:
     detail = make_detail(3, bucket=next(iter(storage.allowed_buckets)), status="running")
     store_run(dashboard.client, storage, detail)
     with dashboard.events(f"/runs/{detail.run.name}/events") as events:

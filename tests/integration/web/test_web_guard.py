@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.support.many_runs import seed_runs
 from tests.support.served import Dashboard, Start
 
@@ -89,7 +89,7 @@ def test_what_hides_messages_is_not_started_by_another_page(dashboard: Dashboard
 
 
 def test_without_actions_nothing_that_changes_anything_can_be_reached_or_seen(
-    dashboard: Dashboard, storage: Storage
+    dashboard: Dashboard, storage: S3Store
 ) -> None:
     [job, *_] = seed_runs(dashboard.client, storage, 20, 1)
     running = next(

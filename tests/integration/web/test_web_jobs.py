@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from receipt_dynamo.clock import now
 from receipt_dynamo.entities import Job
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.support.many_runs import seed_runs
 from tests.support.served import Dashboard, Start, texts
 
@@ -25,7 +25,7 @@ def older(page: str) -> str | None:
     return found[1].replace("&amp;", "&") if found else None
 
 
-def test_pages_go_through_all_runs_once_at_one_query_a_status(dashboard: Dashboard, storage: Storage) -> None:
+def test_pages_go_through_all_runs_once_at_one_query_a_status(dashboard: Dashboard, storage: S3Store) -> None:
     ids = seed_runs(dashboard.client, storage, RUNS, 2)
     seen: list[str] = []
     path: str | None = "/jobs"
@@ -41,7 +41,7 @@ def test_pages_go_through_all_runs_once_at_one_query_a_status(dashboard: Dashboa
     assert seen[5:] == ids[5:]
 
 
-def test_one_status_is_one_query_and_stays_on_the_next_page(dashboard: Dashboard, storage: Storage) -> None:
+def test_one_status_is_one_query_and_stays_on_the_next_page(dashboard: Dashboard, storage: S3Store) -> None:
     seed_runs(dashboard.client, storage, 100, 2)
     before = dashboard.client.request_count
     page = dashboard.get("/jobs?status=succeeded").text
@@ -54,7 +54,7 @@ def test_one_status_is_one_query_and_stays_on_the_next_page(dashboard: Dashboard
 
 
 def test_names_and_tags_are_looked_for_without_a_request_per_run(
-    dashboard: Dashboard, storage: Storage
+    dashboard: Dashboard, storage: S3Store
 ) -> None:
     seed_runs(dashboard.client, storage, 100, 2)
     before = dashboard.client.request_count

@@ -9,14 +9,14 @@ import uuid
 from layoutlm_cli.dashboard.pages.compare import MOST
 from receipt_dynamo.clock import now
 from receipt_dynamo.entities import Job, JobLog
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.support.many_runs import seed_runs
 from tests.support.runs import make_detail, make_predictions
 from tests.support.served import Dashboard, Start, texts
 from tests.support.stored_runs import store_run
 
 
-def some_runs(dashboard: Dashboard, storage: Storage, count: int = 2) -> list[str]:
+def some_runs(dashboard: Dashboard, storage: S3Store, count: int = 2) -> list[str]:
     [bucket] = storage.allowed_buckets
     names = [f"run-{number}" for number in range(count)]
     for number, name in enumerate(names):
@@ -26,7 +26,7 @@ def some_runs(dashboard: Dashboard, storage: Storage, count: int = 2) -> list[st
 
 
 def test_a_run_page_shows_scores_findings_charts_attempts_files_settings_and_log(
-    dashboard: Dashboard, storage: Storage
+    dashboard: Dashboard, storage: S3Store
 ) -> None:
     [name] = some_runs(dashboard, storage, 1)
     job = dashboard.client.find_job(name)
@@ -48,7 +48,7 @@ def test_a_run_page_shows_scores_findings_charts_attempts_files_settings_and_log
     assert all(f'<figure id="chart-{chart["name"]}"' in page for chart in charts)
 
 
-def test_a_run_is_found_by_its_id_and_by_its_name(dashboard: Dashboard, storage: Storage) -> None:
+def test_a_run_is_found_by_its_id_and_by_its_name(dashboard: Dashboard, storage: S3Store) -> None:
     [name] = some_runs(dashboard, storage, 1)
     job = dashboard.client.find_job(name)
     for wanted in (name, job.job_id):
@@ -99,7 +99,7 @@ def test_without_an_endpoint_a_page_says_what_to_do(start: Start) -> None:
     assert "could not be asked" in answer.text
 
 
-def test_a_bucket_that_is_not_allowed_is_said_with_its_remedy(start: Start, storage: Storage) -> None:
+def test_a_bucket_that_is_not_allowed_is_said_with_its_remedy(start: Start, storage: S3Store) -> None:
     dashboard = start(bucket="another")
     [name] = some_runs(dashboard, storage, 1)
     answer = dashboard.get(f"/runs/{name}")
@@ -107,7 +107,7 @@ def test_a_bucket_that_is_not_allowed_is_said_with_its_remedy(start: Start, stor
     assert "LAYOUTLM_ALLOWED_BUCKETS" in answer.text
 
 
-def test_runs_are_compared_with_what_differs_and_what_to_know(dashboard: Dashboard, storage: Storage) -> None:
+def test_runs_are_compared_with_what_differs_and_what_to_know(dashboard: Dashboard, storage: S3Store) -> None:
     names = some_runs(dashboard, storage, 3)
     before = dashboard.client.request_count
     page = dashboard.get("/compare?" + "&".join(f"run={name}" for name in names)).text
@@ -120,7 +120,7 @@ def test_runs_are_compared_with_what_differs_and_what_to_know(dashboard: Dashboa
     assert '"eval_f1"' in page or "chart-eval_f1" in page
 
 
-def test_a_comparison_needs_two_runs_and_takes_eight(dashboard: Dashboard, storage: Storage) -> None:
+def test_a_comparison_needs_two_runs_and_takes_eight(dashboard: Dashboard, storage: S3Store) -> None:
     ids = seed_runs(dashboard.client, storage, MOST + 2, 1)
     for chosen in ([], ids[:1], [ids[0], ids[0]], ids[: MOST + 1]):
         answer = dashboard.get("/compare?" + "&".join(f"run={one}" for one in chosen))
@@ -130,7 +130,7 @@ def test_a_comparison_needs_two_runs_and_takes_eight(dashboard: Dashboard, stora
 
 
 def test_receipts_are_drawn_the_right_way_up_with_what_is_wrong(
-    dashboard: Dashboard, storage: Storage
+    dashboard: Dashboard, storage: S3Store
 ) -> None:
     [bucket] = storage.allowed_buckets
     detail = make_detail(2, name="drawn", bucket=bucket)

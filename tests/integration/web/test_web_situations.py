@@ -14,7 +14,7 @@ import pytest
 from layoutlm_cli.dashboard import app
 from tests.support.served import Dashboard, served
 from tests.support.situations import closed_endpoint, denying_endpoint, environ_at, retry_at_once
-from workers.local_aws.local_stack import Emulator, LocalStack
+from workers.local_aws.local_stack import LocalStack, MotoServer
 from workers.settings import Settings
 
 FORM = {"job_name": "some-run"}
@@ -81,7 +81,7 @@ def test_every_page_has_a_row() -> None:
 
 
 @pytest.fixture(scope="module")
-def stack(emulator: Emulator) -> LocalStack:
+def stack(emulator: MotoServer) -> LocalStack:
     return LocalStack.make(emulator, suffix="-pages")
 
 

@@ -15,9 +15,9 @@ from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.table_writer import write_records
 from tests.support.refusing_proxy import refusing_uploads
 from tests.support.work import Bench, export_bench, training_bench
-from workers.jobs.export import Exporting
+from workers.jobs.export import ExportHandler
 from workers.jobs.job_record import job_record, show_job
-from workers.jobs.training import Training
+from workers.jobs.training import TrainingHandler
 from workers.local_aws.local_stack import LocalStack
 
 TINY = {"pretrained_model": "scratch:tiny", "epochs": 1, "no_frozen_val": True}
@@ -30,7 +30,7 @@ def seed(stack: LocalStack, receipts: int = 4) -> None:
 
 async def train(stack: LocalStack, work_dir: Path, **hyperparameters: Any) -> dict[str, Any]:
     """The result of one training that must fail at its first attempt."""
-    async with training_bench(stack, work_dir, Training) as bench:
+    async with training_bench(stack, work_dir, TrainingHandler) as bench:
         name = f"run-{uuid.uuid4().hex[:8]}"
         await bench.send({"job_name": name, "hyperparameters": {**TINY, **hyperparameters}})
         await bench.work_once()
@@ -90,7 +90,7 @@ async def test_an_export_from_a_foreign_bucket_is_refused(stack: LocalStack, tmp
 
 async def export(stack: LocalStack, work_dir: Path, checkpoint: str) -> dict[str, Any]:
     """The result of one export that must fail at its first attempt."""
-    async with export_bench(stack, work_dir, Exporting) as bench:
+    async with export_bench(stack, work_dir, ExportHandler) as bench:
         await add_training(bench)
         prefix = bench.settings.bundle_prefix("demo").uri
         await bench.send({"job_id": "demo", "model_s3_uri": checkpoint, "output_s3_prefix": prefix})
@@ -112,7 +112,7 @@ async def test_an_upload_that_is_refused_half_way_leaves_no_whole_checkpoint_and
     seed(stack, 12)
     job_id, refused = str(uuid.uuid4()), r"/checkpoints/checkpoint-\d+/optimizer\.pt"
     with refusing_uploads(stack.environ["AWS_ENDPOINT_URL"], refused) as endpoint_url:
-        async with training_bench(stack, tmp_path, Training, endpoint_url=endpoint_url) as bench:
+        async with training_bench(stack, tmp_path, TrainingHandler, endpoint_url=endpoint_url) as bench:
             await bench.send({"job_id": job_id, "job_name": "refused", "hyperparameters": TINY})
             await bench.work_once()
             assert await bench.results() == []
@@ -127,7 +127,7 @@ async def test_an_upload_that_is_refused_half_way_leaves_no_whole_checkpoint_and
     keys = [entry["Key"] for entry in listed["Contents"]]
     assert any(key.endswith("model.safetensors") for key in keys)
     assert not [key for key in keys if key.endswith("manifest.json")]
-    async with training_bench(stack, tmp_path, Training) as bench:  # the role has been granted it
+    async with training_bench(stack, tmp_path, TrainingHandler) as bench:  # the role has been granted it
         await bench.work_once()
         [result] = await bench.results()
         assert result["status"] == "succeeded"

@@ -23,7 +23,7 @@ from tests.support.work import SCRIPTED
 from workers.errors import NotNow
 from workers.jobs.job_record import job_record
 from workers.jobs.submit import submit_training
-from workers.jobs.training import Training
+from workers.jobs.training import TrainingHandler
 from workers.local_aws.local_stack import LocalStack
 from workers.operator.cancel import ask_to_cancel
 from workers.operator.run_local import HandRun, train_or_go_on
@@ -34,7 +34,7 @@ LONG_AGO = "2026-01-01T00:00:00.000000+00:00"
 
 @pytest.fixture
 def settings(stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr(Training, "module", SCRIPTED)
+    monkeypatch.setattr(TrainingHandler, "module", SCRIPTED)
     quick = {"work_dir": tmp_path, "lease_seconds": 2.0, "drain_seconds": 5.0}
     return stack.settings.model_copy(update={**quick, "train_results_queue_url": None})
 

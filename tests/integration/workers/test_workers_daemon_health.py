@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 
 from workers import daemon
 from workers.health import Health
-from workers.local_aws.local_stack import Emulator, LocalStack
+from workers.local_aws.local_stack import LocalStack, MotoServer
 
 JOB_ID = "8d7c1c1f-2a2f-4d0e-9a51-6d5a5c7b2f10"
 WATCHDOG_SECONDS = 0.3
@@ -152,7 +152,7 @@ def test_a_worker_whose_loop_is_blocked_sends_no_watchdog_and_is_shown_as_one_th
 
 
 def test_a_worker_whose_aws_is_gone_sends_no_watchdog_and_says_why(run_dir: Path, manager: Manager) -> None:
-    with Emulator() as emulator:
+    with MotoServer() as emulator:
         stack = LocalStack.make(emulator)
         with worker(stack, manager, TEST_POLL_MARGIN_SECONDS="0.5"):
             manager.wait_for("READY=1")

@@ -95,7 +95,7 @@ def test_a_listener_that_dies_is_seen_and_at_last_ends_the_worker_with_its_job_s
     ("defect", "task"),
     [
         ("workers.runtime.loop_monitor.compare", "loop monitor"),
-        ("workers.host.asg_lifecycle.Membership.tell", "Auto Scaling keeper"),
+        ("workers.host.asg_lifecycle.GroupMembership.tell", "Auto Scaling keeper"),
         ("workers.daemon._note_stop", "stop note"),
     ],
 )
@@ -109,5 +109,5 @@ def test_each_other_task_beside_the_work_that_dies_ends_an_idle_worker(
 
 def test_a_worker_that_waits_for_its_hosts_end_ends_with_a_task_that_dies(stage: Stage) -> None:
     stage.imds.announce_interruption()
-    with stage.worker(TEST_BROKEN="workers.host.asg_lifecycle.Membership.tell") as process:
+    with stage.worker(TEST_BROKEN="workers.host.asg_lifecycle.GroupMembership.tell") as process:
         assert process.wait(PATIENCE_SECONDS) == 70

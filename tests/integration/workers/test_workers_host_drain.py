@@ -16,7 +16,7 @@ from tests.support.work import Bench, training_bench
 from workers import daemon
 from workers.health import Health
 from workers.host.ec2 import host_heard
-from workers.jobs.training import Training
+from workers.jobs.training import TrainingHandler
 from workers.local_aws.local_stack import LocalStack
 from workers.runtime.loop import run_until_stopped
 from workers.sqs.queue import JobQueue, Received
@@ -32,7 +32,7 @@ def imds() -> Iterator[FakeImds]:
         yield imds
 
 
-class CheckpointingTraining(Training):
+class CheckpointingTraining(TrainingHandler):
     module = "tests.support.checkpointing"
 
 

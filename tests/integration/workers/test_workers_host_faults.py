@@ -21,7 +21,7 @@ from workers.jobs.job_record import job_record
 from workers.local_aws.local_stack import LocalStack
 from workers.runtime import host_faults
 from workers.runtime.host_faults import HostFaults
-from workers.runtime.outcome import Ending, Verdict
+from workers.runtime.outcome import AttemptResult, Ending
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
 OTHER_ID = "8a9df1f0-93f2-4b43-93ee-0de7eafbcf0a"
@@ -133,9 +133,9 @@ async def test_one_bad_message_alone_never_ends_a_worker(stack: LocalStack, tmp_
 )
 def test_a_job_that_ends_otherwise_clears_the_host(between: Ending) -> None:
     faults = HostFaults()
-    at_fault = Verdict.failed(ErrorClass.DISK, "full")
+    at_fault = AttemptResult.failed(ErrorClass.DISK, "full")
     faults.note("a", at_fault)
-    faults.note("b", Verdict(between))
+    faults.note("b", AttemptResult(between))
     faults.note("c", at_fault)
     faults.check()
     faults.note("d", at_fault)
@@ -145,9 +145,9 @@ def test_a_job_that_ends_otherwise_clears_the_host(between: Ending) -> None:
 
 def test_a_lost_lease_says_nothing_of_the_host() -> None:
     faults = HostFaults()
-    faults.note("a", Verdict.failed(ErrorClass.DISK, "full"))
-    faults.note("b", Verdict(Ending.LOST))
-    faults.note("c", Verdict.failed(ErrorClass.DISK, "full"))
+    faults.note("a", AttemptResult.failed(ErrorClass.DISK, "full"))
+    faults.note("b", AttemptResult(Ending.LOST))
+    faults.note("c", AttemptResult.failed(ErrorClass.DISK, "full"))
     with pytest.raises(HostUnfit):
         faults.check()
 

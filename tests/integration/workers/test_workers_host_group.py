@@ -16,7 +16,7 @@ from tests.support.group_member import joined
 from tests.support.work import Bench, training_bench
 from workers.errors import GroupError
 from workers.health import Health
-from workers.host.asg_lifecycle import Membership
+from workers.host.asg_lifecycle import GroupMembership
 from workers.local_aws.local_stack import LocalStack
 from workers.telemetry.status_socket import status_served
 
@@ -46,7 +46,7 @@ def fleet(stack: LocalStack, imds: FakeImds) -> Fleet:
 @pytest.fixture
 async def member(
     stack: LocalStack, imds: FakeImds, aws: HookedAws, run_dir: Path
-) -> AsyncIterator[Membership]:
+) -> AsyncIterator[GroupMembership]:
     async with AsyncExitStack() as stacked:
         yield await joined(stacked, stack, imds, aws, run_dir, idle_minutes=NO_TIME)
 
@@ -58,7 +58,7 @@ async def bench(stack: LocalStack, tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 async def test_scale_in_is_kept_away_while_a_job_runs_and_let_come_after_it(
-    member: Membership, fleet: Fleet, aws: HookedAws
+    member: GroupMembership, fleet: Fleet, aws: HookedAws
 ) -> None:
     for _ in range(2):
         await member.tell()
@@ -75,7 +75,7 @@ async def test_scale_in_is_kept_away_while_a_job_runs_and_let_come_after_it(
 
 
 async def test_a_protection_that_a_killed_worker_has_left_is_taken_off(
-    member: Membership, fleet: Fleet
+    member: GroupMembership, fleet: Fleet
 ) -> None:
     fleet.client.set_instance_protection(
         AutoScalingGroupName=fleet.name, InstanceIds=fleet.instance_ids, ProtectedFromScaleIn=True
@@ -85,7 +85,7 @@ async def test_a_protection_that_a_killed_worker_has_left_is_taken_off(
 
 
 async def test_the_protection_stays_while_another_worker_of_this_host_has_a_job(
-    member: Membership, fleet: Fleet, run_dir: Path
+    member: GroupMembership, fleet: Fleet, run_dir: Path
 ) -> None:
     member.health.began("train", "a job", 1)
     await member.tell()
@@ -102,7 +102,7 @@ async def test_the_protection_stays_while_another_worker_of_this_host_has_a_job(
 
 
 async def test_a_protection_that_is_not_allowed_is_an_error_that_says_so(
-    member: Membership, fleet: Fleet, aws: HookedAws
+    member: GroupMembership, fleet: Fleet, aws: HookedAws
 ) -> None:
     aws.denied.add("SetInstanceProtection")
     member.health.began("train", "a job", 1)
@@ -114,7 +114,7 @@ async def test_a_protection_that_is_not_allowed_is_an_error_that_says_so(
 
 
 async def test_a_hook_is_held_at_each_third_of_its_time_and_let_go_once_when_the_work_has_ended(
-    member: Membership, fleet: Fleet, aws: HookedAws, imds: FakeImds
+    member: GroupMembership, fleet: Fleet, aws: HookedAws, imds: FakeImds
 ) -> None:
     now = [0.0]
     member.steady = lambda: now[0]
@@ -156,7 +156,7 @@ async def test_of_several_hooks_ours_has_to_be_named(
 
 
 async def test_an_idle_instance_ends_with_one_less_desired_and_takes_no_more(
-    member: Membership, fleet: Fleet, bench: Bench
+    member: GroupMembership, fleet: Fleet, bench: Bench
 ) -> None:
     await member.tell()
     await member.leave_if_idle(bench.aws.sqs, bench.queue.url)
@@ -168,7 +168,7 @@ async def test_an_idle_instance_ends_with_one_less_desired_and_takes_no_more(
 
 
 async def test_an_idle_instance_stays_while_its_queue_has_messages(
-    member: Membership, fleet: Fleet, bench: Bench
+    member: GroupMembership, fleet: Fleet, bench: Bench
 ) -> None:
     await member.tell()
     await bench.send({"job_name": "demo"})
@@ -177,7 +177,7 @@ async def test_an_idle_instance_stays_while_its_queue_has_messages(
 
 
 async def test_an_idle_instance_stays_where_its_group_is_at_its_minimum(
-    member: Membership, fleet: Fleet, bench: Bench
+    member: GroupMembership, fleet: Fleet, bench: Bench
 ) -> None:
     fleet.client.update_auto_scaling_group(AutoScalingGroupName=fleet.name, MinSize=2)
     await member.tell()
@@ -186,7 +186,7 @@ async def test_an_idle_instance_stays_where_its_group_is_at_its_minimum(
 
 
 async def test_an_idle_instance_stays_while_another_worker_of_it_has_a_job_or_does_not_answer(
-    member: Membership, fleet: Fleet, bench: Bench, run_dir: Path
+    member: GroupMembership, fleet: Fleet, bench: Bench, run_dir: Path
 ) -> None:
     await member.tell()
     other = Health()
@@ -201,7 +201,7 @@ def as_of_another_process(path: Path) -> None:
     (path.parent / "export-1.sock").symlink_to(path)
 
 
-async def stays(member: Membership, bench: Bench, reason: str) -> None:
+async def stays(member: GroupMembership, bench: Bench, reason: str) -> None:
     with capture_logs() as logs:
         await member.leave_if_idle(bench.aws.sqs, bench.queue.url)
         await member.leave_if_idle(bench.aws.sqs, bench.queue.url)
@@ -211,7 +211,7 @@ async def stays(member: Membership, bench: Bench, reason: str) -> None:
 
 @pytest.mark.parametrize("minutes", [None, 5.0])
 async def test_no_instance_ends_that_was_not_idle_for_long_enough(
-    member: Membership, fleet: Fleet, bench: Bench, minutes: float | None
+    member: GroupMembership, fleet: Fleet, bench: Bench, minutes: float | None
 ) -> None:
     await member.tell()
     member.settings = member.settings.model_copy(update={"idle_minutes": minutes})
@@ -219,7 +219,9 @@ async def test_no_instance_ends_that_was_not_idle_for_long_enough(
     assert fleet.desired == 2
 
 
-async def test_no_instance_ends_with_a_job_in_hand(member: Membership, fleet: Fleet, bench: Bench) -> None:
+async def test_no_instance_ends_with_a_job_in_hand(
+    member: GroupMembership, fleet: Fleet, bench: Bench
+) -> None:
     await member.tell()
     member.health.began("train", "a job", 1)
     await member.leave_if_idle(bench.aws.sqs, bench.queue.url)
@@ -227,7 +229,7 @@ async def test_no_instance_ends_with_a_job_in_hand(member: Membership, fleet: Fl
 
 
 async def test_a_refused_end_keeps_the_worker_at_work(
-    member: Membership, fleet: Fleet, aws: HookedAws, bench: Bench
+    member: GroupMembership, fleet: Fleet, aws: HookedAws, bench: Bench
 ) -> None:
     await member.tell()
     aws.denied.add("TerminateInstanceInAutoScalingGroup")

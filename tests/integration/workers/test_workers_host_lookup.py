@@ -14,8 +14,8 @@ from tests.support.fake_hooks import Fleet, HookedAws, hooked_aws
 from tests.support.fake_imds import GROUP_TAG, FakeImds, fake_imds
 from tests.support.group_member import joined
 from workers.errors import GroupError
-from workers.host.asg_lifecycle import Membership
-from workers.host.auto_scaling import Group
+from workers.host.asg_lifecycle import GroupMembership
+from workers.host.auto_scaling import AutoScalingGroup
 from workers.local_aws.local_stack import LocalStack
 
 
@@ -41,7 +41,7 @@ def fleet(stack: LocalStack, imds: FakeImds) -> Fleet:
 @pytest.fixture
 async def member(
     stack: LocalStack, imds: FakeImds, aws: HookedAws, run_dir: Path
-) -> AsyncIterator[Membership]:
+) -> AsyncIterator[GroupMembership]:
     async with AsyncExitStack() as stacked:
         yield await joined(stacked, stack, imds, aws, run_dir)
 
@@ -64,7 +64,7 @@ async def test_the_group_may_be_named_by_a_tag_or_by_a_setting(
 
 
 async def test_an_instance_in_no_group_asks_ever_more_rarely_and_notices_when_it_is_put_into_one(
-    member: Membership, stack: LocalStack, imds: FakeImds, monkeypatch: pytest.MonkeyPatch
+    member: GroupMembership, stack: LocalStack, imds: FakeImds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
 
@@ -77,7 +77,7 @@ async def test_an_instance_in_no_group_asks_ever_more_rarely_and_notices_when_it
 
     monkeypatch.setattr("workers.host.asg_lifecycle.asyncio.sleep", sleep)
     with capture_logs() as logs, pytest.raises(RuntimeError, match="enough"):
-        await member.keep_told()
+        await member.sync_with_group()
     assert pauses == [10, 20, 40, 80, 160, 300, 300, 1, 1]
     assert [line["event"] for line in logs] == [
         "this instance is in no Auto Scaling group",
@@ -87,10 +87,10 @@ async def test_an_instance_in_no_group_asks_ever_more_rarely_and_notices_when_it
 
 
 async def test_where_nobody_knows_whether_it_is_ec2_no_group_is_looked_for_until_metadata_answers(
-    member: Membership, aws: HookedAws
+    member: GroupMembership, aws: HookedAws
 ) -> None:
     member.metadata.expected = False
-    keeping = asyncio.create_task(member.keep_told())
+    keeping = asyncio.create_task(member.sync_with_group())
     await asyncio.sleep(0.2)
     assert aws.actions == []
     await member.listener.listen()
@@ -101,7 +101,7 @@ async def test_where_nobody_knows_whether_it_is_ec2_no_group_is_looked_for_until
     await asyncio.wait({keeping})
 
 
-async def test_a_foreign_answer_is_an_error_of_the_group_and_not_of_the_task(member: Membership) -> None:
+async def test_a_foreign_answer_is_an_error_of_the_group_and_not_of_the_task(member: GroupMembership) -> None:
     class Foreign:
         """What a proxy makes of every call: an answer that has nothing of what was asked for."""
 
@@ -112,7 +112,7 @@ async def test_a_foreign_answer_is_an_error_of_the_group_and_not_of_the_task(mem
             return answer
 
     member.client = Foreign()
-    group = Group(member.client, "group", "i-1")
+    group = AutoScalingGroup(member.client, "group", "i-1")
     for asking in (member.tell, group.find_hook, group.may_shrink):
         with pytest.raises(GroupError, match="not in the form of AWS"):
             await asking()

@@ -66,7 +66,7 @@ async def test_an_attempt_that_cannot_begin_for_the_table_counts_and_is_tried_ag
 ) -> None:
     async with training_bench(stack, tmp_path) as bench:
         with monkeypatch.context() as patched:
-            patched.setattr("workers.runtime.message_processor.insist", once)
+            patched.setattr("workers.runtime.message_processor.retry_while_leased", once)
             refusing(bench, patched, "claim_run_name", Throttled("slow down"))
             await bench.send(BODY)
             await bench.work_once()

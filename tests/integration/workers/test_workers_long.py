@@ -221,7 +221,7 @@ async def test_a_cancel_during_the_drain_ends_the_job_instead_of_handing_it_on(
 ) -> None:
     async with training_bench(stack, tmp_path, lease_seconds=1.5) as bench:
         spoke = asyncio.Event()
-        monkeypatch.setattr(Health, "child_spoke", lambda _: spoke.set())
+        monkeypatch.setattr(Health, "record_report", lambda _: spoke.set())
         await bench.send(body("stubborn"))
         working = asyncio.create_task(bench.work_once())
         await asyncio.wait_for(spoke.wait(), 10)

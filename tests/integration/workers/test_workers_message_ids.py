@@ -13,8 +13,8 @@ from messages.codec import encode
 from receipt_dynamo.errors import NetworkError
 from tests.support.work import Bench, training_bench
 from workers.local_aws.local_stack import LocalStack
-from workers.operator.run_local import NoQueue
-from workers.runtime.message_processor import Handler
+from workers.operator.run_local import NullQueue
+from workers.runtime.message_processor import MessageProcessor
 from workers.sqs.queue import Received
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
@@ -105,8 +105,8 @@ async def test_what_a_second_delivery_completes_names_its_message(
 async def test_a_job_by_hand_names_no_message(stack: LocalStack, tmp_path: Path) -> None:
     async with training_bench(stack, tmp_path) as bench:
         kind = bench.handler.kind
-        by_hand: Handler[Any] = Handler(
-            kind, NoQueue(), bench.aws.table, bench.settings, bench.stop, "hand", by_hand=True
+        by_hand: MessageProcessor[Any] = MessageProcessor(
+            kind, NullQueue(), bench.aws.table, bench.settings, bench.stop, "hand", by_hand=True
         )
         job = kind.decode(Received("made up", json.dumps(body("succeed")), ""))
         assert await by_hand.take(Received("made up", encode(job), "")) == "DONE"

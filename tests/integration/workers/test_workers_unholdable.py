@@ -17,7 +17,7 @@ from tests.support.work import Bench, export_bench, training_bench
 from workers.jobs.job_record import job_record
 from workers.jobs.submit import submit_training
 from workers.local_aws.local_stack import LocalStack
-from workers.runtime.outcome import Ending, Verdict
+from workers.runtime.outcome import AttemptResult, Ending
 from workers.runtime.recovery import register
 from workers.runtime.request_bodies import MOST_BYTES, RequestBodies
 
@@ -151,7 +151,7 @@ async def test_a_decided_job_of_a_large_request_is_completed_by_the_sweep(
     async with training_bench(stack, tmp_path, lease_seconds=1) as bench:
         lease = await claim_and_die(bench, body(note=LARGE))
         job = decode_train_job(text(body(note=LARGE)), message_id="")
-        decision = bench.handler.kind.decide(job, 1, Verdict(Ending.CANCELLED, message="enough"))
+        decision = bench.handler.kind.decide(job, 1, AttemptResult(Ending.CANCELLED, message="enough"))
         await bench.aws.table.decide_lease(lease, outcome="cancelled", decision=decision, now=now())
         assert await bench.sweep.run() == 1
         [result] = await bench.results()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from run_analysis.findings.find import find_faults
+from run_analysis.findings.find import detect_findings
 from run_analysis.findings.finding import Finding
 from run_analysis.run import RunDetail
 from tests.support.curve_shapes import FAULTY, HEALTHY, Labelled
@@ -32,7 +32,7 @@ def test_faults_are_found_and_only_those(record_property: Callable[[str, object]
     found, missed, wrong = Counter[str](), Counter[str](), Counter[str]()
     count = 0
     for labelled, run in curves():
-        kinds = {finding.kind for finding in find_faults(run)}
+        kinds = {finding.kind for finding in detect_findings(run)}
         found.update(kinds & labelled.faults)
         missed.update(labelled.faults - kinds)
         wrong.update(kinds - labelled.faults)
@@ -54,12 +54,12 @@ def test_faults_are_found_and_only_those(record_property: Callable[[str, object]
 def test_each_fault_is_found_at_most_seeds(name: str) -> None:
     labelled = FAULTY[name]
     for fault in labelled.faults:
-        hits = [fault in {one.kind for one in find_faults(run)} for _, run in curves([labelled])]
+        hits = [fault in {one.kind for one in detect_findings(run)} for _, run in curves([labelled])]
         assert sum(hits) >= 3, fault
 
 
 def test_what_is_found_says_since_when_from_what_and_what_to_do() -> None:
-    findings = [one for _, run in curves() for one in find_faults(run)]
+    findings = [one for _, run in curves() for one in detect_findings(run)]
     assert {one.kind for one in findings} == {fault for one in FAULTY.values() for fault in one.faults}
     for one in findings:
         assert one.evidence
@@ -71,7 +71,7 @@ def test_what_is_found_says_since_when_from_what_and_what_to_do() -> None:
 def test_the_worst_comes_first() -> None:
     order = ["serious", "warning", "info"]
     for _, run in curves():
-        places = [order.index(one.severity) for one in find_faults(run)]
+        places = [order.index(one.severity) for one in detect_findings(run)]
         assert places == sorted(places)
 
 
@@ -80,10 +80,10 @@ def test_metrics_that_nobody_recorded_are_no_evidence_and_no_error() -> None:
     for labelled, run in curves():
         for field in fields:
             bare = tuple(one.model_copy(update={field: None}) for one in run.epochs)
-            partial = find_faults(run.model_copy(update={"epochs": bare}))
+            partial = detect_findings(run.model_copy(update={"epochs": bare}))
             assert all(points_of(finding) for finding in partial), labelled
-        assert find_faults(run.model_copy(update={"epochs": (), "dataset_counts": {}})) == tuple(
-            one for one in find_faults(run) if one.kind == "not_comparable"
+        assert detect_findings(run.model_copy(update={"epochs": (), "dataset_counts": {}})) == tuple(
+            one for one in detect_findings(run) if one.kind == "not_comparable"
         )
 
 

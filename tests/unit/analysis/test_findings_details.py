@@ -8,9 +8,9 @@ from typing import Any
 import pydantic
 import pytest
 
-from run_analysis.findings.find import find_faults
-from run_analysis.findings.finding import Evidence, Finding, Point
-from run_analysis.findings.run_context import Case
+from run_analysis.findings.find import detect_findings
+from run_analysis.findings.finding import Evidence, Finding, MetricPoint
+from run_analysis.findings.run_context import RunContext
 from run_analysis.findings.schedule import scheduled
 from run_analysis.findings.series import Series
 from run_analysis.job_records import FailureFacts
@@ -24,7 +24,9 @@ def healthy(**changed: Any) -> RunDetail:
 
 
 def the(kind: str, run: RunDetail, *others: RunDetail) -> Finding | None:
-    return next((one for one in find_faults(run, [other.run for other in others]) if one.kind == kind), None)
+    return next(
+        (one for one in detect_findings(run, [other.run for other in others]) if one.kind == kind), None
+    )
 
 
 def found(kind: str, run: RunDetail, *others: RunDetail) -> Finding:
@@ -39,7 +41,7 @@ def test_a_finding_without_evidence_cannot_be_made() -> None:
 
 
 def test_evidence_prints_its_epochs_and_leaves_out_the_middle_of_many() -> None:
-    points = tuple(Point(epoch=epoch, value=epoch / 10) for epoch in range(1, 11))
+    points = tuple(MetricPoint(epoch=epoch, value=epoch / 10) for epoch in range(1, 11))
     assert str(Evidence(name="f1", points=points[:2])) == "f1 0.1 (epoch 1), 0.2 (epoch 2)"
     assert str(Evidence(name="f1", points=points)).count("epoch") == 6
     assert "…" in str(Evidence(name="f1", points=points))
@@ -88,7 +90,7 @@ def test_runs_of_one_or_two_epochs_say_nothing_of_their_course() -> None:
     for shape in (*HEALTHY.values(), *FAULTY.values()):
         run = simulate(shape.shape, seed=5)
         short = run.model_copy(update={"epochs": run.epochs[: 2 * shape.shape.evaluations][:2]})
-        assert {one.kind for one in find_faults(short)} <= {
+        assert {one.kind for one in detect_findings(short)} <= {
             "imbalance",
             "not_comparable",
             "schedule",
@@ -126,7 +128,7 @@ def test_a_run_that_continues_another_keeps_its_schedule() -> None:
 
 def test_labels_with_too_few_examples_are_told_from_those_with_enough() -> None:
     run = simulate(FAULTY["two labels never learned"].shape, seed=1)
-    scarce, ample = (one for one in find_faults(run) if one.kind == "label_never_learns")
+    scarce, ample = (one for one in detect_findings(run) if one.kind == "label_never_learns")
     assert "TIP" in scarce.says
     assert "too few examples" in scarce.says
     assert "labels_train TIP 9" in map(str, scarce.evidence)
@@ -193,7 +195,7 @@ def test_a_gap_between_merchants_counts_only_on_enough_receipts() -> None:
 
 def test_what_follows_from_a_fault_is_not_said_beside_it() -> None:
     run = simulate(FAULTY["rate a hundredth"].shape, seed=1)
-    assert [one.kind for one in find_faults(run)] == ["learning_rate_too_low"]
+    assert [one.kind for one in detect_findings(run)] == ["learning_rate_too_low"]
 
 
 def test_the_remedy_of_a_wrong_rate_names_the_usual_one_of_the_model() -> None:
@@ -206,7 +208,7 @@ def test_a_configuration_that_other_software_recorded_as_text_is_read() -> None:
     run = simulate(FAULTY["rate a thirtieth"].shape, seed=1)
     texts = {name: str(value) for name, value in run.config.items() if isinstance(value, int | float)}
     odd = run.model_copy(update={"config": {**texts, "warmup_ratio": None, "optimizer": "sgd"}})
-    assert [one.kind for one in find_faults(odd)] == ["learning_rate_too_low"]
+    assert [one.kind for one in detect_findings(odd)] == ["learning_rate_too_low"]
 
 
 def test_a_jump_of_the_gradient_makes_one_spike_enough() -> None:
@@ -233,6 +235,6 @@ def test_noise_is_measured_on_a_level_course_and_not_on_a_bending_one() -> None:
 
 
 def test_effort_counts_epochs_by_their_learning_rate() -> None:
-    effort = Case(healthy()).effort
+    effort = RunContext(healthy()).effort
     assert effort[11.0] == pytest.approx(6.3, abs=0.1)
     assert effort[2.0] - effort[1.0] > effort[7.0] - effort[6.0]

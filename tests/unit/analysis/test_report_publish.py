@@ -14,7 +14,7 @@ from receipt_dynamo.errors import NotFound
 from run_analysis.report.build import report_of, write_report
 from run_analysis.run import read_run
 from run_records.errors import ConfigurationError
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.support.pages import Page
 from tests.support.runs import make_detail, make_predictions
 from tests.support.stored_runs import store_run
@@ -27,26 +27,26 @@ def client(stack: LocalStack) -> DynamoClient:
 
 
 @pytest.fixture
-def storage(stack: LocalStack) -> Storage:
-    return Storage([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
+def storage(stack: LocalStack) -> S3Store:
+    return S3Store([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
 
 
 @pytest.fixture
-def stored(stack: LocalStack, client: DynamoClient, storage: Storage) -> str:
+def stored(stack: LocalStack, client: DynamoClient, storage: S3Store) -> str:
     """The folder of a run named receipts-a."""
     detail = make_detail(3, bucket=stack.environ["LAYOUTLM_TRAINING_BUCKET"])
     store_run(client, storage, detail, make_predictions(detail, receipts=2))
     return detail.run.run_s3_uri or ""
 
 
-def publish_report(client: DynamoClient, storage: Storage, job: str) -> str:
+def publish_report(client: DynamoClient, storage: S3Store, job: str) -> str:
     """What `report --publish` does with a run."""
     detail = read_run(client, storage, job)
     return write_report(storage, detail, report_of(storage, detail))
 
 
 def test_a_published_report_lies_beside_run_json_as_html(
-    stack: LocalStack, client: DynamoClient, storage: Storage, stored: str
+    stack: LocalStack, client: DynamoClient, storage: S3Store, stored: str
 ) -> None:
     uri = publish_report(client, storage, "receipts-a")
     assert uri == f"{stored}report.html"
@@ -61,7 +61,7 @@ def test_a_published_report_lies_beside_run_json_as_html(
 
 
 def test_what_is_found_out_about_a_run_stands_in_its_published_report(
-    stack: LocalStack, client: DynamoClient, storage: Storage
+    stack: LocalStack, client: DynamoClient, storage: S3Store
 ) -> None:
     bucket = stack.environ["LAYOUTLM_TRAINING_BUCKET"]
     # Such a learning rate does not learn: the losses stay where they were.
@@ -74,12 +74,12 @@ def test_what_is_found_out_about_a_run_stands_in_its_published_report(
     assert Page(body.decode()).all("section")
 
 
-def test_a_run_that_does_not_exist_has_no_report(client: DynamoClient, storage: Storage) -> None:
+def test_a_run_that_does_not_exist_has_no_report(client: DynamoClient, storage: S3Store) -> None:
     with pytest.raises(NotFound):
         publish_report(client, storage, "no-such-run")
 
 
-def test_a_run_without_a_place_is_told_apart_from_a_failure_of_s3(storage: Storage) -> None:
+def test_a_run_without_a_place_is_told_apart_from_a_failure_of_s3(storage: S3Store) -> None:
     detail = make_detail(1)
     lost = detail.model_copy(update={"run": detail.run.model_copy(update={"run_s3_uri": None})})
     with pytest.raises(ConfigurationError, match="Write it to a file instead"):
@@ -97,7 +97,7 @@ def test_the_command_writes_a_file_of_the_runs_name(
 
 
 def test_the_command_publishes_and_opens_what_it_wrote(
-    stack: LocalStack, storage: Storage, stored: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stack: LocalStack, storage: S3Store, stored: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
 

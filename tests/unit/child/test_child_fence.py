@@ -18,7 +18,7 @@ from botocore.exceptions import EndpointConnectionError
 from messages.child_protocol import ChildExit
 from receipt_dynamo import DynamoClient, session
 from receipt_dynamo.clock import steady_seconds
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from workers.local_aws.local_stack import LocalStack
 
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
@@ -132,7 +132,7 @@ def test_each_part_of_an_upload_is_checked_in_the_thread_that_sends_it(
     for name, value in stack.environ.items():
         monkeypatch.setenv(name, value)
     bucket = stack.environ["LAYOUTLM_TRAINING_BUCKET"]
-    Storage([bucket]).upload_file(large, f"s3://{bucket}/large.bin")
+    S3Store([bucket]).upload_file(large, f"s3://{bucket}/large.bin")
     # Begin, two parts, complete.
     assert len(checks) == 4
     assert threading.current_thread().name not in checks

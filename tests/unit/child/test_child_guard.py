@@ -13,7 +13,7 @@ import pytest
 
 from messages.child_protocol import ChildExit
 from receipt_dynamo.clock import steady_seconds
-from run_records.job_process.lease_guard import LOOK_SECONDS, Guard
+from run_records.job_process.lease_guard import LOOK_SECONDS, LeaseGuard
 
 StartChild = Callable[[str], "subprocess.Popen[bytes]"]
 
@@ -132,7 +132,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 def test_nothing_is_written_before_the_daemons_first_word(pipe: tuple[int, int]) -> None:
-    guard = Guard(pipe[0], steady=lambda: 5.0)
+    guard = LeaseGuard(pipe[0], steady=lambda: 5.0)
     writer = threading.Thread(target=guard.check)
     writer.start()
     os.write(pipe[1], b"10.0")
@@ -145,7 +145,7 @@ def test_nothing_is_written_before_the_daemons_first_word(pipe: tuple[int, int])
 
 def test_the_last_whole_line_counts(pipe: tuple[int, int]) -> None:
     now = 5.0
-    guard = Guard(pipe[0], steady=lambda: now)
+    guard = LeaseGuard(pipe[0], steady=lambda: now)
     os.write(pipe[1], b"1.000\n10.000\n2")
     guard.check()
     now = 15.0
@@ -154,6 +154,6 @@ def test_the_last_whole_line_counts(pipe: tuple[int, int]) -> None:
 
 
 def test_many_lines_are_heard_before_the_clock_is_looked_at(pipe: tuple[int, int]) -> None:
-    guard = Guard(pipe[0], steady=lambda: 2000.5)
+    guard = LeaseGuard(pipe[0], steady=lambda: 2000.5)
     os.write(pipe[1], "".join(f"{second:.3f}\n" for second in range(2002)).encode())
     guard.check()

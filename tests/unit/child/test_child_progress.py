@@ -12,7 +12,7 @@ import pytest
 
 from messages.child_protocol import Progress, Report
 from run_records.job_process.child_main import Reporter
-from run_records.job_process.heartbeat import Activity, Pulse
+from run_records.job_process.heartbeat import Activity, ProgressReporter
 
 
 class Heard(Reporter):
@@ -37,7 +37,7 @@ def heard() -> Heard:
 
 def test_a_stage_that_says_nothing_is_reported_while_it_computes(heard: Heard) -> None:
     give_up = time.monotonic() + 20
-    with Pulse(heard, interval_seconds=0, look_seconds=0.01).working("converting"):
+    with ProgressReporter(heard, interval_seconds=0, look_seconds=0.01).working("converting"):
         while not heard.enough.is_set() and time.monotonic() < give_up:
             sum(range(10_000))
     assert {line.stage for line in heard.lines} == {"converting"}
@@ -66,7 +66,7 @@ def test_a_stage_that_is_locked_up_falls_silent() -> None:
 
 
 def test_the_watching_ends_with_the_stage(heard: Heard) -> None:
-    with pytest.raises(ZeroDivisionError), Pulse(heard).working("encoding"):
+    with pytest.raises(ZeroDivisionError), ProgressReporter(heard).working("encoding"):
         raise ZeroDivisionError
     assert not any(thread.name == "pulse-encoding" for thread in threading.enumerate())
 
@@ -84,7 +84,7 @@ def test_bytes_that_move_are_life_also_where_they_take_no_computing(
 
 
 def test_a_transfer_is_reported_under_the_stage_that_it_belongs_to(heard: Heard) -> None:
-    pulse = Pulse(heard, interval_seconds=0)
+    pulse = ProgressReporter(heard, interval_seconds=0)
     pulse.say("uploading", "checkpoint-5")
     pulse.moved(4096)
     pulse.moved(-4096)
@@ -95,7 +95,7 @@ def test_a_transfer_is_reported_under_the_stage_that_it_belongs_to(heard: Heard)
 
 
 def test_lines_that_nobody_insists_on_are_few(heard: Heard) -> None:
-    pulse = Pulse(heard, interval_seconds=60)
+    pulse = ProgressReporter(heard, interval_seconds=60)
     for step in range(5):
         pulse.beat("training", step=step)
     pulse.say("uploading")

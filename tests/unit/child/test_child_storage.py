@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from workers.local_aws.local_stack import LocalStack
 
 SIZE = 3 * 2**20
@@ -19,13 +19,13 @@ def moved() -> list[int]:
 
 
 @pytest.fixture
-def storage(stack: LocalStack, moved: list[int]) -> Storage:
+def storage(stack: LocalStack, moved: list[int]) -> S3Store:
     bucket = stack.environ["LAYOUTLM_TRAINING_BUCKET"]
-    return Storage([bucket], client=stack.client("s3"), on_bytes=moved.append)
+    return S3Store([bucket], client=stack.client("s3"), on_bytes=moved.append)
 
 
 def test_files_and_documents_tell_of_each_piece_that_moved(
-    storage: Storage, moved: list[int], tmp_path: Path
+    storage: S3Store, moved: list[int], tmp_path: Path
 ) -> None:
     [bucket] = storage.allowed_buckets
     (tmp_path / "file").write_bytes(bytes(SIZE))

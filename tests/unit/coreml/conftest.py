@@ -18,7 +18,7 @@ from transformers import LayoutLMConfig, LayoutLMForTokenClassification
 
 from messages.export_options import Quantize
 from receipt_layoutlm.coreml.export import export_local
-from workers.local_aws.local_stack import Emulator
+from workers.local_aws.local_stack import MotoServer
 
 BUCKET = "models"
 LABELS = ["O", "B-DATE", "I-DATE", "B-TAX", "I-TAX"]
@@ -102,7 +102,7 @@ def bundle(bundle_of: Callable[[Quantize], Path], tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def aws(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def aws(emulator: MotoServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a child and this process need in their environment to speak to the server."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", emulator.endpoint_url)
     monkeypatch.setenv("AWS_REGION", "us-east-1")

@@ -17,7 +17,7 @@ from receipt_layoutlm.checkpoint import MODEL_FILES, Manifest, describe_files
 from receipt_layoutlm.coreml.cache import CheckpointCache
 from receipt_layoutlm.coreml.source_checkpoint import fetch_checkpoint, load_checkpoint
 from run_records.errors import CheckpointError
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from run_records.s3_transfers import resume_download
 
 BUCKET = "models"
@@ -41,8 +41,8 @@ def traffic() -> Traffic:
 
 
 @pytest.fixture
-def storage(s3: Any, traffic: Traffic) -> Storage:
-    return Storage({BUCKET}, on_bytes=traffic)
+def storage(s3: Any, traffic: Traffic) -> S3Store:
+    return S3Store({BUCKET}, on_bytes=traffic)
 
 
 def seal(folder: Path, job_id: str = "a-job") -> Manifest:
@@ -80,7 +80,7 @@ def weights_of(cache: CheckpointCache) -> Path:
 
 
 def test_the_second_export_of_a_checkpoint_downloads_none_of_its_files(
-    storage: Storage, uri: str, cache: CheckpointCache, tmp_path: Path, traffic: Traffic
+    storage: S3Store, uri: str, cache: CheckpointCache, tmp_path: Path, traffic: Traffic
 ) -> None:
     load_checkpoint(fetch_checkpoint(storage, uri, tmp_path / "first", cache))
     small = 5000  # the manifest, which says what there is
@@ -93,7 +93,7 @@ def test_the_second_export_of_a_checkpoint_downloads_none_of_its_files(
 
 
 def test_what_was_provided_stays_whole_when_the_cache_goes(
-    storage: Storage, uri: str, cache: CheckpointCache, tmp_path: Path
+    storage: S3Store, uri: str, cache: CheckpointCache, tmp_path: Path
 ) -> None:
     folder = fetch_checkpoint(storage, uri, tmp_path / "first", cache)
     shutil.rmtree(cache.folder)
@@ -101,7 +101,7 @@ def test_what_was_provided_stays_whole_when_the_cache_goes(
 
 
 def test_a_damaged_entry_is_mended_before_it_is_used(
-    storage: Storage, uri: str, cache: CheckpointCache, tmp_path: Path
+    storage: S3Store, uri: str, cache: CheckpointCache, tmp_path: Path
 ) -> None:
     fetch_checkpoint(storage, uri, tmp_path / "first", cache)
     weights = weights_of(cache)
@@ -113,7 +113,7 @@ def test_a_damaged_entry_is_mended_before_it_is_used(
 
 
 def test_a_download_goes_on_where_an_earlier_attempt_broke_off(
-    storage: Storage, uri: str, cache: CheckpointCache, tmp_path: Path, traffic: Traffic
+    storage: S3Store, uri: str, cache: CheckpointCache, tmp_path: Path, traffic: Traffic
 ) -> None:
     fetch_checkpoint(storage, uri, tmp_path / "first", cache)
     weights = weights_of(cache)
@@ -128,7 +128,7 @@ def test_a_download_goes_on_where_an_earlier_attempt_broke_off(
 
 @pytest.mark.parametrize("left", [b"of something else", bytes(3_000_000)])
 def test_what_was_left_of_another_file_is_thrown_away(
-    storage: Storage, uri: str, cache: CheckpointCache, tmp_path: Path, left: bytes
+    storage: S3Store, uri: str, cache: CheckpointCache, tmp_path: Path, left: bytes
 ) -> None:
     fetch_checkpoint(storage, uri, tmp_path / "first", cache)
     weights = weights_of(cache)
@@ -138,7 +138,7 @@ def test_what_was_left_of_another_file_is_thrown_away(
 
 
 def test_a_stream_that_breaks_off_is_taken_up_again(
-    storage: Storage, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    storage: S3Store, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
     get_object = storage.client.get_object
@@ -170,7 +170,7 @@ class Broken:
 
 
 def test_another_checkpoint_at_the_same_place_is_another_entry(
-    storage: Storage,
+    storage: S3Store,
     uri: str,
     cache: CheckpointCache,
     tmp_path: Path,
@@ -188,7 +188,7 @@ def test_another_checkpoint_at_the_same_place_is_another_entry(
 
 
 def test_the_least_recently_used_checkpoint_goes_first(
-    storage: Storage, root: str, tmp_path: Path, checkpoint_folder: Path, put_folder: PutFolder
+    storage: S3Store, root: str, tmp_path: Path, checkpoint_folder: Path, put_folder: PutFolder
 ) -> None:
     (checkpoint_folder / "optimizer.pt").unlink()
     size = seal(checkpoint_folder).size_bytes
@@ -209,7 +209,7 @@ def test_the_least_recently_used_checkpoint_goes_first(
 
 @pytest.mark.parametrize("room", [3, 0])
 def test_what_killed_exports_have_left_gives_way_before_anything_is_fetched(
-    storage: Storage, root: str, tmp_path: Path, checkpoint_folder: Path, put_folder: PutFolder, room: int
+    storage: S3Store, root: str, tmp_path: Path, checkpoint_folder: Path, put_folder: PutFolder, room: int
 ) -> None:
     (checkpoint_folder / "optimizer.pt").unlink()
     size = seal(checkpoint_folder).size_bytes
@@ -227,7 +227,7 @@ def test_what_killed_exports_have_left_gives_way_before_anything_is_fetched(
 
 @pytest.mark.parametrize("limit", [0, 1000])
 def test_a_checkpoint_that_is_larger_than_the_cache_is_not_kept(
-    storage: Storage, uri: str, tmp_path: Path, limit: int
+    storage: S3Store, uri: str, tmp_path: Path, limit: int
 ) -> None:
     cache = CheckpointCache(tmp_path / "cache", limit)
     load_checkpoint(fetch_checkpoint(storage, uri, tmp_path / "first", cache))
@@ -235,7 +235,7 @@ def test_a_checkpoint_that_is_larger_than_the_cache_is_not_kept(
 
 
 def test_a_checkpoint_without_a_manifest_is_downloaded_each_time(
-    storage: Storage, root: str, cache: CheckpointCache, tmp_path: Path, trained: Path, put_folder: PutFolder
+    storage: S3Store, root: str, cache: CheckpointCache, tmp_path: Path, trained: Path, put_folder: PutFolder
 ) -> None:
     put_folder(trained, root)
     load_checkpoint(fetch_checkpoint(storage, root, tmp_path / "first", cache))
@@ -243,7 +243,7 @@ def test_a_checkpoint_without_a_manifest_is_downloaded_each_time(
 
 
 def test_a_process_that_finds_an_entry_taken_does_without_it(
-    storage: Storage, uri: str, cache: CheckpointCache, tmp_path: Path, traffic: Traffic
+    storage: S3Store, uri: str, cache: CheckpointCache, tmp_path: Path, traffic: Traffic
 ) -> None:
     fetch_checkpoint(storage, uri, tmp_path / "first", cache)
     [entry] = entries(cache)
@@ -260,7 +260,7 @@ def test_a_process_that_finds_an_entry_taken_does_without_it(
 
 
 def test_many_at_once_each_get_a_whole_checkpoint(
-    storage: Storage, uri: str, cache: CheckpointCache, tmp_path: Path
+    storage: S3Store, uri: str, cache: CheckpointCache, tmp_path: Path
 ) -> None:
     failures: list[BaseException] = []
 
@@ -279,7 +279,7 @@ def test_many_at_once_each_get_a_whole_checkpoint(
 
 
 def test_files_that_are_not_what_the_manifest_says_are_refused_and_not_kept(
-    storage: Storage, uri: str, cache: CheckpointCache, tmp_path: Path, s3: Any
+    storage: S3Store, uri: str, cache: CheckpointCache, tmp_path: Path, s3: Any
 ) -> None:
     whole = storage.read(uri + "model.safetensors")
     assert whole is not None
@@ -292,7 +292,7 @@ def test_files_that_are_not_what_the_manifest_says_are_refused_and_not_kept(
 
 
 def test_a_manifest_that_claims_another_size_is_refused_before_anything_is_downloaded(
-    storage: Storage, uri: str, cache: CheckpointCache, tmp_path: Path, s3: Any, traffic: Traffic
+    storage: S3Store, uri: str, cache: CheckpointCache, tmp_path: Path, s3: Any, traffic: Traffic
 ) -> None:
     body = (storage.read(uri + "manifest.json") or b"").decode()
     size = storage.list_keys(uri)["model.safetensors"]
@@ -305,7 +305,7 @@ def test_a_manifest_that_claims_another_size_is_refused_before_anything_is_downl
     assert traffic.bytes < 5000
 
 
-class Counting(Storage):
+class Counting(S3Store):
     """Notes which files are sent."""
 
     def __init__(self) -> None:

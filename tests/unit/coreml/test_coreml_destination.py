@@ -15,16 +15,16 @@ from receipt_layoutlm.coreml.export import export
 from receipt_layoutlm.coreml.publish import check_destination, upload_bundle
 from run_records.errors import Forbidden
 from run_records.job_process.child_main import Reporter, StopRequested, classify
-from run_records.s3_store import OWNER, Storage
+from run_records.s3_store import OWNER, S3Store
 from tests.unit.coreml.conftest import BUCKET
 
 OURS, THEIRS = str(uuid.UUID(int=1, version=4)), str(uuid.UUID(int=2, version=4))
 
 
 @pytest.fixture
-def storage(s3: Any) -> Storage:
+def storage(s3: Any) -> S3Store:
     assert s3
-    return Storage([BUCKET])
+    return S3Store([BUCKET])
 
 
 def task_for(root: str, destination: str, shapes: str = "range") -> ExportTask:
@@ -51,7 +51,7 @@ def task_for(root: str, destination: str, shapes: str = "range") -> ExportTask:
 
 
 @pytest.fixture
-def others(storage: Storage, root: str) -> dict[str, bytes]:
+def others(storage: S3Store, root: str) -> dict[str, bytes]:
     """Runs, checkpoints and a bundle of another job; returns what they hold."""
     identity = {
         "export_id": str(uuid.uuid4()),
@@ -99,7 +99,7 @@ def others(storage: Storage, root: str) -> dict[str, bytes]:
     ],
 )
 def test_a_destination_that_holds_something_of_another_job_is_refused_and_all_stays_as_it_was(
-    storage: Storage, root: str, others: dict[str, bytes], destination: str, why: str, tmp_path: Path
+    storage: S3Store, root: str, others: dict[str, bytes], destination: str, why: str, tmp_path: Path
 ) -> None:
     task = task_for(root, destination).model_copy(update={"work_dir": str(tmp_path)})
     with pytest.raises(Forbidden) as caught:
@@ -117,7 +117,7 @@ def test_a_destination_that_holds_something_of_another_job_is_refused_and_all_st
     "destination", ["coreml/a-run/", "releases/spring/", "runs/otherwise/", "coreml/othe/"]
 )
 def test_a_destination_that_holds_nothing_of_another_job_is_taken_again_and_again(
-    storage: Storage, root: str, others: dict[str, bytes], bundle: Path, destination: str, shapes: str
+    storage: S3Store, root: str, others: dict[str, bytes], bundle: Path, destination: str, shapes: str
 ) -> None:
     assert others
     task = task_for(root, destination, shapes)
@@ -135,7 +135,7 @@ def test_a_destination_that_holds_nothing_of_another_job_is_taken_again_and_agai
     check_destination(storage, task_for(root, destination, "enum:64,128" if shapes == "range" else "range"))
 
 
-def test_the_files_of_a_bundle_say_whose_they_are(storage: Storage, root: str, bundle: Path) -> None:
+def test_the_files_of_a_bundle_say_whose_they_are(storage: S3Store, root: str, bundle: Path) -> None:
     upload_bundle(storage, bundle, f"{root}releases/", OURS)
     for name in storage.list_keys(f"{root}releases/"):
         stored = storage.head(f"{root}releases/{name}")
@@ -144,7 +144,7 @@ def test_the_files_of_a_bundle_say_whose_they_are(storage: Storage, root: str, b
 
 
 def test_a_bundle_that_another_training_was_cut_off_in_is_not_taken(
-    storage: Storage, root: str, bundle: Path
+    storage: S3Store, root: str, bundle: Path
 ) -> None:
     upload_bundle(storage, bundle, f"{root}releases/", THEIRS)
     place = storage.place(f"{root}releases/model_identity.json")

@@ -19,15 +19,15 @@ from messages.child_protocol import ChildExit, Exported, ExportTask, Failure, Pr
 from messages.export import ExportJob
 from receipt_dynamo.clock import steady_seconds
 from receipt_layoutlm.checkpoint import RUN_FACTS, RunFacts
-from receipt_layoutlm.coreml.build import Stages
+from receipt_layoutlm.coreml.build import ExportSteps
 from receipt_layoutlm.coreml.bundle import check_bundle
 from receipt_layoutlm.coreml.export import export, export_local
 from receipt_layoutlm.coreml.publish import check_destination, upload_bundle
 from receipt_layoutlm.errors import BundleError
 from run_records.errors import CheckpointError, ConfigurationError, Forbidden
 from run_records.job_process.child_main import Reporter, Stopped, StopRequested
-from run_records.job_process.heartbeat import Pulse
-from run_records.s3_store import Storage
+from run_records.job_process.heartbeat import ProgressReporter
+from run_records.s3_store import S3Store
 from tests.unit.coreml.conftest import LABELS
 
 BUCKET = "models"
@@ -196,7 +196,7 @@ def test_a_bucket_that_is_not_allowed_is_refused_before_any_work(
 
 
 def test_a_canonical_place_that_is_not_allowed_or_no_zip_is_refused(task: ExportTask, root: str) -> None:
-    storage = Storage({BUCKET})
+    storage = S3Store({BUCKET})
     with pytest.raises(Forbidden):
         check_destination(
             storage, task.model_copy(update={"canonical_bundle_s3_uri": "s3://elsewhere/bundle.zip"})
@@ -208,13 +208,13 @@ def test_a_canonical_place_that_is_not_allowed_or_no_zip_is_refused(task: Export
 def test_a_tokenizer_json_that_lies_in_the_output_prefix_is_refused(task: ExportTask, s3: Any) -> None:
     s3.put_object(Bucket=BUCKET, Key=key(task.job.bundle_s3_uri) + "tokenizer.json", Body=b"{}")
     with pytest.raises(ConfigurationError, match=r"There is a tokenizer\.json under"):
-        check_destination(Storage({BUCKET}), task)
+        check_destination(S3Store({BUCKET}), task)
 
 
 def test_the_identity_is_uploaded_after_all_other_files(bundle: Path, root: str) -> None:
     order: list[str] = []
 
-    class Recording(Storage):
+    class Recording(S3Store):
         def upload_file(
             self, path: Path, uri: str, metadata: Mapping[str, str] | None = None, tag: str | None = None
         ) -> None:
@@ -227,7 +227,7 @@ def test_the_identity_is_uploaded_after_all_other_files(bundle: Path, root: str)
 
 
 def test_a_prefix_that_someone_else_writes_to_is_refused(bundle: Path, root: str, s3: Any) -> None:
-    class Raced(Storage):
+    class Raced(S3Store):
         def upload_folder(self, folder: Path, uri: str, **options: Any) -> int:
             size = super().upload_folder(folder, uri, **options)
             s3.put_object(Bucket=BUCKET, Key=key(uri) + "vocab.txt", Body=b"another vocabulary")
@@ -239,7 +239,7 @@ def test_a_prefix_that_someone_else_writes_to_is_refused(bundle: Path, root: str
 
 def test_a_stage_does_not_begin_once_a_stop_was_asked(capsys: pytest.CaptureFixture[str]) -> None:
     stop = StopRequested()
-    stages = Stages(Reporter(sys.stdout), stop)
+    stages = ExportSteps(Reporter(sys.stdout), stop)
     with stages.stage("first"):
         stop._event.set()  # noqa: SLF001 - what the signal does
     with pytest.raises(Stopped), stages.stage("second"):
@@ -250,8 +250,8 @@ def test_a_stage_does_not_begin_once_a_stop_was_asked(capsys: pytest.CaptureFixt
 def test_a_long_stage_keeps_reporting_while_it_works(tmp_path: Path) -> None:
     path = tmp_path / "reports"
     with path.open("w") as stream:
-        stages = Stages(Reporter(stream), StopRequested())
-        stages.pulse = Pulse(Reporter(stream), interval_seconds=0, look_seconds=0.01)
+        stages = ExportSteps(Reporter(stream), StopRequested())
+        stages.pulse = ProgressReporter(Reporter(stream), interval_seconds=0, look_seconds=0.01)
         give_up = time.monotonic() + 20
         with stages.stage("converting"):
             while len(path.read_text().splitlines()) < 3 and time.monotonic() < give_up:
@@ -278,7 +278,7 @@ def test_a_local_export_reads_a_checkpoint_in_s3(
     trained: Path, tmp_path: Path, root: str, put_folder: PutFolder
 ) -> None:
     put_folder(trained, root + "best/")
-    bundle = export_local(root + "best/", tmp_path / "new" / "out", storage=Storage({BUCKET}))
+    bundle = export_local(root + "best/", tmp_path / "new" / "out", storage=S3Store({BUCKET}))
     check_bundle(bundle)
     identity = json.loads((bundle / "model_identity.json").read_text())
     assert identity["source_checkpoint_s3_uri"] == root + "best/"

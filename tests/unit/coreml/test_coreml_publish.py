@@ -20,7 +20,7 @@ from receipt_layoutlm.coreml.export import export
 from receipt_layoutlm.coreml.publish import Canonical, Edition, keep, preserved_uri, publish
 from run_records.aws_errors import ObjectChanged
 from run_records.job_process.child_main import Reporter, StopRequested
-from run_records.s3_store import Storage, StoredObject
+from run_records.s3_store import S3Store, StoredObject
 
 BUCKET = "models"
 OLD, NEW = "2026-11-01T08:00:00.000000+00:00", "2026-11-02T08:00:00.000000+00:00"
@@ -41,8 +41,8 @@ def edition(run: str = "run", **fields: Any) -> Edition:
 
 
 @pytest.fixture
-def storage(s3: Any) -> Storage:
-    return Storage({BUCKET})
+def storage(s3: Any) -> S3Store:
+    return S3Store({BUCKET})
 
 
 @pytest.fixture
@@ -60,12 +60,12 @@ def archive(tmp_path: Path) -> Callable[[str], Path]:
     return write
 
 
-def body(storage: Storage, uri: str) -> bytes | None:
+def body(storage: S3Store, uri: str) -> bytes | None:
     return storage.read(uri)
 
 
 def test_the_first_zip_goes_where_nothing_lies_and_says_which_export_it_is(
-    storage: Storage, canonical: str, archive: Callable[[str], Path]
+    storage: S3Store, canonical: str, archive: Callable[[str], Path]
 ) -> None:
     ours = edition("a run of Zoë's, 100 %")  # older senders named runs as they liked
     done = publish(storage, archive("first"), canonical, ours, "newer")
@@ -77,7 +77,7 @@ def test_the_first_zip_goes_where_nothing_lies_and_says_which_export_it_is(
 
 
 def test_a_newer_run_replaces_an_older_one_which_stays_under_its_etag(
-    storage: Storage, canonical: str, archive: Callable[[str], Path]
+    storage: S3Store, canonical: str, archive: Callable[[str], Path]
 ) -> None:
     first = publish(storage, archive("first"), canonical, edition("old"), "newer")
     second = publish(storage, archive("second"), canonical, edition("new", run_created_at=NEW), "newer")
@@ -93,7 +93,7 @@ def test_a_newer_run_replaces_an_older_one_which_stays_under_its_etag(
 
 
 def test_an_older_run_that_is_exported_later_leaves_the_newer_one(
-    storage: Storage, canonical: str, archive: Callable[[str], Path]
+    storage: S3Store, canonical: str, archive: Callable[[str], Path]
 ) -> None:
     first = publish(storage, archive("first"), canonical, edition("new", run_created_at=NEW), "newer")
     late = publish(storage, archive("second"), canonical, edition("old", exported_at=LATE), "newer")
@@ -103,7 +103,7 @@ def test_an_older_run_that_is_exported_later_leaves_the_newer_one(
 
 
 def test_of_two_exports_of_one_run_the_later_one_stays(
-    storage: Storage, canonical: str, archive: Callable[[str], Path]
+    storage: S3Store, canonical: str, archive: Callable[[str], Path]
 ) -> None:
     publish(storage, archive("late"), canonical, edition(exported_at=LATE), "better")
     assert publish(storage, archive("early"), canonical, edition(), "better").kept
@@ -116,7 +116,7 @@ def test_of_two_exports_of_one_run_the_later_one_stays(
     [(0.7, 0.71, True), (0.7, 0.7, False), (0.7, 0.69, False), (None, 0.1, True), (0.7, None, False)],
 )
 def test_where_better_is_asked_for_a_newer_run_needs_a_greater_f1(
-    storage: Storage,
+    storage: S3Store,
     canonical: str,
     archive: Callable[[str], Path],
     theirs: float | None,
@@ -135,7 +135,7 @@ def test_where_better_is_asked_for_a_newer_run_needs_a_greater_f1(
     "metadata", [{}, {"run": "x"}, {**edition(run_created_at=NEW).to_metadata(), "exported-at": "soon"}]
 )
 def test_a_zip_that_does_not_say_what_it_is_counts_as_older_and_is_kept_aside(
-    storage: Storage, canonical: str, archive: Callable[[str], Path], metadata: dict[str, str]
+    storage: S3Store, canonical: str, archive: Callable[[str], Path], metadata: dict[str, str]
 ) -> None:
     storage.upload_file(archive("of older days"), canonical, metadata)
     before = storage.head(canonical)
@@ -148,7 +148,7 @@ def test_the_same_export_again_writes_nothing_and_gives_the_same_object(
     s3: Any, canonical: str, archive: Callable[[str], Path]
 ) -> None:
     sent: list[int] = []
-    storage = Storage({BUCKET}, on_bytes=sent.append)
+    storage = S3Store({BUCKET}, on_bytes=sent.append)
     ours = edition()
     first = publish(storage, archive("first"), canonical, ours, "newer")
     assert sum(sent) == 5
@@ -160,7 +160,7 @@ def test_the_same_export_again_writes_nothing_and_gives_the_same_object(
     assert body(storage, canonical) == b"other"
 
 
-class Raced(Storage):
+class Raced(S3Store):
     """Somebody else acts after each of our first looks at the canonical zip."""
 
     def __init__(self, *acts: Callable[[], object]) -> None:
@@ -176,7 +176,7 @@ class Raced(Storage):
 
 @pytest.mark.parametrize("standing", [True, False])
 def test_who_loses_a_race_looks_again_and_decides_again(
-    storage: Storage, canonical: str, archive: Callable[[str], Path], tmp_path: Path, standing: bool
+    storage: S3Store, canonical: str, archive: Callable[[str], Path], tmp_path: Path, standing: bool
 ) -> None:
     if standing:
         publish(storage, archive("first"), canonical, edition("first"), "newer")
@@ -191,7 +191,7 @@ def test_who_loses_a_race_looks_again_and_decides_again(
 
 
 def test_who_wins_after_a_lost_race_keeps_every_other_zip(
-    storage: Storage, canonical: str, archive: Callable[[str], Path], tmp_path: Path
+    storage: S3Store, canonical: str, archive: Callable[[str], Path], tmp_path: Path
 ) -> None:
     theirs = tmp_path / "theirs.zip"
     theirs.write_text("theirs")
@@ -205,7 +205,7 @@ def test_who_wins_after_a_lost_race_keeps_every_other_zip(
 
 
 def test_a_zip_is_never_kept_under_the_etag_of_another(
-    storage: Storage, canonical: str, archive: Callable[[str], Path], s3: Any, monkeypatch: pytest.MonkeyPatch
+    storage: S3Store, canonical: str, archive: Callable[[str], Path], s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(storage, archive("first"), canonical, edition("first"), "newer")
     key = canonical.removeprefix(f"s3://{BUCKET}/")
@@ -229,7 +229,7 @@ def test_a_zip_is_never_kept_under_the_etag_of_another(
 
 
 def test_a_zip_that_vanishes_meanwhile_is_no_obstacle(
-    storage: Storage, canonical: str, archive: Callable[[str], Path], s3: Any
+    storage: S3Store, canonical: str, archive: Callable[[str], Path], s3: Any
 ) -> None:
     publish(storage, archive("first"), canonical, edition("first"), "newer")
     key = canonical.removeprefix(f"s3://{BUCKET}/")
@@ -240,7 +240,7 @@ def test_a_zip_that_vanishes_meanwhile_is_no_obstacle(
 
 
 def test_an_endless_race_is_left_to_another_attempt(
-    storage: Storage, canonical: str, archive: Callable[[str], Path], s3: Any
+    storage: S3Store, canonical: str, archive: Callable[[str], Path], s3: Any
 ) -> None:
     key = canonical.removeprefix(f"s3://{BUCKET}/")
     numbers = iter(range(1000))
@@ -256,7 +256,7 @@ def test_an_endless_race_is_left_to_another_attempt(
 
 
 def test_a_bundle_that_must_not_be_canonical_tells_what_is(
-    storage: Storage, canonical: str, archive: Callable[[str], Path]
+    storage: S3Store, canonical: str, archive: Callable[[str], Path]
 ) -> None:
     assert keep(storage, canonical, "why") == Canonical("", "why")
     first = publish(storage, archive("first"), canonical, edition(), "newer")
@@ -287,7 +287,7 @@ def task(root: str, canonical: str, trained: Path, tmp_path: Path, put_folder: P
 
 
 def test_a_second_attempt_at_an_export_gives_the_same_object_and_succeeds(
-    task: ExportTask, storage: Storage
+    task: ExportTask, storage: S3Store
 ) -> None:
     first = export(task, Reporter(None), StopRequested())
     assert first.canonical_bundle_replaced
@@ -303,7 +303,7 @@ def test_a_second_attempt_at_an_export_gives_the_same_object_and_succeeds(
 
 
 def test_a_bundle_of_other_shapes_goes_to_a_folder_of_its_own_and_replaces_nothing(
-    task: ExportTask, storage: Storage, tmp_path: Path
+    task: ExportTask, storage: S3Store, tmp_path: Path
 ) -> None:
     standing = tmp_path / "standing.zip"
     standing.write_text("standing")

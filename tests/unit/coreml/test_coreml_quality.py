@@ -35,7 +35,7 @@ from receipt_layoutlm.data.table_writer import write_records
 from receipt_layoutlm.errors import BundleError
 from receipt_layoutlm.evaluation.predict import predict_pages
 from run_records.job_process.child_main import Reporter, StopRequested
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from workers.local_aws.local_stack import LocalStack
 
 BundleOf = Callable[[Quantize], Path]
@@ -225,10 +225,10 @@ def test_a_checkpoint_whose_documents_name_different_labels_is_refused(
 
 
 @pytest.fixture
-def storage(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Storage:
+def storage(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> S3Store:
     for name, value in stack.environ.items():
         monkeypatch.setenv(name, value)
-    return Storage([stack.environ["LAYOUTLM_TRAINING_BUCKET"]])
+    return S3Store([stack.environ["LAYOUTLM_TRAINING_BUCKET"]])
 
 
 @pytest.fixture
@@ -237,14 +237,14 @@ def root(stack: LocalStack) -> str:
 
 
 @pytest.fixture
-def table(storage: Storage, stack: LocalStack) -> str:
+def table(storage: S3Store, stack: LocalStack) -> str:
     """A table with five receipts, three of them in the run's validation."""
     name = stack.environ["DYNAMO_TABLE_NAME"]
     write_records(DynamoClient(name), generate(5, seed=3))
     return name
 
 
-def write_run_json(storage: Storage, root: str, keys: list[str]) -> None:
+def write_run_json(storage: S3Store, root: str, keys: list[str]) -> None:
     body = {"job_name": "a-run", "split_metadata": {"source": "seeded", "val_receipt_keys": keys}}
     storage.write(f"{root}run.json", json.dumps(body).encode())
 
@@ -256,7 +256,7 @@ def first_keys(table: str, count: int) -> list[str]:
 
 @pytest.mark.parametrize("place", ["best/", "best", "checkpoints/checkpoint-12/"])
 def test_validation_receipts_are_those_that_the_run_names(
-    storage: Storage, table: str, root: str, place: str
+    storage: S3Store, table: str, root: str, place: str
 ) -> None:
     keys = first_keys(table, 3)
     write_run_json(storage, root, [*keys, "00000000-0000-4000-8000-000000000000#00001"])
@@ -266,7 +266,7 @@ def test_validation_receipts_are_those_that_the_run_names(
     assert all(any(word.label for word in receipt.words) for receipt in found.receipts)
 
 
-def test_why_there_are_no_validation_receipts_is_said(storage: Storage, table: str, root: str) -> None:
+def test_why_there_are_no_validation_receipts_is_said(storage: S3Store, table: str, root: str) -> None:
     def why(table_name: str | None) -> str:
         found = find_validation(storage, f"{root}best/", table_name)
         assert not found.receipts
@@ -282,7 +282,7 @@ def test_why_there_are_no_validation_receipts_is_said(storage: Storage, table: s
 
 @pytest.fixture
 def task(
-    storage: Storage, stack: LocalStack, table: str, root: str, trained: Path, tmp_path: Path
+    storage: S3Store, stack: LocalStack, table: str, root: str, trained: Path, tmp_path: Path
 ) -> ExportTask:
     """An export of a checkpoint with its run around it."""
     folder = Path(shutil.copytree(trained, tmp_path / "checkpoint"))
@@ -310,7 +310,7 @@ def task(
 
 
 def test_an_export_asks_all_gates_and_publishes_what_they_measured(
-    task: ExportTask, storage: Storage
+    task: ExportTask, storage: S3Store
 ) -> None:
     said = io.StringIO()
     exported = export(task, Reporter(said), StopRequested())
@@ -326,7 +326,7 @@ def test_an_export_asks_all_gates_and_publishes_what_they_measured(
 
 
 def test_an_export_whose_package_fails_a_gate_uploads_nothing(
-    task: ExportTask, storage: Storage, monkeypatch: pytest.MonkeyPatch
+    task: ExportTask, storage: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The conversion is of another classifier; all else is as always."""
 

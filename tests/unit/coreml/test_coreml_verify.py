@@ -11,7 +11,7 @@ import torch
 
 from messages.export_options import RANGE, Quantize, Shapes, parse_shapes
 from receipt_layoutlm.checkpoint import RunFacts
-from receipt_layoutlm.coreml.build import Stages
+from receipt_layoutlm.coreml.build import ExportSteps
 from receipt_layoutlm.coreml.bundle import PACKAGE
 from receipt_layoutlm.coreml.convert import PackageMetadata, convert, export_graph, to_program
 from receipt_layoutlm.coreml.coremltools_import import ct, quiet
@@ -309,7 +309,7 @@ def test_a_number_that_is_no_number_is_never_within_a_limit(value: float) -> Non
 
 def test_a_stop_is_heard_between_the_gates(package_of: PackageOf, checkpoint: Checkpoint) -> None:
     stop = StopRequested()
-    stages = Stages(Reporter(None), stop)
+    stages = ExportSteps(Reporter(None), stop)
     told: list[str] = []
 
     def stop_at_weights(gate: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from receipt_layoutlm.data.importers.field_alignment import Labelled, label_receipt
 from receipt_layoutlm.data.importers.sroie import SroieReceipt
-from receipt_layoutlm.data.receipt_draft import Box
+from receipt_layoutlm.data.receipt_draft import PixelBox
 
 LEFT, RIGHT = (20.0, 200.0), (400.0, 480.0)
 ROW_HEIGHT = 40.0
@@ -17,7 +17,7 @@ ROW_HEIGHT = 40.0
 def label(rows: Iterable[str | tuple[str, ...]], **entities: str) -> Labelled:
     """Label a receipt whose rows have a text at the left and perhaps one at the right."""
     texts: list[str] = []
-    boxes: list[Box] = []
+    boxes: list[PixelBox] = []
     for number, row in enumerate(rows):
         cells = (row,) if isinstance(row, str) else row
         for text, (x0, x1) in zip(cells, (LEFT, RIGHT), strict=False):

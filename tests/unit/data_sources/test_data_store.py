@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from receipt_dynamo import Image, Receipt, ReceiptLine, ReceiptWord, ReceiptWordLabel, Throttled
 from receipt_dynamo.client import DynamoClient
 from receipt_dynamo.entities import Record
-from receipt_layoutlm.data.receipt_draft import Box, DraftLine, DraftReceipt, DraftWord
+from receipt_layoutlm.data.receipt_draft import DraftLine, DraftReceipt, DraftWord, PixelBox
 from receipt_layoutlm.data.synthetic import generate
 from receipt_layoutlm.data.table_writer import place, to_records, write_records
 
@@ -48,7 +48,7 @@ def test_a_word_that_rises_to_the_right_has_a_positive_angle() -> None:
 @given(
     st.tuples(st.floats(0, 99), st.floats(0, 199), st.floats(100, 200), st.floats(200, 400)),
 )
-def test_the_tables_geometry_leads_back_to_the_pixels(box: Box) -> None:
+def test_the_tables_geometry_leads_back_to_the_pixels(box: PixelBox) -> None:
     placed = place(draft_of(), DraftWord("A", box))["bounding_box"]
     x0, bottom = placed["x"] * 200, (1 - placed["y"]) * 400
     back = (x0, bottom - placed["height"] * 400, x0 + placed["width"] * 200, bottom)

@@ -11,7 +11,7 @@ import pytest
 from receipt_layoutlm.data.examples import EncodedPages
 from receipt_layoutlm.data.page_layout import lay_out
 from receipt_layoutlm.data.receipts import Receipt, Word
-from receipt_layoutlm.diagnosis.error_cases import Cases, gather_cases
+from receipt_layoutlm.diagnosis.error_cases import ErrorCases, gather_cases
 from receipt_layoutlm.evaluation.evaluate import HeldOut, assess
 from receipt_layoutlm.evaluation.predict import Predictions
 from run_records.labels import LabelSet
@@ -24,7 +24,7 @@ Said = tuple[str, str | None, str]
 """A word on a line of its own: its text, true label, and the tag that the model says."""
 Printed = tuple[bool | None, Sequence[Said]]
 """One receipt: whether its merchant was trained on, and its words in reading order."""
-MakeCases = Callable[..., Cases]
+MakeCases = Callable[..., ErrorCases]
 
 
 def make_receipt(number: int, words: Sequence[Said]) -> Receipt:
@@ -49,7 +49,9 @@ def sure_of(words: Sequence[Said], confidence: float) -> np.ndarray:
 
 @pytest.fixture
 def make_cases() -> MakeCases:
-    def make(printed: Sequence[Printed], confidence: float = 0.95, recorded_f1: float | None = None) -> Cases:
+    def make(
+        printed: Sequence[Printed], confidence: float = 0.95, recorded_f1: float | None = None
+    ) -> ErrorCases:
         receipts = [make_receipt(number, words) for number, (_, words) in enumerate(printed)]
         seen = tuple(known for known, _ in printed)
         pages = tuple(lay_out(receipt, LABELS) for receipt in receipts)

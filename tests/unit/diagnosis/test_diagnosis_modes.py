@@ -8,7 +8,7 @@ from types import MappingProxyType
 import pytest
 
 from receipt_layoutlm.diagnosis.entity_errors import ITEMS, names_like
-from receipt_layoutlm.diagnosis.evidence import Finding
+from receipt_layoutlm.diagnosis.evidence import FailureMode
 from receipt_layoutlm.diagnosis.failure_modes import find_modes
 from run_records.labels import LabelSet
 from tests.unit.diagnosis.conftest import MakeCases, Printed, Said
@@ -20,12 +20,12 @@ THANKS: Said = ("Thanks", None, "O")
 GOOD = (DATE, THANKS, TOTAL)
 
 
-def only(found: list[Finding], mode: str) -> Finding:
+def only(found: list[FailureMode], mode: str) -> FailureMode:
     [one] = [finding for finding in found if finding.mode == mode]
     return one
 
 
-def names(found: list[Finding]) -> list[str]:
+def names(found: list[FailureMode]) -> list[str]:
     return [finding.mode for finding in found]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from receipt_layoutlm.diagnosis.diagnosis_report import FILES, Subject, write_diagnosis
-from receipt_layoutlm.diagnosis.error_cases import Cases
+from receipt_layoutlm.diagnosis.error_cases import ErrorCases
 from receipt_layoutlm.diagnosis.receipt_groups import score_groups, score_receipts
 from run_records.run_json import Comparability
 from tests.unit.diagnosis.conftest import MakeCases, Said
@@ -33,11 +33,11 @@ SUBJECT = Subject(
 
 
 @pytest.fixture
-def cases(make_cases: MakeCases) -> Cases:
+def cases(make_cases: MakeCases) -> ErrorCases:
     return make_cases([(number % 2 == 0, words) for number, words in enumerate(WORDS)])
 
 
-def test_each_wrong_word_has_its_kind_its_line_and_what_the_model_thought(cases: Cases) -> None:
+def test_each_wrong_word_has_its_kind_its_line_and_what_the_model_thought(cases: ErrorCases) -> None:
     found = {(error.text, error.kind, error.gold, error.predicted) for error in cases.errors}
     assert found == {
         ("9.50", "confused", "B-GRAND_TOTAL", "B-LINE_TOTAL"),
@@ -51,7 +51,7 @@ def test_each_wrong_word_has_its_kind_its_line_and_what_the_model_thought(cases:
         assert error.line == error.text
 
 
-def test_receipts_come_worst_first_and_groups_hold_each_receipt_once(cases: Cases) -> None:
+def test_receipts_come_worst_first_and_groups_hold_each_receipt_once(cases: ErrorCases) -> None:
     rows = score_receipts(cases)
     assert [row.f1 for row in rows] == sorted(row.f1 for row in rows)
     assert (rows[-1].words, rows[-1].entities, rows[-1].f1) == (3, 2, 0.5)
@@ -65,7 +65,7 @@ def test_receipts_come_worst_first_and_groups_hold_each_receipt_once(cases: Case
     assert sum(one.entities for one in groups["merchant_seen"]) == cases.evaluation.counts.total[2]
 
 
-def test_all_files_say_the_same(cases: Cases, tmp_path: Path) -> None:
+def test_all_files_say_the_same(cases: ErrorCases, tmp_path: Path) -> None:
     summary = write_diagnosis(tmp_path / "new" / "folder", cases, SUBJECT)
     folder = tmp_path / "new" / "folder"
     assert {path.name for path in folder.iterdir()} == set(FILES)
@@ -83,7 +83,7 @@ def test_all_files_say_the_same(cases: Cases, tmp_path: Path) -> None:
     assert json.loads((folder / "groups.json").read_text()).keys() == {"merchant", "merchant_seen", "size"}
 
 
-def test_the_report_says_what_the_numbers_do_not_allow(cases: Cases, tmp_path: Path) -> None:
+def test_the_report_says_what_the_numbers_do_not_allow(cases: ErrorCases, tmp_path: Path) -> None:
     write_diagnosis(tmp_path, cases, SUBJECT)
     report = (tmp_path / "report.md").read_text()
     assert "**Cannot be compared with other runs.** Drawn." in report

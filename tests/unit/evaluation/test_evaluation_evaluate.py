@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from receipt_layoutlm.data.examples import EncodedPages
-from receipt_layoutlm.data.page_layout import Page
+from receipt_layoutlm.data.page_layout import PageLayout
 from receipt_layoutlm.evaluation.bootstrap import compare_f1
 from receipt_layoutlm.evaluation.evaluate import Evaluation, HeldOut, Seen, assess
 from receipt_layoutlm.evaluation.predict import Predictions
@@ -23,11 +23,11 @@ def tag(name: str) -> int:
     return LABELS.tags.index(name)
 
 
-def page(names: str, number: int) -> Page:
+def page(names: str, number: int) -> PageLayout:
     words = names.split()
     nothing = ("",) * len(words)
     boxes = ((0, 0, 0, 0),) * len(words)
-    return Page(str(number), nothing, boxes, tuple(map(tag, words)), tuple(range(len(words))))
+    return PageLayout(str(number), nothing, boxes, tuple(map(tag, words)), tuple(range(len(words))))
 
 
 def probabilities(names: str) -> np.ndarray:

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receipt_layoutlm.data.page_layout import Page
+from receipt_layoutlm.data.page_layout import PageLayout
 from receipt_layoutlm.evaluation.decoding import decode_constrained, transitions
 from receipt_layoutlm.tag_transitions import WEIGHT, Transitions, learn_transitions
 
 TAGS = ("O", "B-DATE", "I-DATE")
 
 
-def page(tags: tuple[int, ...], lines: tuple[int, ...]) -> Page:
+def page(tags: tuple[int, ...], lines: tuple[int, ...]) -> PageLayout:
     words = len(tags)
-    return Page("p", ("a",) * words, ((0, 0, 9, 9),) * words, tags, tuple(range(words)), lines)
+    return PageLayout("p", ("a",) * words, ((0, 0, 9, 9),) * words, tags, tuple(range(words)), lines)
 
 
 # Lines are wholly a date or not at all, and no date goes over to a second line.

@@ -27,7 +27,7 @@ from receipt_layoutlm.tokenizer_files import FAST_TOKENIZER, TOKENIZER_CONFIG, V
 from receipt_layoutlm.training.checkpoint_store import Identity, seal
 from receipt_layoutlm.training.pretrained import ModelSource
 from run_records.errors import CheckpointError, ConfigurationError
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.support.learned import LABELS
 
 Spoil = Callable[[Path], Any]
@@ -267,7 +267,7 @@ def test_a_training_needs_no_labels_of_the_model_that_it_starts_from(
 
 
 def start_from(folder: Path, tmp_path: Path, max_tokens: int = 512) -> Any:
-    return ModelSource(str(folder), LABELS, 1, max_tokens, tmp_path / "work").load(set(), Storage(()))
+    return ModelSource(str(folder), LABELS, 1, max_tokens, tmp_path / "work").load(set(), S3Store(()))
 
 
 def test_a_start_reads_the_weights_once(

@@ -19,13 +19,13 @@ from receipt_layoutlm.data.page_layout import lay_out_all
 from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.errors import BundleError
 from receipt_layoutlm.inference.label import label_receipts
-from receipt_layoutlm.inference.predictors import BundleLabeller, CheckpointLabeller, Labeller
+from receipt_layoutlm.inference.predictors import BundleLabeller, CheckpointLabeller, Predictor
 from receipt_layoutlm.inference.resolve import open_model
 from run_records.errors import CheckpointError, ConfigurationError
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.support.learned import LABELS
 
-NOWHERE = Storage([])
+NOWHERE = S3Store([])
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def as_clients(checkpoint: Path) -> CheckpointLabeller:
     return dataclasses.replace(labeller, encoder=Encoder(labeller.encoder.tokenizer, 512, 200, 150))
 
 
-def probabilities(labeller: Labeller, receipts: list[Receipt]) -> np.ndarray[Any, Any]:
+def probabilities(labeller: Predictor, receipts: list[Receipt]) -> np.ndarray[Any, Any]:
     encoded = labeller.encoder.encode(lay_out_all(receipts, LABELS))
     return np.concatenate(labeller.predict(encoded).probabilities)
 

@@ -22,7 +22,7 @@ from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import Job
 from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.table_writer import write_records
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from workers.jobs.job_record import job_record
 from workers.local_aws.local_stack import LocalStack
 from workers.settings import Settings
@@ -93,7 +93,7 @@ def test_a_training_leaves_the_best_checkpoint_as_the_model_and_a_second_contain
     job = client.get_job(JOB_ID)
     assert (job.status, job.name, job.attempt) == ("succeeded", NAME, 1)
     assert job.results["label_list"] == ["O", "B-DATE", "I-DATE", "B-GRAND_TOTAL", "I-GRAND_TOTAL"]
-    storage = Storage([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
+    storage = S3Store([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
     best = storage.list_keys(str(job.results["best_checkpoint_s3_path"]))
     model = tmp_path / "model"
     assert {path.name: path.stat().st_size for path in model.iterdir()} == best
@@ -114,7 +114,7 @@ def test_a_container_that_spot_takes_away_is_followed_by_one_that_goes_on(
 ) -> None:
     write_records(client, synthetic.generate(12, 0))
     options, env = {**QUICK, "epochs": "12", "early_stopping_patience": "12"}, environ(stack, tmp_path)
-    storage = Storage([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
+    storage = S3Store([stack.environ["LAYOUTLM_TRAINING_BUCKET"]], client=stack.client("s3"))
     checkpoints = (stack.settings.runs / f"{NAME}/checkpoints/").uri
     first = start(tmp_path, options, env)
     while first.poll() is None and not any(
@@ -192,7 +192,7 @@ def test_endings_that_decide_nothing_are_tried_again_until_one_does(monkeypatch:
     async def ending(*_: Any) -> tuple[str, Job]:
         return endings.pop(0), record
 
-    monkeypatch.setattr(train, "train_by_hand", ending)
+    monkeypatch.setattr(train, "run_locally", ending)
     assert asyncio.run(train.train_to_an_end(settings, job)) == ("NEVER", record)
     assert endings == ["DONE"]
 

@@ -19,8 +19,8 @@ from receipt_layoutlm.data.snapshot import save_snapshot
 from receipt_layoutlm.training.scratch import SIZES, build_model, train_tokenizer
 from receipt_layoutlm.training.speed.throughput import Speed
 from run_records.job_process.child_main import StopRequested
-from run_records.s3_store import Storage
-from workers.local_aws.local_stack import Emulator, LocalStack
+from run_records.s3_store import S3Store
+from workers.local_aws.local_stack import LocalStack, MotoServer
 
 MakeTask = Callable[..., TrainTask]
 
@@ -52,7 +52,7 @@ def make_receipts(count: int) -> list[Receipt]:
 
 
 @pytest.fixture(scope="session")
-def shared_stack(emulator: Emulator) -> LocalStack:
+def shared_stack(emulator: MotoServer) -> LocalStack:
     """One table for all tests here, without receipts; each test has its own bucket and job ids."""
     return LocalStack.make(emulator, suffix=f"-training-{uuid.uuid4().hex[:8]}")
 
@@ -75,8 +75,8 @@ def bucket(aws: LocalStack) -> str:
 
 
 @pytest.fixture
-def storage(bucket: str) -> Storage:
-    return Storage([bucket])
+def storage(bucket: str) -> S3Store:
+    return S3Store([bucket])
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def client(aws: LocalStack) -> DynamoClient:
 
 
 @pytest.fixture
-def snapshot(storage: Storage, bucket: str) -> str:
+def snapshot(storage: S3Store, bucket: str) -> str:
     """Twenty receipts in S3."""
     uri = f"s3://{bucket}/snapshots/small.parquet"
     save_snapshot(storage, uri, make_receipts(20), "test")
@@ -146,7 +146,7 @@ class StopAfter(StopRequested):
         return self._left < 0
 
 
-def read_json(storage: Storage, uri: str) -> Any:
+def read_json(storage: S3Store, uri: str) -> Any:
     """A JSON document in S3."""
     body = storage.read(uri)
     assert body is not None, uri

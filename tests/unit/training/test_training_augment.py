@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from messages.hyperparameters import Hyperparameters
 from messages.options.augmentation import AugmentationOptions
 from messages.options.encoding import EncodingOptions
-from receipt_layoutlm.data.augment import Augmentation, Mentions, find_entities
+from receipt_layoutlm.data.augment import Augmentation, EntitySwaps, find_entities
 from receipt_layoutlm.data.encoder import Encoder, Passage
 from receipt_layoutlm.data.examples import Example
-from receipt_layoutlm.data.page_layout import ModelBox, Page, lay_out_all
+from receipt_layoutlm.data.page_layout import ModelBox, PageLayout, lay_out_all
 from receipt_layoutlm.data.training_set import TrainingSet
 from receipt_layoutlm.training.scratch import SIZES, train_tokenizer
 from run_records.labels import resolve_labels
@@ -41,7 +41,7 @@ def seeded(seed: int) -> Random:
 
 
 def augmentation(**options: float) -> Augmentation:
-    return Augmentation(AugmentationOptions(**options), MASK, Mentions([]))
+    return Augmentation(AugmentationOptions(**options), MASK, EntitySwaps([]))
 
 
 def change(seed: int = 0, **options: Any) -> tuple[Passage, list[int]]:
@@ -52,7 +52,7 @@ def training_set(options: Mapping[str, float] | None = None, seed: int = 1) -> T
     pages = lay_out_all(make_receipts(6), LABELS)
     tokenizer = train_tokenizer({text for page in pages for text in page.texts}, SIZES["tiny"])
     encoder = Encoder.of(tokenizer, EncodingOptions())
-    change = Augmentation(AugmentationOptions(**options or {}), tokenizer.mask_token_id, Mentions(pages))
+    change = Augmentation(AugmentationOptions(**options or {}), tokenizer.mask_token_id, EntitySwaps(pages))
     return TrainingSet(pages, encoder.cut(pages), encoder, change, seed)
 
 
@@ -145,20 +145,20 @@ def test_an_example_knows_its_receipt() -> None:
     assert data.keys_of([0, 0, 5]) == sorted({make_receipts(6)[0].key, make_receipts(6)[5].key})
 
 
-def named(*entities: str) -> list[Page]:
+def named(*entities: str) -> list[PageLayout]:
     """A page for each MERCHANT_NAME, with a word before it."""
     begin, inside = LABELS.tags.index("B-MERCHANT_NAME"), LABELS.tags.index("I-MERCHANT_NAME")
     pages = []
     for entity in entities:
         texts = ("at", *entity.split())
         tags = (0, begin, *[inside] * (len(texts) - 2))
-        pages.append(Page(entity, texts, ((0, 0, 9, 9),) * len(texts), tags, tuple(range(len(texts)))))
+        pages.append(PageLayout(entity, texts, ((0, 0, 9, 9),) * len(texts), tags, tuple(range(len(texts)))))
     return pages
 
 
 def test_words_of_names_change_places_as_often_as_they_occur() -> None:
     pages = named(*(f"shop{number} Bhd" for number in range(30)))
-    mentions, page = Mentions(pages), pages[0]
+    mentions, page = EntitySwaps(pages), pages[0]
     said = [mentions.replace(page.texts, page.tags, 1.0, seeded(seed)) for seed in range(400)]
     assert {texts[0] for texts in said} == {"at"}, "what has no label stays"
     assert {word for texts in said for word in texts[1:]} == {
@@ -172,8 +172,8 @@ def test_words_of_names_change_places_as_often_as_they_occur() -> None:
 def test_names_of_one_label_never_stand_for_those_of_another() -> None:
     pages = named("alpha", "beta")
     date = LABELS.tags.index("B-DATE")
-    other = Page("d", ("2025-01-02",), ((0, 0, 9, 9),), (date,), (0,))
-    mentions = Mentions([*pages, other])
+    other = PageLayout("d", ("2025-01-02",), ((0, 0, 9, 9),), (date,), (0,))
+    mentions = EntitySwaps([*pages, other])
     seen = {mentions.replace(pages[0].texts, pages[0].tags, 1.0, seeded(seed))[1] for seed in range(40)}
     assert seen == {"alpha", "beta"}
 

@@ -15,7 +15,7 @@ from receipt_layoutlm.training.model_card import CARD, write_card
 from receipt_layoutlm.training.run import train
 from run_records.epoch_record import EpochRecord
 from run_records.job_process.child_main import Reporter, StopRequested
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.unit.training.conftest import MakeTask, read_json
 
 QUIET, GO_ON = Reporter(None), StopRequested()
@@ -26,12 +26,12 @@ def front_of(card: str) -> Any:
     return ModelCard(card).data
 
 
-def card_of(storage: Storage, run_s3_uri: str) -> str:
+def card_of(storage: S3Store, run_s3_uri: str) -> str:
     return (storage.read(f"{run_s3_uri}best/{CARD}") or b"").decode()
 
 
 @pytest.fixture
-def record(make_task: MakeTask, storage: Storage) -> dict[str, Any]:
+def record(make_task: MakeTask, storage: S3Store) -> dict[str, Any]:
     """run.json of a run with one epoch, and what its card says."""
     task = make_task(epochs=1, label_smoothing=0.1, merge_date_time=True)
     train(task, QUIET, GO_ON)
@@ -97,7 +97,7 @@ def test_the_starting_model_is_named_where_all_may_have_it(record: dict[str, Any
 
 
 def test_a_card_of_a_run_without_a_pinned_split_says_first_that_it_cannot_be_compared(
-    record: dict[str, Any], make_task: MakeTask, storage: Storage, bucket: str, snapshot: str
+    record: dict[str, Any], make_task: MakeTask, storage: S3Store, bucket: str, snapshot: str
 ) -> None:
     warning = "> **The scores cannot be compared with those of other runs.**"
     assert warning in record["card"].split("## Scores")[0]
@@ -111,7 +111,7 @@ def test_a_card_of_a_run_without_a_pinned_split_says_first_that_it_cannot_be_com
     assert "They are pinned: other runs with the same hash were scored on the same receipts." in card
 
 
-def test_the_card_is_sealed_with_the_best_model_and_follows_it(make_task: MakeTask, storage: Storage) -> None:
+def test_the_card_is_sealed_with_the_best_model_and_follows_it(make_task: MakeTask, storage: S3Store) -> None:
     task = make_task(epochs=3)
     train(task, QUIET, GO_ON)
     manifest = read_json(storage, f"{task.run_s3_uri}best/{MANIFEST}")

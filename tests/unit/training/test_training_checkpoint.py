@@ -15,7 +15,7 @@ from receipt_layoutlm.tokenizer_files import VOCABULARY
 from receipt_layoutlm.training.pretrained import ModelSource
 from run_records.errors import CheckpointError, ConfigurationError
 from run_records.labels import resolve_labels
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 LABELS = resolve_labels(Hyperparameters())
 _TEXTS = {"Milk", "TOTAL", "12.50", "Straße", "03/2025"}
@@ -26,7 +26,7 @@ def _source(name: str, work_dir: Path, labels: object = LABELS) -> ModelSource:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, storage: Storage) -> Path:
+def folder(tmp_path: Path, storage: S3Store) -> Path:
     """A whole checkpoint."""
     start = _source("scratch:tiny", tmp_path).load(_TEXTS, storage)
     folder = tmp_path / "model"
@@ -35,7 +35,7 @@ def folder(tmp_path: Path, storage: Storage) -> Path:
     return folder
 
 
-def test_a_whole_checkpoint_is_loaded_with_its_vocabulary(folder: Path, storage: Storage) -> None:
+def test_a_whole_checkpoint_is_loaded_with_its_vocabulary(folder: Path, storage: S3Store) -> None:
     assert {path.name for path in folder.iterdir()} >= {CONFIG, WEIGHTS, VOCABULARY, "tokenizer_config.json"}
     assert not (folder / "tokenizer.json").exists()
     start = _source(str(folder), folder).load(set(), storage)
@@ -56,7 +56,7 @@ def test_the_clients_plain_bert_tokenizer_reads_the_vocabulary_the_same(folder: 
     assert len(lines) == len(set(lines))
 
 
-def test_the_same_words_give_the_same_vocabulary_in_any_order(tmp_path: Path, storage: Storage) -> None:
+def test_the_same_words_give_the_same_vocabulary_in_any_order(tmp_path: Path, storage: S3Store) -> None:
     # Many, since the library that learns them meets them in another order each time.
     words = [
         f"{a}{b}{number}" for a in ("TOT", "Mil", "Str") for b in ("al", "k", "aße") for number in range(90)
@@ -102,7 +102,7 @@ def test_damaged_weights_are_refused(folder: Path) -> None:
 
 
 def test_a_prefix_without_a_model_is_refused_before_anything_is_downloaded(
-    storage: Storage, bucket: str, tmp_path: Path
+    storage: S3Store, bucket: str, tmp_path: Path
 ) -> None:
     uri = f"s3://{bucket}/models/old/"
     storage.write(f"{uri}pytorch_model.bin", b"pickle")
@@ -112,7 +112,7 @@ def test_a_prefix_without_a_model_is_refused_before_anything_is_downloaded(
 
 
 def test_a_model_in_s3_is_loaded_and_its_head_made_anew_for_other_labels(
-    folder: Path, storage: Storage, bucket: str, tmp_path: Path
+    folder: Path, storage: S3Store, bucket: str, tmp_path: Path
 ) -> None:
     uri = f"s3://{bucket}/models/one/"
     storage.upload_folder(folder, uri)
@@ -125,7 +125,7 @@ def test_a_model_in_s3_is_loaded_and_its_head_made_anew_for_other_labels(
 
 
 def test_a_hub_that_cannot_be_reached_says_what_to_do(
-    tmp_path: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, storage: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ConfigurationError, match="use scratch:small"):

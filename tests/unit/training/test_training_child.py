@@ -9,7 +9,7 @@ from pathlib import Path
 
 from messages.child_protocol import ChildExit, ErrorClass, Failure, Progress, Trained, TrainTask, parse_report
 from receipt_dynamo.clock import steady_seconds
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.unit.training.conftest import MakeTask, read_json
 from workers.local_aws.local_stack import LocalStack
 
@@ -74,7 +74,7 @@ def test_a_failure_that_no_retry_mends_exits_so_and_says_why(
 
 
 def test_a_signal_leads_to_a_checkpoint_from_which_the_next_child_goes_on(
-    aws: LocalStack, storage: Storage, make_task: MakeTask, tmp_path: Path
+    aws: LocalStack, storage: S3Store, make_task: MakeTask, tmp_path: Path
 ) -> None:
     task = make_task(epochs=40, early_stopping_patience=0, batch_size=1)
     child = Child(aws, task, tmp_path)

@@ -24,8 +24,8 @@ from receipt_layoutlm.training.prepare import choose_split
 from receipt_layoutlm.training.run import train
 from run_records.errors import ConfigurationError, DataError, Forbidden
 from run_records.job_process.child_main import Reporter, Stopped, StopRequested
-from run_records.job_process.heartbeat import Pulse
-from run_records.s3_store import Storage
+from run_records.job_process.heartbeat import ProgressReporter
+from run_records.s3_store import S3Store
 from tests.support.exports import export_items
 from tests.unit.training.conftest import (
     MakeTask,
@@ -35,11 +35,11 @@ from tests.unit.training.conftest import (
     read_json,
     what_was_learned,
 )
-from workers.local_aws.local_stack import Emulator, LocalStack
+from workers.local_aws.local_stack import LocalStack, MotoServer
 
 
 @pytest.fixture(scope="module")
-def receipts_table(emulator: Emulator) -> LocalStack:
+def receipts_table(emulator: MotoServer) -> LocalStack:
     """Twenty receipts."""
     stack = LocalStack.make(emulator, suffix=f"-dataset-{uuid.uuid4().hex[:8]}")
     client = DynamoClient(stack.environ["DYNAMO_TABLE_NAME"], client=stack.client("dynamodb"))
@@ -52,7 +52,7 @@ def table(receipts_table: LocalStack, aws: LocalStack) -> DynamoClient:
     return DynamoClient(receipts_table.environ["DYNAMO_TABLE_NAME"])
 
 
-def export_table(stack: LocalStack, storage: Storage, bucket: str) -> str:
+def export_table(stack: LocalStack, storage: S3Store, bucket: str) -> str:
     pages = (
         stack.client("dynamodb").get_paginator("scan").paginate(TableName=stack.environ["DYNAMO_TABLE_NAME"])
     )
@@ -71,17 +71,17 @@ def configure(make_task: MakeTask, table: DynamoClient) -> Any:
 
 
 @pytest.fixture
-def pulse() -> Pulse:
-    return Pulse(Reporter(io.StringIO()))
+def pulse() -> ProgressReporter:
+    return ProgressReporter(Reporter(io.StringIO()))
 
 
 def test_table_export_and_snapshot_give_the_same_receipts_hash_examples_and_splits(
     configure: Any,
     table: DynamoClient,
     receipts_table: LocalStack,
-    storage: Storage,
+    storage: S3Store,
     bucket: str,
-    pulse: Pulse,
+    pulse: ProgressReporter,
 ) -> None:
     snapshot = f"s3://{bucket}/frozen.parquet"
     export = export_table(receipts_table, storage, bucket)
@@ -115,7 +115,7 @@ def test_table_export_and_snapshot_give_the_same_receipts_hash_examples_and_spli
 
 
 def test_a_snapshot_says_which_query_made_it(
-    configure: Any, table: DynamoClient, storage: Storage, bucket: str, pulse: Pulse
+    configure: Any, table: DynamoClient, storage: S3Store, bucket: str, pulse: ProgressReporter
 ) -> None:
     keys, snapshot = f"s3://{bucket}/use.json", f"s3://{bucket}/frozen.parquet"
     wanted = sorted(f"{key.image_id}#{key.receipt_id:05d}" for key in table.list_receipt_keys().items)[:3]
@@ -131,7 +131,7 @@ def test_a_snapshot_says_which_query_made_it(
 
 
 def test_listed_receipts_of_a_snapshot_are_named_by_a_hash_of_their_own(
-    make_task: MakeTask, client: DynamoClient, storage: Storage, bucket: str, pulse: Pulse
+    make_task: MakeTask, client: DynamoClient, storage: S3Store, bucket: str, pulse: ProgressReporter
 ) -> None:
     wanted = make_receipts(20)[5:9]
     keys = f"s3://{bucket}/use.json"
@@ -146,7 +146,7 @@ def test_listed_receipts_of_a_snapshot_are_named_by_a_hash_of_their_own(
 
 
 def test_two_sources_of_receipts_are_one_too_many(
-    make_task: MakeTask, client: DynamoClient, storage: Storage, bucket: str, pulse: Pulse
+    make_task: MakeTask, client: DynamoClient, storage: S3Store, bucket: str, pulse: ProgressReporter
 ) -> None:
     config = RunConfig.from_task(make_task(dataset_export_s3=f"s3://{bucket}/export/"))
     with pytest.raises(
@@ -156,7 +156,7 @@ def test_two_sources_of_receipts_are_one_too_many(
 
 
 def test_receipts_lie_in_the_runs_work_folder_and_leave_nothing_there(
-    configure: Any, table: DynamoClient, storage: Storage, pulse: Pulse
+    configure: Any, table: DynamoClient, storage: S3Store, pulse: ProgressReporter
 ) -> None:
     config = configure()
     loaded, _ = load_dataset(config, table, storage, pulse)
@@ -165,7 +165,7 @@ def test_receipts_lie_in_the_runs_work_folder_and_leave_nothing_there(
 
 
 def test_a_snapshot_is_written_over_nothing_that_another_job_has_written(
-    configure: Any, table: DynamoClient, storage: Storage, bucket: str, pulse: Pulse
+    configure: Any, table: DynamoClient, storage: S3Store, bucket: str, pulse: ProgressReporter
 ) -> None:
     snapshot, keys = f"s3://{bucket}/frozen/mine.parquet", f"s3://{bucket}/use.json"
     wanted = sorted(f"{key.image_id}#{key.receipt_id:05d}" for key in table.list_receipt_keys().items)[:3]
@@ -193,7 +193,13 @@ def test_a_snapshot_is_written_over_nothing_that_another_job_has_written(
     [("run.json", "a run"), ("model.safetensors", "a checkpoint"), ("model_identity.json", "a bundle")],
 )
 def test_neither_a_run_nor_its_snapshot_lies_in_the_middle_of_something_else(
-    configure: Any, table: DynamoClient, storage: Storage, bucket: str, pulse: Pulse, mark: str, what: str
+    configure: Any,
+    table: DynamoClient,
+    storage: S3Store,
+    bucket: str,
+    pulse: ProgressReporter,
+    mark: str,
+    what: str,
 ) -> None:
     theirs = f"s3://{bucket}/theirs/"
     storage.write(theirs + mark, b"{}")
@@ -210,7 +216,7 @@ def test_neither_a_run_nor_its_snapshot_lies_in_the_middle_of_something_else(
 
 
 def test_a_run_resumed_from_a_snapshot_equals_a_run_from_the_table(
-    configure: Any, table: DynamoClient, storage: Storage, bucket: str
+    configure: Any, table: DynamoClient, storage: S3Store, bucket: str
 ) -> None:
     snapshot = f"s3://{bucket}/frozen.parquet"
     options = {"epochs": 2, "batch_size": 6, "window_size": 40, "window_stride": 40, "split_by": "merchant"}

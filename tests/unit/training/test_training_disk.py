@@ -15,7 +15,7 @@ from receipt_layoutlm.checkpoint import WEIGHTS
 from receipt_layoutlm.source_config import CONFIG
 from receipt_layoutlm.tokenizer_files import VOCABULARY
 from receipt_layoutlm.training.position_init import FIXED
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.support.small_files import run_with_small_files
 from tests.unit.training.conftest import MakeTask, read_json
 from workers.local_aws.local_stack import LocalStack
@@ -58,7 +58,7 @@ def whole(aws: LocalStack, make_task: MakeTask, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def all_trained(whole: str, storage: Storage, bucket: str) -> str:
+def all_trained(whole: str, storage: S3Store, bucket: str) -> str:
     """The same without fixed tables, so that the optimizer's file is twice as large as the weights'."""
     uri = f"s3://{bucket}/models/plain/"
     for name in (WEIGHTS, VOCABULARY):
@@ -92,7 +92,7 @@ def export_task(bucket: str, checkpoint: str, work_dir: Path) -> ExportTask:
 def test_a_full_disk_under_training_and_export_is_a_full_disk(
     aws: LocalStack,
     make_task: MakeTask,
-    storage: Storage,
+    storage: S3Store,
     bucket: str,
     whole: str,
     all_trained: str,

@@ -26,7 +26,7 @@ from receipt_layoutlm.training.run import train
 from receipt_layoutlm.training.scratch import SIZES, build_model, train_tokenizer
 from receipt_layoutlm.training.speed.batches import PAGES, LengthBatches, TrainingCollator
 from run_records.job_process.child_main import Reporter, StopRequested
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.unit.training.conftest import MakeTask, StopAfter, make_receipts, read_json
 from tests.unit.training.test_training_distributed_launch import ending
 from workers.local_aws.local_stack import LocalStack
@@ -93,7 +93,7 @@ def trained_by_two(stack: LocalStack, task: TrainTask, folder: Path) -> Iterator
 
 
 @pytest.fixture
-def plain_model(storage: Storage, bucket: str, tmp_path: Path) -> str:
+def plain_model(storage: S3Store, bucket: str, tmp_path: Path) -> str:
     """A tiny model that drops nothing: what two processes drop out is not what one does."""
     words = {word.text for receipt in make_receipts(20) for word in receipt.words}
     size = replace(SIZES["tiny"], dropout=0.0)
@@ -106,7 +106,7 @@ def plain_model(storage: Storage, bucket: str, tmp_path: Path) -> str:
     return f"s3://{bucket}/models/plain/"
 
 
-def learned(storage: Storage, task: TrainTask) -> list[dict[str, Any]]:
+def learned(storage: S3Store, task: TrainTask) -> list[dict[str, Any]]:
     run = read_json(storage, f"{task.run_s3_uri}run.json")
     kept = ("epoch", "global_step", "eval_f1", "token_accuracy", "eval_loss", "train_loss", "grad_norm")
     return [{name: epoch[name] for name in kept} for epoch in run["epoch_metrics"]]
@@ -121,7 +121,7 @@ def assert_alike(found: list[dict[str, Any]], expected: list[dict[str, Any]]) ->
 def test_two_processes_learn_what_one_does_and_record_it_once(
     aws: LocalStack,
     make_task: MakeTask,
-    storage: Storage,
+    storage: S3Store,
     client: DynamoClient,
     plain_model: str,
     tmp_path: Path,
@@ -151,7 +151,7 @@ def test_two_processes_learn_what_one_does_and_record_it_once(
 
 
 def test_a_signal_to_two_leads_to_one_checkpoint_from_which_one_goes_on(
-    aws: LocalStack, make_task: MakeTask, storage: Storage, plain_model: str, tmp_path: Path
+    aws: LocalStack, make_task: MakeTask, storage: S3Store, plain_model: str, tmp_path: Path
 ) -> None:
     options = {
         "pretrained_model": plain_model,

@@ -15,7 +15,7 @@ from messages.options.encoding import EncodingOptions
 from receipt_layoutlm.checkpoint import build_tokenizer
 from receipt_layoutlm.data.encoder import Encoder
 from receipt_layoutlm.data.examples import Collator, EncodedPages, Example
-from receipt_layoutlm.data.page_layout import Page, lay_out, lines_by_height
+from receipt_layoutlm.data.page_layout import PageLayout, lay_out, lines_by_height
 from receipt_layoutlm.data.receipts import Box, Receipt, Word
 from receipt_layoutlm.evaluation.predict import average_windows
 from run_records.labels import resolve_labels
@@ -34,7 +34,7 @@ def box_at(x: float, y: float) -> Box:
     return x, y, x + 0.015, y + 0.01
 
 
-def page_of(lines: list[list[str]], label: str | None = None) -> Page:
+def page_of(lines: list[list[str]], label: str | None = None) -> PageLayout:
     """Lines from bottom to top, so that they are read in this order."""
     words = [
         Word(
@@ -50,7 +50,7 @@ def page_of(lines: list[list[str]], label: str | None = None) -> Page:
     return lay_out(Receipt("i", 1, tuple(words)), LABELS)
 
 
-def texts(page: Page, example: Example) -> list[str]:
+def texts(page: PageLayout, example: Example) -> list[str]:
     return [page.texts[word] for word in example.words]
 
 

@@ -20,8 +20,8 @@ from receipt_layoutlm.training import run as running
 from receipt_layoutlm.training.run import train
 from run_records.errors import ConfigurationError
 from run_records.job_process.child_main import Reporter, Stopped, StopRequested
-from run_records.job_process.heartbeat import Pulse
-from run_records.s3_store import Storage
+from run_records.job_process.heartbeat import ProgressReporter
+from run_records.s3_store import S3Store
 from tests.unit.training.conftest import MakeTask, StopAfter, read_json, what_was_learned
 
 QUIET = Reporter(None)
@@ -29,13 +29,13 @@ GO_ON = StopRequested()
 STEPS_PER_EPOCH = 5
 
 
-def records_of(storage: Storage, run_s3_uri: str) -> list[dict[str, Any]]:
+def records_of(storage: S3Store, run_s3_uri: str) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = read_json(storage, f"{run_s3_uri}run.json")["epoch_metrics"]
     return records
 
 
 def test_with_eval_steps_a_run_is_scored_and_saved_every_so_many_steps_and_at_its_end(
-    make_task: MakeTask, storage: Storage, client: DynamoClient
+    make_task: MakeTask, storage: S3Store, client: DynamoClient
 ) -> None:
     task = make_task(eval_steps=4)
     results = train(task, QUIET, GO_ON).results
@@ -51,7 +51,7 @@ def test_with_eval_steps_a_run_is_scored_and_saved_every_so_many_steps_and_at_it
 
 
 def test_a_run_that_ends_before_its_first_evaluation_is_scored_at_its_end(
-    make_task: MakeTask, storage: Storage
+    make_task: MakeTask, storage: S3Store
 ) -> None:
     task = make_task(eval_steps=100, epochs=1)
     results = train(task, QUIET, GO_ON).results
@@ -61,7 +61,7 @@ def test_a_run_that_ends_before_its_first_evaluation_is_scored_at_its_end(
 
 
 def test_a_run_stopped_between_two_evaluations_within_an_epoch_ends_as_if_it_had_not_been(
-    make_task: MakeTask, storage: Storage, tmp_path: Path
+    make_task: MakeTask, storage: S3Store, tmp_path: Path
 ) -> None:
     options = {"eval_steps": 4, "epochs": 3}
     whole = make_task("whole", **options)
@@ -85,7 +85,7 @@ def test_a_run_stopped_between_two_evaluations_within_an_epoch_ends_as_if_it_had
 
 
 def test_patience_counts_evaluations_and_not_epochs_also_after_a_stop(
-    make_task: MakeTask, storage: Storage
+    make_task: MakeTask, storage: S3Store
 ) -> None:
     options = {"eval_steps": 2, "epochs": 9, "early_stopping_patience": 3, "learning_rate": 1e-9}
     with pytest.raises(Stopped):
@@ -98,7 +98,7 @@ def test_patience_counts_evaluations_and_not_epochs_also_after_a_stop(
 
 
 def test_the_best_checkpoint_is_best_at_the_label_that_was_asked_for(
-    make_task: MakeTask, storage: Storage
+    make_task: MakeTask, storage: S3Store
 ) -> None:
     task = make_task(epochs=3, checkpoint_metric="label:PRODUCT_NAME")
     train(task, QUIET, GO_ON)
@@ -119,7 +119,7 @@ def test_a_metric_over_a_label_that_is_merged_away_is_refused_before_anything_is
 
 
 def test_a_run_records_both_decodings_the_interval_merchants_and_confusion_of_each_evaluation(
-    make_task: MakeTask, storage: Storage, client: DynamoClient
+    make_task: MakeTask, storage: S3Store, client: DynamoClient
 ) -> None:
     task = make_task(epochs=1)
     results = train(task, QUIET, GO_ON).results
@@ -147,7 +147,7 @@ def test_progress_comes_from_within_an_evaluation(
     make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(predict, "TOKEN_BUDGET", 1)  # a batch of each window
-    monkeypatch.setattr(running, "Pulse", partial(Pulse, interval_seconds=0.0))
+    monkeypatch.setattr(running, "ProgressReporter", partial(ProgressReporter, interval_seconds=0.0))
     stream = io.StringIO()
     train(make_task(epochs=1), Reporter(stream), GO_ON)
     said = [Progress.model_validate_json(line) for line in stream.getvalue().splitlines() if "stage" in line]

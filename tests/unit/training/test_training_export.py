@@ -19,16 +19,16 @@ from receipt_layoutlm.data.synthetic import generate
 from receipt_layoutlm.data.table_loader import LoadedReceipts, load_receipts
 from receipt_layoutlm.data.table_writer import to_records, write_records
 from run_records.errors import DataError
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.support.exports import export_items, write_manifests
 from tests.unit.training.conftest import keys_of
-from workers.local_aws.local_stack import Emulator, LocalStack
+from workers.local_aws.local_stack import LocalStack, MotoServer
 
 FIRST = "data/f0000.json.gz"
 
 
 @pytest.fixture(scope="module")
-def table(emulator: Emulator) -> tuple[LocalStack, DynamoClient]:
+def table(emulator: MotoServer) -> tuple[LocalStack, DynamoClient]:
     """Seven receipts, one image with a second one, and items that are of no use or no whole records."""
     stack = LocalStack.make(emulator, suffix=f"-export-{uuid.uuid4().hex[:8]}")
     client = DynamoClient(stack.environ["DYNAMO_TABLE_NAME"], client=stack.client("dynamodb"))
@@ -63,7 +63,7 @@ def items() -> list[Item]:
 
 
 @pytest.fixture
-def whole(storage: Storage, bucket: str, items: list[Item]) -> str:
+def whole(storage: S3Store, bucket: str, items: list[Item]) -> str:
     """An export that can be read, to be damaged."""
     prefix = export_items(storage, bucket, items)
     assert len(load_export(storage, prefix).receipts) == 2
@@ -81,12 +81,12 @@ def facts(loaded: LoadedReceipts) -> dict[str, int]:
     return {**loaded.statistics.to_dict(), "requests": 0}
 
 
-def entries(storage: Storage, prefix: str) -> list[dict[str, object]]:
+def entries(storage: S3Store, prefix: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in (storage.read(prefix + "manifest-files.json") or b"").splitlines()]
 
 
 def test_an_export_gives_the_very_receipts_and_counts_of_the_table(
-    table: tuple[LocalStack, DynamoClient], storage: Storage, bucket: str, tmp_path: Path
+    table: tuple[LocalStack, DynamoClient], storage: S3Store, bucket: str, tmp_path: Path
 ) -> None:
     stack, client = table
     items = scan(stack)
@@ -105,7 +105,7 @@ def test_an_export_gives_the_very_receipts_and_counts_of_the_table(
 
 
 def test_listed_receipts_alone_are_read_from_an_export(
-    table: tuple[LocalStack, DynamoClient], storage: Storage, bucket: str
+    table: tuple[LocalStack, DynamoClient], storage: S3Store, bucket: str
 ) -> None:
     stack, client = table
     wanted = keys_of(load_receipts(client).receipts)[2:4]
@@ -116,7 +116,7 @@ def test_listed_receipts_alone_are_read_from_an_export(
 
 
 def test_an_export_that_was_copied_elsewhere_is_read_where_it_lies(
-    storage: Storage, whole: str, bucket: str
+    storage: S3Store, whole: str, bucket: str
 ) -> None:
     copy = f"s3://{bucket}/copies/1/"
     for name in storage.list_keys(whole):
@@ -125,13 +125,13 @@ def test_an_export_that_was_copied_elsewhere_is_read_where_it_lies(
     assert len(load_export(storage, copy).receipts) == 2
 
 
-def test_a_missing_file_is_named(storage: Storage, whole: str, bucket: str) -> None:
+def test_a_missing_file_is_named(storage: S3Store, whole: str, bucket: str) -> None:
     storage.client.delete_object(Bucket=bucket, Key=storage.place(whole + FIRST).key)
     with pytest.raises(DataError, match=r"f0000\.json\.gz is missing\. Export the table again"):
         load_export(storage, whole)
 
 
-def test_a_file_that_is_not_what_the_manifest_says_is_refused(storage: Storage, whole: str) -> None:
+def test_a_file_that_is_not_what_the_manifest_says_is_refused(storage: S3Store, whole: str) -> None:
     body = gzip.decompress(storage.read(whole + FIRST) or b"")
     storage.write(whole + FIRST, gzip.compress(body.replace(b"a", b"e", 1)))
     with pytest.raises(DataError, match=r"f0000\.json\.gz is damaged \(its MD5 is not the manifest's\)"):
@@ -140,7 +140,7 @@ def test_a_file_that_is_not_what_the_manifest_says_is_refused(storage: Storage, 
 
 @pytest.mark.parametrize("change", ["cut off", "no gzip", "no JSON", "no key"])
 def test_a_file_that_was_damaged_before_its_manifest_was_written_is_refused(
-    storage: Storage, bucket: str, items: list[Item], monkeypatch: pytest.MonkeyPatch, change: str
+    storage: S3Store, bucket: str, items: list[Item], monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     real = gzip.compress
     broken: dict[str, Callable[[bytes], bytes]] = {
@@ -156,7 +156,7 @@ def test_a_file_that_was_damaged_before_its_manifest_was_written_is_refused(
         load_export(storage, prefix)
 
 
-def test_an_item_that_is_not_there_is_missed(storage: Storage, whole: str) -> None:
+def test_an_item_that_is_not_there_is_missed(storage: S3Store, whole: str) -> None:
     files = entries(storage, whole)
     files[0]["itemCount"] = int(str(files[0]["itemCount"])) + 1
     write_manifests(storage, whole, files)
@@ -166,14 +166,14 @@ def test_an_item_that_is_not_there_is_missed(storage: Storage, whole: str) -> No
         load_export(storage, whole)
 
 
-def test_a_file_that_is_missing_in_the_manifest_is_missed(storage: Storage, whole: str) -> None:
+def test_a_file_that_is_missing_in_the_manifest_is_missed(storage: S3Store, whole: str) -> None:
     files = entries(storage, whole)
     write_manifests(storage, whole, files[1:], itemCount=sum(int(str(file["itemCount"])) for file in files))
     with pytest.raises(DataError, match="so files are missing there"):
         load_export(storage, whole)
 
 
-def test_an_item_that_is_there_twice_is_refused(storage: Storage, bucket: str, items: list[Item]) -> None:
+def test_an_item_that_is_there_twice_is_refused(storage: S3Store, bucket: str, items: list[Item]) -> None:
     word = next(item for item in items if item["TYPE"]["S"] == "RECEIPT_WORD")
     prefix = export_items(storage, bucket, [*items, word])
     with pytest.raises(DataError, match=r"has the item IMAGE#.* / RECEIPT#00001#LINE#.* twice"):
@@ -184,7 +184,7 @@ def test_an_item_that_is_there_twice_is_refused(storage: Storage, bucket: str, i
     "summary", [{"exportType": "INCREMENTAL_EXPORT"}, {"outputFormat": "ION"}, {"itemCount": None}]
 )
 def test_another_kind_of_export_is_refused(
-    storage: Storage, bucket: str, items: list[Item], summary: dict[str, object]
+    storage: S3Store, bucket: str, items: list[Item], summary: dict[str, object]
 ) -> None:
     prefix = export_items(storage, bucket, items, files=1, **summary)
     [field] = summary
@@ -192,12 +192,12 @@ def test_another_kind_of_export_is_refused(
         load_export(storage, prefix)
 
 
-def test_an_export_that_is_not_finished_says_so(storage: Storage, bucket: str) -> None:
+def test_an_export_that_is_not_finished_says_so(storage: S3Store, bucket: str) -> None:
     with pytest.raises(DataError, match=r"There is no s3://.*manifest-summary\.json\. Wait until"):
         load_export(storage, f"s3://{bucket}/unfinished/")
 
 
-def test_an_export_is_read_from_its_own_folder_whatever_its_keys_say(storage: Storage, whole: str) -> None:
+def test_an_export_is_read_from_its_own_folder_whatever_its_keys_say(storage: S3Store, whole: str) -> None:
     files = entries(storage, whole)
     files[0]["dataFileS3Key"] = "../../elsewhere/secret.json.gz"
     write_manifests(storage, whole, files)

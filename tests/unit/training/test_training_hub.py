@@ -23,7 +23,7 @@ from receipt_layoutlm.training.scratch import SIZES, train_tokenizer
 from run_records.errors import ConfigurationError, NetworkError
 from run_records.job_process.child_main import classify
 from run_records.labels import resolve_labels
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.support.fake_hub import FakeHub, Fault, serve_hub
 
 DEFAULT = Hyperparameters().pretrained_model
@@ -63,7 +63,7 @@ def use_endpoint(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
 
 
 def load(tmp_path: Path, name: str = DEFAULT) -> object:
-    return ModelSource(name, resolve_labels(Hyperparameters()), 1, 512, tmp_path).load(set(), Storage(()))
+    return ModelSource(name, resolve_labels(Hyperparameters()), 1, 512, tmp_path).load(set(), S3Store(()))
 
 
 def test_the_default_model_comes_from_the_hub_whole_and_then_from_the_cache(

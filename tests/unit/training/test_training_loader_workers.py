@@ -14,7 +14,7 @@ import torch
 from messages.child_protocol import ChildExit, Trained, parse_report
 from receipt_dynamo.clock import steady_seconds
 from receipt_layoutlm.training.speed.loader_workers import PipedBatch, startable_workers
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.unit.training.conftest import MakeTask, read_json, what_was_learned
 from workers.local_aws.local_stack import LocalStack
 
@@ -65,7 +65,7 @@ def train_with(
 
 
 def test_a_small_shm_or_a_full_one_ends_no_training_and_changes_no_number(
-    aws: LocalStack, make_task: MakeTask, storage: Storage, bucket: str, tmp_path: Path
+    aws: LocalStack, make_task: MakeTask, storage: S3Store, bucket: str, tmp_path: Path
 ) -> None:
     said = {
         "alone": train_with(aws, make_task, tmp_path, "alone", 0, []),

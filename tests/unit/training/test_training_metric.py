@@ -7,7 +7,7 @@ from types import MappingProxyType
 import pytest
 
 from receipt_layoutlm.data.examples import EncodedPages
-from receipt_layoutlm.data.page_layout import Page
+from receipt_layoutlm.data.page_layout import PageLayout
 from receipt_layoutlm.evaluation.evaluate import HeldOut
 from receipt_layoutlm.training.checkpoint_metric import check_measurable, check_metric
 from run_records.errors import ConfigurationError
@@ -19,7 +19,7 @@ LABELS = LabelSet(("DATE", "TAX"), MappingProxyType({}))
 def held_out(*tags: str) -> HeldOut:
     ids = tuple(LABELS.tags.index(tag) for tag in tags)
     nothing = ("",) * len(ids)
-    page = Page("a", nothing, ((0, 0, 0, 0),) * len(ids), ids, tuple(range(len(ids))))
+    page = PageLayout("a", nothing, ((0, 0, 0, 0),) * len(ids), ids, tuple(range(len(ids))))
     return HeldOut(LABELS, EncodedPages((page,), (), 0))
 
 

@@ -17,7 +17,7 @@ from receipt_layoutlm.training.speed.attention import choose_attention
 from receipt_layoutlm.training.speed.batches import PAGES, TrainingCollator
 from receipt_layoutlm.training.speed.dropout import ByteDropout, draw_mask
 from receipt_layoutlm.training.speed.linear import NarrowLinear
-from receipt_layoutlm.training.speed.optimize_model import speed_up
+from receipt_layoutlm.training.speed.optimize_model import optimize_model
 from receipt_layoutlm.training.speed.subset_embedding import SubsetEmbedding, keep_moments_whole, train_subset
 
 VOCABULARY = 200
@@ -77,7 +77,7 @@ def test_dropout_follows_the_generator_and_stops_in_evaluation() -> None:
 
 def test_every_dropout_of_a_model_is_exchanged_and_its_weights_are_not() -> None:
     model, names = make_model(), set(make_model().state_dict())
-    speed_up(model, Hyperparameters(), "cpu", USED)
+    optimize_model(model, Hyperparameters(), "cpu", USED)
     assert set(model.state_dict()) == names
     assert not [one for one in model.modules() if isinstance(one, nn.Dropout) and one.p > 0]
     assert len([one for one in model.modules() if isinstance(one, ByteDropout)]) == 1 + 2 * 2 + 1
@@ -90,7 +90,7 @@ def test_training_computes_the_logits_of_the_stock_model_and_evaluation_its_very
         for module in model.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
-    speed_up(ours, Hyperparameters(attention=option), "cpu", USED)
+    optimize_model(ours, Hyperparameters(attention=option), "cpu", USED)
     with torch.no_grad():
         assert torch.allclose(stock.train()(**batch).logits, ours.train()(**batch).logits, atol=1e-5)
         assert torch.equal(stock.eval()(**batch).logits, ours.eval()(**batch).logits)
@@ -129,7 +129,7 @@ def test_packed_windows_have_the_logits_of_padded_ones(option: str) -> None:
 
 def test_sums_between_layers_are_in_bf16_in_training_only() -> None:
     model, batch, seen = make_model(), batch_of(16), []
-    speed_up(model, Hyperparameters(), "cpu", USED)
+    optimize_model(model, Hyperparameters(), "cpu", USED)
     model.layoutlm.encoder.layer[1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].dtype))
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         model.train()(**batch)
@@ -219,7 +219,7 @@ def test_a_checkpoint_of_a_part_is_one_of_the_whole_and_goes_on_on_other_data(tm
 def test_changed_text_has_the_whole_vocabulary_trained() -> None:
     for options in ({"augment_digits": 0.1}, {"augment_characters": 0.1}, {"vocabulary_subset": False}):
         model = make_model()
-        assert speed_up(model, Hyperparameters(**options), "cpu", USED) is None
+        assert optimize_model(model, Hyperparameters(**options), "cpu", USED) is None
         assert not isinstance(model.layoutlm.embeddings.word_embeddings, SubsetEmbedding)
 
 

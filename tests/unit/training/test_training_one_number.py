@@ -12,7 +12,7 @@ import pytest
 
 from layoutlm_cli.main import main
 from messages.child_protocol import TrainTask
-from messages.fields import S3Place
+from messages.fields import S3Uri
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.checkpoint import MANIFEST, WEIGHTS, read_run_facts
 from receipt_layoutlm.data.page_layout import lay_out_all
@@ -29,7 +29,7 @@ from receipt_layoutlm.model_folder import download_model
 from receipt_layoutlm.training.run import train
 from run_records.job_process.child_main import Reporter, StopRequested
 from run_records.run_json import read_run_record
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.unit.training.conftest import MakeTask, read_json
 from workers.jobs.job_record import job_record
 
@@ -42,7 +42,7 @@ def task(make_task: MakeTask, client: DynamoClient, bucket: str) -> TrainTask:
     """A run of three checkpoints, and its job in the table."""
     task = make_task(epochs=3)
     train(task, Reporter(None), StopRequested())
-    place = S3Place(bucket=bucket, key=f"runs/{task.job.job_name}/")
+    place = S3Uri(bucket=bucket, key=f"runs/{task.job.job_name}/")
     client.add_job(job_record(task.job, place, status="succeeded"))
     return task
 
@@ -63,7 +63,7 @@ def cli(bucket: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     return run
 
 
-def validation_receipts(storage: Storage, task: TrainTask, snapshot: str) -> list[Receipt]:
+def validation_receipts(storage: S3Store, task: TrainTask, snapshot: str) -> list[Receipt]:
     keys = read_json(storage, f"{task.run_s3_uri}run.json")["split_metadata"]["val_receipt_keys"]
     return [receipt for receipt in load_snapshot(storage, snapshot)[0] if receipt.key in keys]
 
@@ -82,7 +82,7 @@ def f1_of_labels(folder: Path, receipts: list[Receipt]) -> float:
 
 
 def test_one_checkpoint_has_the_same_score_wherever_it_is_scored(
-    task: TrainTask, storage: Storage, snapshot: str, cli: Cli, tmp_path: Path
+    task: TrainTask, storage: S3Store, snapshot: str, cli: Cli, tmp_path: Path
 ) -> None:
     recorded = read_json(storage, f"{task.run_s3_uri}run.json")["epoch_metrics"]
     from_training = read_json(storage, f"{task.run_s3_uri}epochs.json")
@@ -108,7 +108,7 @@ def test_one_checkpoint_has_the_same_score_wherever_it_is_scored(
 
 
 def test_a_checkpoint_of_a_run_with_many_options_has_one_score_too(
-    make_task: MakeTask, storage: Storage, snapshot: str, tmp_path: Path
+    make_task: MakeTask, storage: S3Store, snapshot: str, tmp_path: Path
 ) -> None:
     options = {
         "example_unit": "receipt,lines:2",
@@ -137,7 +137,7 @@ def test_a_checkpoint_of_a_run_with_many_options_has_one_score_too(
     assert f1_of_labels(folder, receipts) == last["eval_f1"] > 0
 
 
-def test_the_document_has_every_field_of_the_contract(task: TrainTask, storage: Storage) -> None:
+def test_the_document_has_every_field_of_the_contract(task: TrainTask, storage: S3Store) -> None:
     document = read_json(storage, f"{task.run_s3_uri}epochs.json")
     assert {
         "job_name", "run_s3_uri", "val_set_source", "val_receipts_hash", "val_receipts_hash_recorded",
@@ -166,7 +166,7 @@ def test_the_document_has_every_field_of_the_contract(task: TrainTask, storage: 
 
 
 def test_one_checkpoint_alone_is_shown_and_leaves_the_document_as_it_was(
-    task: TrainTask, storage: Storage, cli: Cli, tmp_path: Path
+    task: TrainTask, storage: S3Store, cli: Cli, tmp_path: Path
 ) -> None:
     before = storage.read(f"{task.run_s3_uri}epochs.json")
     out = tmp_path / "epochs.json"
@@ -186,7 +186,7 @@ def test_one_checkpoint_alone_is_shown_and_leaves_the_document_as_it_was(
 
 
 def test_a_checkpoint_whose_upload_broke_off_is_left_out_and_a_damaged_one_is_named(
-    task: TrainTask, storage: Storage, cli: Cli
+    task: TrainTask, storage: S3Store, cli: Cli
 ) -> None:
     place = storage.place(f"{task.run_s3_uri}checkpoints/checkpoint-5/{MANIFEST}")
     storage.client.delete_object(Bucket=place.bucket, Key=place.key)
@@ -204,7 +204,7 @@ def test_a_checkpoint_whose_upload_broke_off_is_left_out_and_a_damaged_one_is_na
 
 
 def test_receipts_that_are_gone_since_are_said_and_the_hash_is_not_verified(
-    task: TrainTask, storage: Storage, snapshot: str, cli: Cli
+    task: TrainTask, storage: S3Store, snapshot: str, cli: Cli
 ) -> None:
     [one, other] = validation_receipts(storage, task, snapshot)
     kept = [receipt for receipt in load_snapshot(storage, snapshot)[0] if receipt.key != one.key]
@@ -224,7 +224,7 @@ def no_table() -> Any:
 
 
 def test_a_run_is_diagnosed_by_its_name_and_its_checkpoint_by_the_job_that_it_names(
-    task: TrainTask, storage: Storage, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    task: TrainTask, storage: S3Store, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     code, out, err = cli("diagnose-run", task.job.job_name)
@@ -259,7 +259,7 @@ def test_a_run_is_diagnosed_by_its_name_and_its_checkpoint_by_the_job_that_it_na
     [(None, "There is no s3://"), (b"{}", "is not the record of a run"), (b"no json", "is not the record")],
 )
 def test_a_folder_that_is_no_run_is_one_clear_error(
-    storage: Storage, bucket: str, cli: Cli, body: bytes | None, why: str
+    storage: S3Store, bucket: str, cli: Cli, body: bytes | None, why: str
 ) -> None:
     if body is not None:
         storage.write(f"s3://{bucket}/runs/none/run.json", body)

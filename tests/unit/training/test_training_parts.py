@@ -7,15 +7,15 @@ from typing import Any, cast
 
 import pytest
 
-from receipt_dynamo import DynamoClient, Page, ReceiptDetails
+from receipt_dynamo import DynamoClient, ReceiptDetails, ResultPage
 from receipt_dynamo.operations.receipts import ReceiptKey, gather_receipts
 from receipt_layoutlm.data import table_loader as load
-from receipt_layoutlm.data.load_checkpoint import Parts
+from receipt_layoutlm.data.load_checkpoint import LoadCheckpoint
 from receipt_layoutlm.data.synthetic import generate
 from receipt_layoutlm.data.table_loader import LoadedReceipts, load_receipts
 from receipt_layoutlm.data.table_writer import image_id_of, to_records
 from run_records.errors import NetworkError
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.unit.training.conftest import keys_of
 
 IMAGES = 7
@@ -36,8 +36,8 @@ class Table:
         self._left = images
         self.read: list[str] = []
 
-    def list_receipt_keys(self) -> Page[ReceiptKey]:
-        return Page([ReceiptKey(image, 1) for image in RECORDS], None)
+    def list_receipt_keys(self) -> ResultPage[ReceiptKey]:
+        return ResultPage([ReceiptKey(image, 1) for image in RECORDS], None)
 
     def get_image_receipts(self, image_id: str) -> list[ReceiptDetails]:
         self._left -= 1
@@ -47,7 +47,7 @@ class Table:
         return gather_receipts(RECORDS[image_id])
 
 
-def read(table: Table, parts: Parts | None = None, **options: Any) -> LoadedReceipts:
+def read(table: Table, parts: LoadCheckpoint | None = None, **options: Any) -> LoadedReceipts:
     return load_receipts(cast("DynamoClient", table), parts=parts, **options)
 
 
@@ -65,42 +65,42 @@ def facts(loaded: LoadedReceipts) -> dict[str, int]:
     return {**loaded.statistics.to_dict(), "requests": 0}
 
 
-def break_off(storage: Storage, prefix: str) -> None:
+def break_off(storage: S3Store, prefix: str) -> None:
     """An attempt that has read five of seven images, and has left two parts of two."""
     with pytest.raises(NetworkError, match="gone"):
-        read(Table(5), Parts(storage, prefix, go_on=False), threads=1)
+        read(Table(5), LoadCheckpoint(storage, prefix, go_on=False), threads=1)
 
 
 def test_the_next_attempt_reads_only_what_is_missing_and_has_the_same_receipts(
-    storage: Storage, prefix: str, tmp_path: Path
+    storage: S3Store, prefix: str, tmp_path: Path
 ) -> None:
     whole = read(Table())
     assert whole.statistics.words_skipped == IMAGES
     break_off(storage, prefix)
     client = Table()
     seen: list[int] = []
-    parts = Parts(storage, prefix, go_on=True)
+    parts = LoadCheckpoint(storage, prefix, go_on=True)
     loaded = read(client, parts, on_image=lambda done, _: seen.append(done), folder=tmp_path)
     assert list(loaded.receipts) == list(whole.receipts)
     assert facts(loaded) == facts(whole)
     assert sorted(client.read) == [receipt.image_id for receipt in whole.receipts[4:]]
     assert seen == [5, 6, 7]
     again = Table()
-    read(again, Parts(storage, prefix, go_on=True))
+    read(again, LoadCheckpoint(storage, prefix, go_on=True))
     assert len(again.read) == 1, "the parts of the second attempt count as well"
 
 
-def test_the_first_attempt_takes_nothing_that_lies_there(storage: Storage, prefix: str) -> None:
+def test_the_first_attempt_takes_nothing_that_lies_there(storage: S3Store, prefix: str) -> None:
     break_off(storage, prefix)
     client = Table()
-    read(client, Parts(storage, prefix, go_on=False))
+    read(client, LoadCheckpoint(storage, prefix, go_on=False))
     assert len(client.read) == IMAGES
 
 
 @pytest.mark.parametrize(
     "damage", ["receipts gone", "receipts cut", "note of another part", "note cut", "unknown count"]
 )
-def test_a_part_that_is_not_whole_is_read_again(storage: Storage, prefix: str, damage: str) -> None:
+def test_a_part_that_is_not_whole_is_read_again(storage: S3Store, prefix: str, damage: str) -> None:
     whole = read(Table())
     break_off(storage, prefix)
     note, receipts = f"{prefix}part-00001.json", f"{prefix}part-00001.parquet"
@@ -117,17 +117,17 @@ def test_a_part_that_is_not_whole_is_read_again(storage: Storage, prefix: str, d
         }
         storage.write(note, bodies[damage])
     client = Table()
-    loaded = read(client, Parts(storage, prefix, go_on=True))
+    loaded = read(client, LoadCheckpoint(storage, prefix, go_on=True))
     assert list(loaded.receipts) == list(whole.receipts)
     assert facts(loaded) == facts(whole)
     assert len(client.read) == 5
 
 
 def test_a_small_table_leaves_no_parts(
-    storage: Storage, prefix: str, monkeypatch: pytest.MonkeyPatch
+    storage: S3Store, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(load, "IMAGES_PER_PART", IMAGES + 1)
     client = Table()
-    loaded = read(client, Parts(storage, prefix, go_on=False))
+    loaded = read(client, LoadCheckpoint(storage, prefix, go_on=False))
     assert keys_of(loaded.receipts) == sorted(keys_of(loaded.receipts))
     assert storage.list_keys(prefix) == {}

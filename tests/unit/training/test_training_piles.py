@@ -5,12 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from receipt_layoutlm.data.external_sort import Piles
+from receipt_layoutlm.data.external_sort import ExternalSort
 
 
 def test_keys_come_in_order_with_all_their_lines_whoever_added_them(tmp_path: Path) -> None:
     keys = [f"{number * 37 % 256:02x}{number % 3}" for number in range(600)]
-    with Piles(tmp_path) as piles:
+    with ExternalSort(tmp_path) as piles:
 
         def put(part: int) -> None:
             for number, key in enumerate(keys[part::4]):
@@ -29,7 +29,7 @@ def test_keys_come_in_order_with_all_their_lines_whoever_added_them(tmp_path: Pa
 def test_a_key_decides_nothing_about_where_it_is_written(tmp_path: Path) -> None:
     folder = tmp_path / "piles"
     folder.mkdir()
-    with Piles(folder) as piles:
+    with ExternalSort(folder) as piles:
         for key in ("..", "/x", "", "金額"):
             piles.put(key, b"line\n")
         assert len(list(folder.iterdir())) == 4

@@ -13,7 +13,7 @@ from receipt_layoutlm.training.position_init import FIXED
 from receipt_layoutlm.training.pretrained import ModelSource
 from receipt_layoutlm.training.scratch import SIZES
 from run_records.labels import resolve_labels
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 _TABLES = ("position", "x_position", "y_position", "w_position", "h_position")
 
@@ -27,10 +27,10 @@ def _trained(model: torch.nn.Module) -> set[str]:
 
 
 def test_the_tables_of_positions_are_fixed_and_stay_so_in_a_loaded_checkpoint(tmp_path: Path) -> None:
-    start = _load("scratch:tiny", tmp_path).load({"Milk"}, Storage([]))
+    start = _load("scratch:tiny", tmp_path).load({"Milk"}, S3Store([]))
     start.model.save_pretrained(tmp_path / "model")
     save_tokenizer(start.tokenizer, tmp_path / "model")
-    loaded = _load(str(tmp_path / "model"), tmp_path).load(set(), Storage([]))
+    loaded = _load(str(tmp_path / "model"), tmp_path).load(set(), S3Store([]))
     assert getattr(loaded.model.config, FIXED) is True
     fixed = {f"layoutlm.embeddings.{table}_embeddings.weight" for table in _TABLES}
     for model in (start.model, loaded.model):
@@ -39,7 +39,7 @@ def test_the_tables_of_positions_are_fixed_and_stay_so_in_a_loaded_checkpoint(tm
 
 @pytest.mark.parametrize("size", ["tiny", "small"])
 def test_the_first_heads_look_at_the_tokens_around_and_another_at_the_line(size: str, tmp_path: Path) -> None:
-    model = _load(f"scratch:{size}", tmp_path).load({"Milk"}, Storage([])).model
+    model = _load(f"scratch:{size}", tmp_path).load({"Milk"}, S3Store([])).model
     model.set_attn_implementation("eager")
     tokens, middle = 40, 20
     rows = torch.arange(tokens) // 10 * 60

@@ -15,7 +15,7 @@ from receipt_layoutlm.checkpoint import Manifest
 from receipt_layoutlm.training.recorder import MAX_LOG_BYTES, Recorder
 from receipt_layoutlm.training.run_state import RunningLoss
 from run_records.epoch_record import EpochRecord
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 COUNTS = {"num_train_samples": 18.0, "num_val_samples": 2.0}
 
@@ -36,7 +36,7 @@ def an_epoch(number: int) -> EpochRecord:
 
 
 @pytest.fixture
-def recorder_of(client: DynamoClient, storage: Storage, bucket: str) -> Any:
+def recorder_of(client: DynamoClient, storage: S3Store, bucket: str) -> Any:
     """Makes the recorder of an attempt of one job."""
     job_id = str(uuid.uuid4())
 

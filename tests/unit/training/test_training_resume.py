@@ -19,7 +19,7 @@ from receipt_layoutlm.training.run import train
 from receipt_layoutlm.training.run_state import Resumed
 from run_records.errors import CheckpointError
 from run_records.job_process.child_main import Reporter, StopRequested, classify
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.unit.training.conftest import MakeTask, read_json
 
 STEPS_PER_EPOCH = 5
@@ -39,16 +39,16 @@ def newest(task: TrainTask) -> str:
 
 
 @pytest.fixture
-def find(task: TrainTask, storage: Storage, tmp_path: Path) -> Callable[[], Resumed | None]:
+def find(task: TrainTask, storage: S3Store, tmp_path: Path) -> Callable[[], Resumed | None]:
     return lambda: find_own(storage, f"{task.run_s3_uri}checkpoints/", task.job.job_id, tmp_path / "found")
 
 
-def delete(storage: Storage, uri: str) -> None:
+def delete(storage: S3Store, uri: str) -> None:
     place = storage.place(uri)
     storage.client.delete_object(Bucket=place.bucket, Key=place.key)
 
 
-def replace(storage: Storage, checkpoint: str, name: str, body: bytes, folder: Path) -> None:
+def replace(storage: S3Store, checkpoint: str, name: str, body: bytes, folder: Path) -> None:
     """Put another file into a checkpoint, its manifest made to fit."""
     (folder / name).write_bytes(body)
     [described] = describe_files(folder, (name,))
@@ -70,7 +70,7 @@ class Malicious:
 
 
 def test_a_partial_or_damaged_checkpoint_is_passed_over_with_a_warning(
-    storage: Storage, newest: str, find: Callable[[], Resumed | None], caplog: pytest.LogCaptureFixture
+    storage: S3Store, newest: str, find: Callable[[], Resumed | None], caplog: pytest.LogCaptureFixture
 ) -> None:
     resumed = find()
     assert resumed is not None
@@ -91,7 +91,7 @@ def test_a_partial_or_damaged_checkpoint_is_passed_over_with_a_warning(
 
 
 def test_a_state_that_could_run_code_is_never_loaded(
-    storage: Storage,
+    storage: S3Store,
     newest: str,
     find: Callable[[], Resumed | None],
     tmp_path: Path,
@@ -113,7 +113,7 @@ def test_a_state_that_could_run_code_is_never_loaded(
 
 
 def test_another_runs_state_that_could_run_code_ends_the_run_for_good(
-    storage: Storage, newest: str, tmp_path: Path
+    storage: S3Store, newest: str, tmp_path: Path
 ) -> None:
     replace(storage, newest, "optimizer.pt", pickle.dumps(Malicious(tmp_path / "trap")), tmp_path)
     with pytest.raises(CheckpointError, match=r"optimizer\.pt is not loaded") as refused:

@@ -22,7 +22,7 @@ from receipt_layoutlm.model_folder import download_model, load_model, open_check
 from receipt_layoutlm.training.run import train
 from run_records.errors import CheckpointError, ConfigurationError, DataError
 from run_records.job_process.child_main import Reporter, Stopped, StopRequested
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.unit.training.conftest import MakeTask, StopAfter, read_json, what_was_learned
 
 QUIET = Reporter(None)
@@ -30,13 +30,13 @@ GO_ON = StopRequested()
 STEPS_PER_EPOCH = 5  # 18 of 20 receipts, one window each, four a step
 
 
-def _weights(storage: Storage, uri: str, folder: Path) -> dict[str, torch.Tensor]:
+def _weights(storage: S3Store, uri: str, folder: Path) -> dict[str, torch.Tensor]:
     download_model(storage, uri, folder)
     return dict(load_model(open_checkpoint(folder)).state_dict())
 
 
 def test_training_changes_every_layer_of_the_encoder(
-    make_task: MakeTask, storage: Storage, tmp_path: Path
+    make_task: MakeTask, storage: S3Store, tmp_path: Path
 ) -> None:
     task = make_task()
     train(task, QUIET, GO_ON)
@@ -52,7 +52,7 @@ def test_training_changes_every_layer_of_the_encoder(
 
 
 def test_the_best_checkpoint_scores_exactly_what_was_recorded(
-    make_task: MakeTask, storage: Storage, client: DynamoClient, snapshot: str, tmp_path: Path
+    make_task: MakeTask, storage: S3Store, client: DynamoClient, snapshot: str, tmp_path: Path
 ) -> None:
     task = make_task(epochs=4)
     trained = train(task, QUIET, GO_ON)
@@ -99,7 +99,7 @@ def test_every_metric_of_every_epoch_is_recorded_with_its_epoch_and_step(
 
 
 def test_logs_run_json_and_results_follow_the_contract(
-    make_task: MakeTask, storage: Storage, client: DynamoClient
+    make_task: MakeTask, storage: S3Store, client: DynamoClient
 ) -> None:
     task = make_task()
     trained = train(task, QUIET, GO_ON)
@@ -146,7 +146,7 @@ def test_logs_run_json_and_results_follow_the_contract(
 
 
 def test_checkpoints_hold_no_pickled_arguments_and_their_manifest_fits(
-    make_task: MakeTask, storage: Storage
+    make_task: MakeTask, storage: S3Store
 ) -> None:
     task = make_task(epochs=1)
     train(task, QUIET, GO_ON)
@@ -160,7 +160,7 @@ def test_checkpoints_hold_no_pickled_arguments_and_their_manifest_fits(
 
 
 def test_a_pinned_split_makes_the_run_comparable(
-    make_task: MakeTask, storage: Storage, bucket: str, snapshot: str
+    make_task: MakeTask, storage: S3Store, bucket: str, snapshot: str
 ) -> None:
     pinned = [receipt.key for receipt in load_snapshot(storage, snapshot)[0][:3]]
     uri = f"s3://{bucket}/val.json"
@@ -179,7 +179,7 @@ def test_a_drawn_split_without_consent_says_that_it_cannot_be_compared(make_task
 
 
 def test_label_smoothing_changes_the_training_loss_and_not_how_it_is_scored(
-    make_task: MakeTask, storage: Storage
+    make_task: MakeTask, storage: S3Store
 ) -> None:
     losses = {}
     for smoothing in (0.0, 0.3):
@@ -190,7 +190,7 @@ def test_label_smoothing_changes_the_training_loss_and_not_how_it_is_scored(
 
 
 def test_a_stopped_run_goes_on_where_it_was_and_ends_as_if_it_had_never_stopped(
-    make_task: MakeTask, storage: Storage, client: DynamoClient, tmp_path: Path
+    make_task: MakeTask, storage: S3Store, client: DynamoClient, tmp_path: Path
 ) -> None:
     whole = make_task("whole", epochs=3)
     train(whole, QUIET, GO_ON)
@@ -214,7 +214,7 @@ def test_a_stopped_run_goes_on_where_it_was_and_ends_as_if_it_had_never_stopped(
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_it(
-    make_task: MakeTask, storage: Storage, caplog: pytest.LogCaptureFixture
+    make_task: MakeTask, storage: S3Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     task = make_task(epochs=2)
     train(task, QUIET, GO_ON)
@@ -229,7 +229,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_it(
 
 
 def test_a_finished_run_is_not_trained_again_and_its_missing_best_is_put_back(
-    make_task: MakeTask, storage: Storage
+    make_task: MakeTask, storage: S3Store
 ) -> None:
     task = make_task(epochs=1)
     first = train(task, QUIET, GO_ON)
@@ -242,7 +242,7 @@ def test_a_finished_run_is_not_trained_again_and_its_missing_best_is_put_back(
 
 
 def test_another_runs_checkpoint_is_continued_but_not_its_history(
-    make_task: MakeTask, storage: Storage
+    make_task: MakeTask, storage: S3Store
 ) -> None:
     first = make_task("first", epochs=1)
     train(first, QUIET, GO_ON)
@@ -257,7 +257,7 @@ def test_another_runs_checkpoint_is_continued_but_not_its_history(
         train(make_task("fourth", allowed_labels=["DATE"], resume_from_s3=uri), QUIET, GO_ON)
 
 
-def test_a_published_model_can_be_started_from(make_task: MakeTask, storage: Storage) -> None:
+def test_a_published_model_can_be_started_from(make_task: MakeTask, storage: S3Store) -> None:
     first = train(make_task("first", epochs=1), QUIET, GO_ON)
     for option in ("resume_from_s3", "pretrained_model"):
         task = make_task(f"by-{option}", epochs=1, **{option: first.best_checkpoint_s3_uri})
@@ -276,7 +276,7 @@ def test_early_stopping_ends_the_run_and_says_so(make_task: MakeTask) -> None:
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_its_step(
-    make_task: MakeTask, storage: Storage, bucket: str, tmp_path: Path
+    make_task: MakeTask, storage: S3Store, bucket: str, tmp_path: Path
 ) -> None:
     first = train(make_task("first", epochs=1), QUIET, GO_ON)
     download_model(storage, first.best_checkpoint_s3_uri, tmp_path / "model")
@@ -322,7 +322,7 @@ def test_each_epoch_changes_its_examples_anew(make_task: MakeTask, monkeypatch: 
 
 
 def test_checkpoints_carry_the_tag_that_lets_them_expire_and_the_best_one_does_not(
-    make_task: MakeTask, storage: Storage
+    make_task: MakeTask, storage: S3Store
 ) -> None:
     task = make_task(epochs=1).model_copy(update={"checkpoint_tag": "layoutlm=expendable"})
     train(task, QUIET, GO_ON)

@@ -13,10 +13,10 @@ from receipt_layoutlm.data.dataset_hash import hash_receipts
 from receipt_layoutlm.data.receipt_table import store_receipts
 from receipt_layoutlm.data.snapshot import load_snapshot, save_snapshot
 from run_records.errors import DataError
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.unit.training.conftest import make_receipts
 
-NOWHERE = Storage([])
+NOWHERE = S3Store([])
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "snapshots" / "a.parquet"
 
 
-def test_a_snapshot_gives_back_the_same_receipts_and_their_hash(storage: Storage, bucket: str) -> None:
+def test_a_snapshot_gives_back_the_same_receipts_and_their_hash(storage: S3Store, bucket: str) -> None:
     receipts, uri = make_receipts(3), f"s3://{bucket}/snapshots/a.parquet"
     written = save_snapshot(storage, uri, receipts, "table t")
     found, content_hash = load_snapshot(storage, uri)
@@ -116,7 +116,7 @@ def test_a_snapshot_whose_receipts_are_not_its_hashes_is_refused(
         load_snapshot(NOWHERE, str(path))
 
 
-def test_a_missing_snapshot_is_named(storage: Storage, bucket: str, path: Path) -> None:
+def test_a_missing_snapshot_is_named(storage: S3Store, bucket: str, path: Path) -> None:
     for place in (f"s3://{bucket}/gone.parquet", str(path)):
         with pytest.raises(DataError, match=f"There is no snapshot {place}"):
             load_snapshot(storage, place)

@@ -14,8 +14,8 @@ from receipt_layoutlm.training.run_documents import MOST_WORDS
 from run_analysis.job_records import epochs_of_metrics
 from run_records.epoch_record import read_epochs
 from run_records.job_process.child_main import Reporter, Stopped, StopRequested
-from run_records.predictions_json import Predictions, read_predictions
-from run_records.s3_store import Storage
+from run_records.predictions_json import PredictionsFile, read_predictions
+from run_records.s3_store import S3Store
 from tests.unit.training.conftest import MakeTask, StopAfter, make_receipts, read_json
 
 QUIET = Reporter(None)
@@ -23,12 +23,12 @@ GO_ON = StopRequested()
 SAMPLES, STEPS = 18, 5
 
 
-def epochs_of(storage: Storage, task: Any) -> list[dict[str, Any]]:
+def epochs_of(storage: S3Store, task: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = read_json(storage, f"{task.run_s3_uri}run.json")["epoch_metrics"]
     return found
 
 
-def test_each_epoch_says_how_fast_it_was_and_what_it_took(make_task: MakeTask, storage: Storage) -> None:
+def test_each_epoch_says_how_fast_it_was_and_what_it_took(make_task: MakeTask, storage: S3Store) -> None:
     task = make_task()
     train(task, QUIET, GO_ON)
     first, second = epochs_of(storage, task)
@@ -47,7 +47,7 @@ def test_each_epoch_says_how_fast_it_was_and_what_it_took(make_task: MakeTask, s
 
 
 def test_the_table_and_run_json_give_the_same_facts(
-    make_task: MakeTask, storage: Storage, client: DynamoClient
+    make_task: MakeTask, storage: S3Store, client: DynamoClient
 ) -> None:
     task = make_task(allowed_labels=["DATE", "GRAND_TOTAL"])
     train(task, QUIET, GO_ON)
@@ -62,7 +62,7 @@ def test_the_table_and_run_json_give_the_same_facts(
 
 
 def test_what_it_cost_is_told_over_all_attempts_and_not_guessed_where_one_had_no_price(
-    make_task: MakeTask, storage: Storage
+    make_task: MakeTask, storage: S3Store
 ) -> None:
     def attempt(number: int, price: float | None, stop: StopRequested = GO_ON) -> dict[str, Any]:
         task = make_task("cost", attempt=number).model_copy(update={"usd_per_hour": price})
@@ -78,7 +78,7 @@ def test_what_it_cost_is_told_over_all_attempts_and_not_guessed_where_one_had_no
     assert read_json(storage, f"{free.run_s3_uri}run.json")["machine"]["usd_per_hour"] is None
 
 
-def test_results_say_what_a_run_can_be_ranked_with(make_task: MakeTask, storage: Storage) -> None:
+def test_results_say_what_a_run_can_be_ranked_with(make_task: MakeTask, storage: S3Store) -> None:
     task = make_task()
     results = train(task, QUIET, GO_ON).results
     run = read_json(storage, f"{task.run_s3_uri}run.json")
@@ -88,14 +88,14 @@ def test_results_say_what_a_run_can_be_ranked_with(make_task: MakeTask, storage:
     assert results["gpu_memory_used"] is None
 
 
-def predictions_of(storage: Storage, task: Any) -> Predictions:
+def predictions_of(storage: S3Store, task: Any) -> PredictionsFile:
     found = read_predictions(storage, task.run_s3_uri)
     assert found is not None
     return found
 
 
 def test_predictions_are_those_of_the_best_checkpoint_word_for_word(
-    make_task: MakeTask, storage: Storage, snapshot: str
+    make_task: MakeTask, storage: S3Store, snapshot: str
 ) -> None:
     task = make_task(epochs=4, early_stopping_patience=0)
     train(task, QUIET, GO_ON)
@@ -124,7 +124,7 @@ def test_predictions_are_those_of_the_best_checkpoint_word_for_word(
 
 
 def test_a_receipt_of_thousands_of_words_does_not_make_the_file_large(
-    make_task: MakeTask, storage: Storage, bucket: str
+    make_task: MakeTask, storage: S3Store, bucket: str
 ) -> None:
     long = [
         replace(

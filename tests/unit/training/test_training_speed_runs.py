@@ -17,28 +17,28 @@ from receipt_layoutlm.training.run import train
 from receipt_layoutlm.training.scratch import SIZES, build_model, train_tokenizer
 from receipt_layoutlm.training.trainer import ReceiptTrainer
 from run_records.job_process.child_main import Reporter, Stopped, StopRequested
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.unit.training.conftest import MakeTask, StopAfter, make_receipts, read_json
 
 QUIET = Reporter(None)
 GO_ON = StopRequested()
 
 
-def weights_at(storage: Storage, run_uri: str, step: int, folder: Path) -> dict[str, torch.Tensor]:
+def weights_at(storage: S3Store, run_uri: str, step: int, folder: Path) -> dict[str, torch.Tensor]:
     download_model(storage, f"{run_uri}checkpoints/checkpoint-{step}/", folder)
     return dict(load_model(open_checkpoint(folder)).state_dict())
 
 
-def losses_of(storage: Storage, run_uri: str) -> list[float]:
+def losses_of(storage: S3Store, run_uri: str) -> list[float]:
     return [epoch["train_loss"] for epoch in read_json(storage, f"{run_uri}run.json")["epoch_metrics"]]
 
 
-def steps_of(storage: Storage, run_uri: str) -> list[int]:
+def steps_of(storage: S3Store, run_uri: str) -> list[int]:
     return [epoch["global_step"] for epoch in read_json(storage, f"{run_uri}run.json")["epoch_metrics"]]
 
 
 def test_gradient_checkpointing_trains_the_encoder_to_the_same_weights(
-    make_task: MakeTask, storage: Storage, tmp_path: Path
+    make_task: MakeTask, storage: S3Store, tmp_path: Path
 ) -> None:
     kept = make_task("kept", precision="float32")
     again = make_task("again", precision="float32", gradient_checkpointing="on")
@@ -52,7 +52,7 @@ def test_gradient_checkpointing_trains_the_encoder_to_the_same_weights(
     assert all(not torch.equal(two[name], later[name]) for name in layers)
 
 
-def test_a_token_budget_sets_the_number_of_steps(make_task: MakeTask, storage: Storage) -> None:
+def test_a_token_budget_sets_the_number_of_steps(make_task: MakeTask, storage: S3Store) -> None:
     # 18 windows of 24 to 32 tokens: 96 tokens are three or four of them.
     task = make_task("budget", epochs=2, batch_tokens=96)
     train(task, QUIET, GO_ON)
@@ -62,7 +62,7 @@ def test_a_token_budget_sets_the_number_of_steps(make_task: MakeTask, storage: S
 
 
 def test_an_automatic_batch_is_kept_when_the_run_goes_on(
-    make_task: MakeTask, storage: Storage, monkeypatch: pytest.MonkeyPatch
+    make_task: MakeTask, storage: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = "receipt_layoutlm.training.batch_plan.free_bytes"
     monkeypatch.setattr(plan, lambda _: 0)  # room for one window only
@@ -74,7 +74,7 @@ def test_an_automatic_batch_is_kept_when_the_run_goes_on(
     assert steps_of(storage, task.run_s3_uri) == [3, 6]  # 18 windows, 8 to a step
 
 
-def test_batches_that_another_process_prepares_are_the_same(make_task: MakeTask, storage: Storage) -> None:
+def test_batches_that_another_process_prepares_are_the_same(make_task: MakeTask, storage: S3Store) -> None:
     losses = []
     for workers in (0, 1):
         task = make_task(f"{workers}-workers", dataloader_workers=workers, augment_mask_tokens=0.3)
@@ -84,7 +84,7 @@ def test_batches_that_another_process_prepares_are_the_same(make_task: MakeTask,
     assert losses[0][0] != losses[0][1]
 
 
-def test_packed_windows_train_as_padded_ones(make_task: MakeTask, storage: Storage, tmp_path: Path) -> None:
+def test_packed_windows_train_as_padded_ones(make_task: MakeTask, storage: S3Store, tmp_path: Path) -> None:
     models = {}
     for name, packing in (("padded", False), ("packed", True)):
         task = make_task(
@@ -111,7 +111,7 @@ def _model(tmp_path: Path) -> Path:
 
 def test_a_shortage_of_memory_halves_the_batches_once_and_the_run_ends_as_it_would_have(
     make_task: MakeTask,
-    storage: Storage,
+    storage: S3Store,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -153,7 +153,7 @@ def test_a_second_shortage_of_memory_ends_the_run(
 
 
 def test_a_loss_that_explodes_names_step_and_receipts(
-    make_task: MakeTask, storage: Storage, snapshot: str, monkeypatch: pytest.MonkeyPatch
+    make_task: MakeTask, storage: S3Store, snapshot: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = []
 

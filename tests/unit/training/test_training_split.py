@@ -15,7 +15,7 @@ from receipt_layoutlm.data.receipt_table import store_receipts
 from receipt_layoutlm.data.receipts import Receipt, hash_keys
 from receipt_layoutlm.data.split import draw_merchant_split, draw_split, pin_split
 from run_records.errors import DataError
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.unit.training.conftest import keys_of, make_receipts
 
 
@@ -126,14 +126,14 @@ def test_the_hash_of_a_split_is_the_contracts() -> None:
     assert hash_keys(["b#00002", "a#00001"]) == "bad22f2ddb5a993d"
 
 
-def test_validation_keys_are_read_from_an_object_or_a_bare_list(storage: Storage, bucket: str) -> None:
+def test_validation_keys_are_read_from_an_object_or_a_bare_list(storage: S3Store, bucket: str) -> None:
     uri = f"s3://{bucket}/val.json"
     for form in ({"val_receipt_keys": ["b#00001", "a#00001"]}, ["b#00001", "a#00001"]):
         storage.write(uri, json.dumps(form).encode())
         assert read_val_keys(storage, uri) == ["a#00001", "b#00001"]
 
 
-def test_the_receipts_to_use_are_listed_in_the_same_two_forms(storage: Storage, bucket: str) -> None:
+def test_the_receipts_to_use_are_listed_in_the_same_two_forms(storage: S3Store, bucket: str) -> None:
     uri = f"s3://{bucket}/use.json"
     for form in ({"receipt_keys": ["b#00001", "a#00001", "a#00001"]}, ["b#00001", "a#00001"]):
         storage.write(uri, json.dumps(form).encode())
@@ -146,13 +146,13 @@ def test_the_receipts_to_use_are_listed_in_the_same_two_forms(storage: Storage, 
 
 
 @pytest.mark.parametrize("body", [b"no", b"{}", b"[]", b"[1]", b'"a"'])
-def test_anything_else_as_validation_keys_is_refused(storage: Storage, bucket: str, body: bytes) -> None:
+def test_anything_else_as_validation_keys_is_refused(storage: S3Store, bucket: str, body: bytes) -> None:
     uri = f"s3://{bucket}/val.json"
     storage.write(uri, body)
     with pytest.raises(DataError, match=r"val\.json"):
         read_val_keys(storage, uri)
 
 
-def test_missing_validation_keys_are_named(storage: Storage, bucket: str) -> None:
+def test_missing_validation_keys_are_named(storage: S3Store, bucket: str) -> None:
     with pytest.raises(DataError, match="There is no s3://"):
         read_val_keys(storage, f"s3://{bucket}/gone.json")

@@ -13,11 +13,11 @@ from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.snapshot import save_snapshot
 from receipt_layoutlm.data.split import draw_split
 from receipt_layoutlm.training.run import train
-from run_analysis.findings.find import find_faults
+from run_analysis.findings.find import detect_findings
 from run_analysis.run import read_run
 from run_records.errors import DataError
 from run_records.job_process.child_main import Reporter, StopRequested, classify
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.unit.training.conftest import MakeTask, make_receipts
 from workers.jobs.job_record import job_record
 
@@ -32,7 +32,7 @@ def without(receipt: Receipt, *labels: str) -> Receipt:
     return replace(receipt, words=words)
 
 
-def freeze(storage: Storage, bucket: str, *labels: str) -> tuple[str, list[str]]:
+def freeze(storage: S3Store, bucket: str, *labels: str) -> tuple[str, list[str]]:
     """A snapshot whose drawn validation receipts lack labels; returns it with their keys."""
     receipts = make_receipts(20)
     drawn = set(draw_split(receipts, SEED).val_keys)
@@ -47,7 +47,7 @@ def freeze(storage: Storage, bucket: str, *labels: str) -> tuple[str, list[str]]
     [((), {}), (("DATE", "MERCHANT_NAME"), {"allowed_labels": ["DATE", "MERCHANT_NAME"]})],
 )
 def test_a_drawn_split_on_which_nothing_could_be_scored_is_refused_before_the_model_is_loaded(
-    make_task: MakeTask, storage: Storage, bucket: str, removed: tuple[str, ...], options: dict[str, object]
+    make_task: MakeTask, storage: S3Store, bucket: str, removed: tuple[str, ...], options: dict[str, object]
 ) -> None:
     snapshot, _ = freeze(storage, bucket, *removed)
     task = make_task(
@@ -65,7 +65,7 @@ def test_a_drawn_split_on_which_nothing_could_be_scored_is_refused_before_the_mo
 
 def test_pinned_receipts_are_a_choice_that_a_finding_speaks_of(
     make_task: MakeTask,
-    storage: Storage,
+    storage: S3Store,
     bucket: str,
     client: DynamoClient,
     caplog: pytest.LogCaptureFixture,
@@ -82,17 +82,17 @@ def test_pinned_receipts_are_a_choice_that_a_finding_speaks_of(
         trained = train(task, Reporter(None), StopRequested())
     assert "They are pinned, so the training goes on" in caplog.text
     assert trained.results["best_f1"] == 0
-    [finding, *others] = find_faults(read_run(client, storage, task.job.job_id))
+    [finding, *others] = detect_findings(read_run(client, storage, task.job.job_id))
     assert (finding.kind, finding.severity) == ("nothing_to_score", "serious")
     assert f"val_keys_s3 {pinned}" in map(str, finding.evidence)
     assert {one.kind for one in others} <= {"imbalance", "not_comparable"}
 
 
 def test_a_run_with_entities_to_find_has_no_such_finding(
-    make_task: MakeTask, storage: Storage, client: DynamoClient
+    make_task: MakeTask, storage: S3Store, client: DynamoClient
 ) -> None:
     task = make_task("scored", epochs=3, learning_rate=1e-7)  # it learns nothing, which is another matter
     client.add_job(job_record(task.job, storage.place(task.run_s3_uri), status="running"))
     assert train(task, Reporter(None), StopRequested()).results["best_f1"] == pytest.approx(0, abs=0.2)
-    kinds = {one.kind for one in find_faults(read_run(client, storage, task.job.job_id))}
+    kinds = {one.kind for one in detect_findings(read_run(client, storage, task.job.job_id))}
     assert "nothing_to_score" not in kinds

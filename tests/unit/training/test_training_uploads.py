@@ -14,7 +14,7 @@ from receipt_layoutlm.training.checkpoint_store import Uploads
 from receipt_layoutlm.training.run import train
 from run_records.errors import NetworkError
 from run_records.job_process.child_main import Reporter, Stopped, StopRequested
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 from tests.unit.training.conftest import MakeTask, StopAfter
 
 QUIET = Reporter(None)
@@ -85,7 +85,7 @@ def test_an_upload_that_fails_ends_the_run_with_its_own_error(
 
 
 def test_a_run_that_is_stopped_leaves_when_its_checkpoint_is_up(
-    make_task: MakeTask, storage: Storage, monkeypatch: pytest.MonkeyPatch
+    make_task: MakeTask, storage: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = checkpoints.upload
 

@@ -15,7 +15,7 @@ from workers.sqs.message_attributes import (
     FAULTS,
     MAX_FAULTS,
     ORIGINAL,
-    burials,
+    dead_letter_attributes,
     of_texts,
     original_of,
     read_faults,
@@ -34,14 +34,14 @@ ATTRIBUTE: st.SearchStrategy[dict[str, Any]] = st.one_of(
 
 @given(original=st.dictionaries(TEXT, ATTRIBUTE, max_size=10))
 def test_what_a_message_came_with_is_read_again_as_it_was(original: dict[str, dict[str, Any]]) -> None:
-    for attributes in burials(original, {"error_class": "message"})[:2]:
+    for attributes in dead_letter_attributes(original, {"error_class": "message"})[:2]:
         assert original_of(attributes) == original
 
 
 def test_each_burial_takes_less_room_and_the_last_is_the_message_as_it_came() -> None:
     original = of_texts({"sender": "somebody"})
     reasons = {"error_class": "message", "error_message": "x" * 5000, FAULTS: "[]"}
-    full, brief, bare = burials(original, reasons)
+    full, brief, bare = dead_letter_attributes(original, reasons)
     assert texts_of(full) == {**reasons, ORIGINAL: texts_of(full)[ORIGINAL]}
     assert FAULTS not in brief
     assert len(texts_of(brief)["error_message"]) == BRIEF_CHARS

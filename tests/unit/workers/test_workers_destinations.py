@@ -9,11 +9,11 @@ import pytest
 
 from messages.child_protocol import ErrorClass
 from messages.export import ExportJob
-from messages.fields import S3Place
+from messages.fields import S3Uri
 from messages.train import TrainJob
 from workers.destinations import check_bundle_place, check_run_place
 from workers.jobs.job_record import job_record
-from workers.jobs.training import Training
+from workers.jobs.training import TrainingHandler
 from workers.runtime.outcome import Refused
 from workers.settings import Settings
 
@@ -45,7 +45,7 @@ async def judge_bundle(destination: str, model: str, shapes: str = "range") -> N
         }
     )
     request = TrainJob.model_validate({"job_id": JOB_ID, "job_name": "a-run"})
-    training = job_record(request, S3Place.parse("s3://bucket/special/a-run/"), status="succeeded")
+    training = job_record(request, S3Uri.parse("s3://bucket/special/a-run/"), status="succeeded")
     await check_bundle_place(TABLE, SETTINGS, job, training)
 
 
@@ -109,7 +109,7 @@ async def judge_run(**hyperparameters: Any) -> None:
     job = TrainJob.model_validate(
         {"job_id": JOB_ID, "job_name": "best", "hyperparameters": hyperparameters, "auto_export": False}
     )
-    run = Training(SETTINGS, TABLE, None, "a-worker").run_place(job)
+    run = TrainingHandler(SETTINGS, TABLE, None, "a-worker").run_place(job)
     await check_run_place(TABLE, SETTINGS, job, run)
 
 
@@ -202,5 +202,5 @@ async def test_a_run_lies_in_its_own_folder_or_in_one_that_is_nobodys(options: d
     ],
 )
 def test_places_overlap_by_whole_folders(one: str, other: str, *, overlap: bool) -> None:
-    assert S3Place.parse(one).overlaps(S3Place.parse(other)) is overlap
-    assert S3Place.parse(other).overlaps(S3Place.parse(one)) is overlap
+    assert S3Uri.parse(one).overlaps(S3Uri.parse(other)) is overlap
+    assert S3Uri.parse(other).overlaps(S3Uri.parse(one)) is overlap

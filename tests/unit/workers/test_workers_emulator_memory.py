@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from workers.local_aws.local_stack import Emulator, LocalStack
+from workers.local_aws.local_stack import LocalStack, MotoServer
 from workers.local_aws.moto_server import BUFFER_BYTES
 
 MB = 1_000_000
@@ -25,18 +25,18 @@ def few_files() -> Iterator[int]:
 
 
 @pytest.fixture
-def own_emulator() -> Iterator[Emulator]:
-    with Emulator() as emulator:
+def own_emulator() -> Iterator[MotoServer]:
+    with MotoServer() as emulator:
         yield emulator
 
 
-def memory(emulator: Emulator) -> int:
+def memory(emulator: MotoServer) -> int:
     assert emulator.pid is not None
     return int(psutil.Process(emulator.pid).memory_info().rss)
 
 
 def test_objects_lie_on_disk_and_those_that_were_replaced_or_deleted_are_given_back(
-    own_emulator: Emulator,
+    own_emulator: MotoServer,
 ) -> None:
     stack = LocalStack.make(own_emulator)
     s3, bucket = stack.client("s3"), stack.environ["LAYOUTLM_TRAINING_BUCKET"]
@@ -53,7 +53,7 @@ def test_objects_lie_on_disk_and_those_that_were_replaced_or_deleted_are_given_b
     assert psutil.Process(own_emulator.pid).num_fds() < 30
 
 
-def test_an_item_that_is_written_again_and_again_is_kept_once(own_emulator: Emulator) -> None:
+def test_an_item_that_is_written_again_and_again_is_kept_once(own_emulator: MotoServer) -> None:
     stack = LocalStack.make(own_emulator)
     dynamodb, table = stack.client("dynamodb"), stack.environ["DYNAMO_TABLE_NAME"]
 
@@ -69,7 +69,7 @@ def test_an_item_that_is_written_again_and_again_is_kept_once(own_emulator: Emul
 
 
 def test_more_objects_lie_on_disk_than_a_process_may_have_files_open_by_default(
-    few_files: int, own_emulator: Emulator
+    few_files: int, own_emulator: MotoServer
 ) -> None:
     stack = LocalStack.make(own_emulator)
     s3, bucket = stack.client("s3"), stack.environ["LAYOUTLM_TRAINING_BUCKET"]

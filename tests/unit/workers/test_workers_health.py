@@ -7,12 +7,12 @@ from contextlib import suppress
 import pytest
 from structlog.testing import capture_logs
 
-from workers.health import Health, Limits
+from workers.health import Health, HealthLimits
 from workers.host.systemd_notify import describe, may_live
-from workers.runtime.loop_monitor import Moment, compare, watch
+from workers.runtime.loop_monitor import Moment, compare, monitor_loop
 from workers.settings import Settings
 
-LIMITS = Limits(loop=2, poll=35, beat=45, child=900)
+LIMITS = HealthLimits(loop=2, poll=35, beat=45, child=900)
 JOB_ID = "11111111-1111-4111-8111-111111111111"
 
 
@@ -52,11 +52,11 @@ def test_limits_follow_the_settings() -> None:
             "LAYOUTLM_STALL_SECONDS": "60",
         }
     )
-    assert Limits.of(settings) == Limits(poll=20, beat=15, child=60)
+    assert HealthLimits.of(settings) == HealthLimits(poll=20, beat=15, child=60)
 
 
 def test_the_limits_without_settings_are_those_of_the_default_settings() -> None:
-    assert Limits.of(Settings.from_environ({})) == Limits()
+    assert HealthLimits.of(Settings.from_environ({})) == HealthLimits()
 
 
 def test_a_worker_is_starting_until_a_receive_was_answered(clock: Clock) -> None:
@@ -101,7 +101,7 @@ def test_a_held_job_expects_beats_and_no_polls(health: Health, clock: Clock) -> 
     assert stale_after(health, clock, 45) == ()
     assert stale_after(health, clock, 0.1) == ("beat",)
     assert health.report().reasons == ("the lease was not renewed for 45.1 s (limit 45.0 s)",)
-    health.beaten()
+    health.record_heartbeat()
     report = health.report()
     assert (report.fresh, report.state) == (True, "working")
     assert report.signs["poll"].limit_seconds is None
@@ -124,14 +124,14 @@ def test_a_child_that_says_nothing_makes_the_worker_stale_until_it_speaks_or_end
     health.began("train", JOB_ID, 1)
     health.child_started(4711)
     clock.seconds += 901
-    health.beaten()
+    health.record_heartbeat()
     assert health.report().child_pid == 4711
     assert health.report().reasons == ("the child has said nothing for 901.0 s (limit 900.0 s)",)
-    health.child_spoke()
+    health.record_report()
     assert health.report().fresh
     clock.seconds += 901
     health.child_ended()
-    health.beaten()
+    health.record_heartbeat()
     assert (health.report().fresh, health.report().child_pid) == (True, None)
 
 
@@ -166,11 +166,11 @@ def test_a_silent_child_does_not_cost_the_daemon_its_life_but_all_else_does(
     health.began("train", JOB_ID, 1)
     health.child_started(1)
     clock.seconds += 901
-    health.beaten()
+    health.record_heartbeat()
     assert may_live(health.report())
     clock.seconds += 46
     assert not may_live(health.report())
-    health.beaten()
+    health.record_heartbeat()
     health.ticked(9)
     assert not may_live(health.report())
     health.ticked(0)
@@ -225,5 +225,5 @@ async def test_the_watch_compares_each_tick_with_the_one_before(health: Health) 
         lags.append(lag)
 
     with suppress(RuntimeError), capture_logs():  # a coroutine makes one of the iterator's end
-        await watch(health, lambda: next(moments), sleep)
+        await monitor_loop(health, lambda: next(moments), sleep)
     assert lags == [None, 3, 0]

@@ -9,7 +9,7 @@ import pytest
 
 from messages.child_protocol import ChildExit, ErrorClass, Failure
 from workers.host.oom_kills import count_memory_kills, memory_kills_since
-from workers.runtime.outcome import Ending, judge_exit
+from workers.runtime.outcome import Ending, result_of_exit
 
 
 @pytest.fixture
@@ -54,12 +54,12 @@ def test_where_nobody_counts_it_is_unknown(groups: Path, own: str) -> None:
 def test_a_kill_from_outside_is_named_as_far_as_it_is_known(
     kills: int | None, error_class: ErrorClass, words: str
 ) -> None:
-    verdict = judge_exit(-signal.SIGKILL, None, [], kills)
+    verdict = result_of_exit(-signal.SIGKILL, None, [], kills)
     assert (verdict.ending, verdict.error_class) == (Ending.LATER, error_class)
     assert words in str(verdict.message)
 
 
 def test_a_child_that_ended_with_its_lease_was_interrupted_and_has_not_failed() -> None:
-    assert judge_exit(ChildExit.LAPSED, None, ["ending at once"]).ending is Ending.STOPPED
+    assert result_of_exit(ChildExit.LAPSED, None, ["ending at once"]).ending is Ending.STOPPED
     network = Failure(error_class=ErrorClass.NETWORK, message="gone")
-    assert judge_exit(ChildExit.LAPSED, network, []).ending is Ending.STOPPED
+    assert result_of_exit(ChildExit.LAPSED, network, []).ending is Ending.STOPPED

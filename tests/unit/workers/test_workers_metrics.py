@@ -23,7 +23,7 @@ from workers.errors import SettingsError
 from workers.health import Work
 from workers.runtime.completion import measure_attempt
 from workers.runtime.message_processor import measure_claim, measure_message
-from workers.runtime.outcome import Ending, Verdict
+from workers.runtime.outcome import AttemptResult, Ending
 from workers.settings import Settings
 from workers.sqs.queue import Received
 from workers.telemetry.emf_metrics import UNITS, EmbeddedMetrics
@@ -118,13 +118,16 @@ def test_an_attempt_is_measured_with_the_runs_cost_where_that_is_known() -> None
     trained = Trained(
         run_s3_uri="s3://b/r/", best_checkpoint_s3_uri="s3://b/r/best/", results={"cost_usd": 0.5}
     )
-    assert measure_attempt(Verdict(Ending.DONE, report=trained, seconds=2.0), 3) == {
+    assert measure_attempt(AttemptResult(Ending.DONE, report=trained, seconds=2.0), 3) == {
         "attempt_seconds": 2.0,
         "attempts": 3,
         "cost_usd": 0.5,
     }
     free = trained.model_copy(update={"results": {"cost_usd": None}})
-    for verdict in (Verdict(Ending.DONE, report=free), Verdict.failed(ErrorClass.DATA, "no labels")):
+    for verdict in (
+        AttemptResult(Ending.DONE, report=free),
+        AttemptResult.failed(ErrorClass.DATA, "no labels"),
+    ):
         assert set(measure_attempt(verdict, 1)) == {"attempt_seconds", "attempts"}
 
 

@@ -7,7 +7,15 @@ import signal
 import pytest
 
 from messages.child_protocol import ChildExit, ErrorClass, Failure, Trained
-from workers.runtime.outcome import OUTCOMES, Ending, MessageFate, Refused, Verdict, judge_exit, outcome_of
+from workers.runtime.outcome import (
+    OUTCOMES,
+    AttemptResult,
+    Ending,
+    MessageFate,
+    Refused,
+    outcome_of,
+    result_of_exit,
+)
 
 TRAINED = Trained(run_s3_uri="s3://b/r/", best_checkpoint_s3_uri="s3://b/r/best/", results={})
 
@@ -45,31 +53,33 @@ def test_an_ending_that_leaves_the_job_open_decides_nothing(ending: Ending) -> N
 
 
 def test_a_child_that_ends_well_without_a_report_has_not_succeeded() -> None:
-    assert judge_exit(0, TRAINED, []).ending is Ending.DONE
-    assert judge_exit(0, None, []).ending is Ending.LATER
+    assert result_of_exit(0, TRAINED, []).ending is Ending.DONE
+    assert result_of_exit(0, None, []).ending is Ending.LATER
 
 
 def test_a_child_that_gives_its_reason_is_believed() -> None:
-    data = judge_exit(ChildExit.PERMANENT, Failure(error_class=ErrorClass.DATA, message="no labels"), [])
+    data = result_of_exit(ChildExit.PERMANENT, Failure(error_class=ErrorClass.DATA, message="no labels"), [])
     assert (data.ending, data.message) == (Ending.NEVER, "no labels")
-    network = judge_exit(ChildExit.RETRY, Failure(error_class=ErrorClass.NETWORK, message="gone"), [])
+    network = result_of_exit(ChildExit.RETRY, Failure(error_class=ErrorClass.NETWORK, message="gone"), [])
     assert network.ending is Ending.HOST_FAULT
-    throttled = judge_exit(ChildExit.RETRY, Failure(error_class=ErrorClass.THROTTLED, message="slow"), [])
+    throttled = result_of_exit(ChildExit.RETRY, Failure(error_class=ErrorClass.THROTTLED, message="slow"), [])
     assert throttled.ending is Ending.LATER
 
 
 def test_a_child_that_was_killed_from_outside_is_taken_for_out_of_memory() -> None:
-    assert judge_exit(-signal.SIGKILL, None, []).error_class is ErrorClass.MEMORY
+    assert result_of_exit(-signal.SIGKILL, None, []).error_class is ErrorClass.MEMORY
 
 
 def test_any_other_death_is_named_with_the_last_words() -> None:
-    verdict = judge_exit(-signal.SIGSEGV, None, ["first", "last"])
+    verdict = result_of_exit(-signal.SIGSEGV, None, ["first", "last"])
     assert verdict.message is not None
     assert "SIGSEGV" in verdict.message
     assert "last" in verdict.message
-    assert "said nothing" in str(judge_exit(9, None, []).message)
+    assert "said nothing" in str(result_of_exit(9, None, []).message)
 
 
 def test_a_refusal_carries_its_verdict() -> None:
-    assert Refused(ErrorClass.NAME_IN_USE, "taken").verdict == Verdict.failed(ErrorClass.NAME_IN_USE, "taken")
+    assert Refused(ErrorClass.NAME_IN_USE, "taken").verdict == AttemptResult.failed(
+        ErrorClass.NAME_IN_USE, "taken"
+    )
     assert Refused(ErrorClass.NETWORK, "gone").verdict.ending is Ending.HOST_FAULT
