@@ -79,4 +79,6 @@ def _time_of_day(world: World) -> SimpleNamespace:
         wrong_by = whose[0].host.wrong_by if whose else 0.0
         return datetime.fromtimestamp(EPOCH + world.loop.time() + wrong_by, zone or UTC)
 
-    return SimpleNamespace(now=now, fromisoformat=datetime.fromisoformat)
+    return SimpleNamespace(
+        now=now, fromisoformat=datetime.fromisoformat, fromtimestamp=datetime.fromtimestamp
+    )

@@ -96,7 +96,7 @@ def mcp_tools() -> bytes:
     nothing: Any = None
     server = make_server(Clients(nothing, nothing), Settings(), allow_submit=True)
     tools = [tool.model_dump(mode="json", exclude_none=True) for tool in asyncio.run(server.list_tools())]
-    return json.dumps(_without_class_names(tools), indent=1, sort_keys=True).encode() + b"\n"
+    return json.dumps(list(map(_without_class_names, tools)), indent=1, sort_keys=True).encode() + b"\n"
 
 
 def report() -> dict[str, bytes]:
@@ -182,20 +182,33 @@ def _describe(split: Split) -> dict[str, Any]:
     }
 
 
-def _without_class_names(value: Any) -> Any:
-    """A schema without `title`, its definitions numbered in the order of their first use."""
-    uses = re.findall(r"#/\$defs/(\w+)", json.dumps(value))
-    numbers = {name: f"definition-{number}" for number, name in enumerate(dict.fromkeys(uses))}
+def _without_class_names(tool: dict[str, Any]) -> Any:
+    """A tool's schemas without `title`, the definitions numbered in the order of their first use."""
+    definitions = tool.get("output_schema", {}).get("$defs", {}) | tool["input_schema"].get("$defs", {})
+    numbers: dict[str, str] = {}
 
-    def walk(inner: Any) -> Any:
-        if isinstance(inner, dict):
-            kept = {name: one for name, one in inner.items() if name != "title" or not isinstance(one, str)}
-            return {numbers.get(name, name): walk(one) for name, one in kept.items()}
-        if isinstance(inner, str):
-            return re.sub(r"(?<=#/\$defs/)\w+", lambda found: numbers[found.group()], inner)
-        return [walk(one) for one in inner] if isinstance(inner, list) else inner
+    def number(value: Any) -> None:
+        for name in re.findall(r"#/\$defs/(\w+)", json.dumps(value)):
+            if name not in numbers:
+                numbers[name] = f"definition-{len(numbers)}"
+                number(definitions[name])
 
-    return walk(value)
+    def rename(value: Any) -> Any:
+        if isinstance(value, dict):
+            kept = {name: one for name, one in value.items() if name != "title" or not isinstance(one, str)}
+            return {numbers.get(name, name): rename(one) for name, one in kept.items()}
+        if isinstance(value, str):
+            return re.sub(r"(?<=#/\$defs/)\w+", lambda found: numbers[found.group()], value)
+        return [rename(one) for one in value] if isinstance(value, list) else value
+
+    number(
+        {part: _without(tool[part], "$defs") for part in ("input_schema", "output_schema") if part in tool}
+    )
+    return rename(tool)
+
+
+def _without(schema: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in schema.items() if name != key}
 
 
 if __name__ == "__main__":
