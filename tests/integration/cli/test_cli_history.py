@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from layoutlm_cli.commands.monitor import duration
@@ -25,6 +26,8 @@ from workers.local_aws.local_stack import LocalStack
 def _here(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in stack.environ.items():
         monkeypatch.setenv(name, value)
+    # The width of the module's own console is fixed where another test imported it first.
+    monkeypatch.setattr("layoutlm_cli.console.console", Console(width=220))
 
 
 def invoke(*arguments: str) -> Result:

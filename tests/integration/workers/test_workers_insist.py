@@ -79,7 +79,7 @@ async def test_an_attempt_that_cannot_begin_for_the_table_counts_and_is_tried_ag
 
 async def work_until_ended(bench: Bench) -> None:
     """Take what the queue shows until the job has ended."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while (lease := await bench.aws.table.get_lease(JOB_ID, kind="train")) is None or (
             lease.state != "closed"
         ):
