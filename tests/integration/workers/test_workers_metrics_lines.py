@@ -29,8 +29,8 @@ KIND = (("worker_kind", "train"),)
 DONE = (("worker_kind", "train"), ("ending", "DONE"))
 WORKER = (
     "from layoutlm_cli.main import main\n"
-    "from workers.jobs.training import Training\n"
-    "Training.module = 'tests.support.measured_child'\n"
+    "from workers.jobs.training import TrainingHandler\n"
+    "TrainingHandler.module = 'tests.support.measured_child'\n"
     "main()\n"
 )
 

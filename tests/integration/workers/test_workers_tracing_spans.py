@@ -24,8 +24,8 @@ TRACE, SENDER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE}-{SENDER}-01"
 WORKER = (
     "from layoutlm_cli.main import main\n"
-    "from workers.jobs.training import Training\n"
-    "Training.module = 'tests.support.traced_child'\n"
+    "from workers.jobs.training import TrainingHandler\n"
+    "TrainingHandler.module = 'tests.support.traced_child'\n"
     "main()\n"
 )
 

@@ -30,8 +30,8 @@ from receipt_dynamo.entities import JobLog
 DynamoClient(table).add_job_log(
     JobLog(job_id="{job_id}", timestamp=now(), log_level="INFO", message="late")
 )""",
-    "a document": 'Storage([bucket]).write(f"s3://{{bucket}}/late.json", b"late")',
-    "a file in parts": 'Storage([bucket]).upload_file(large, f"s3://{{bucket}}/late.bin")',
+    "a document": 'S3Store([bucket]).write(f"s3://{{bucket}}/late.json", b"late")',
+    "a file in parts": 'S3Store([bucket]).upload_file(large, f"s3://{{bucket}}/late.bin")',
 }
 CHILD = """
 import sys, time
@@ -40,7 +40,7 @@ from receipt_dynamo import DynamoClient
 from receipt_dynamo.session import check_before_requests
 from receipt_dynamo.clock import now
 from run_records.job_process.lease_guard import {guard}
-from run_records.s3_store import Storage
+from run_records.s3_store import S3Store
 
 table, bucket, flag, large = sys.argv[1], sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])
 check_before_requests({guard}(0).check)
@@ -89,7 +89,7 @@ def test_nothing_is_sent_after_the_end_of_the_lease(
     stack: LocalStack, tmp_path: Path, large: Path, write: str
 ) -> None:
     # Without the watching thread: it is the check before the request that ends the process here.
-    with child(stack, write, tmp_path / "go", large, guard="Guard") as process:
+    with child(stack, write, tmp_path / "go", large, guard="LeaseGuard") as process:
         process.stdin.write(f"{steady_seconds():.3f}\n".encode())
         (tmp_path / "go").touch()
         assert process.wait(20) == ChildExit.LAPSED

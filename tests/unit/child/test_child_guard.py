@@ -36,10 +36,10 @@ while True:
 """
 ASLEEP_FOR_AN_HOUR = """
 import threading, time
-from run_records.job_process.lease_guard import Guard, steady_seconds
+from run_records.job_process.lease_guard import LeaseGuard, steady_seconds
 
 woken = threading.Event()
-sleeper = Guard(0, steady=lambda: steady_seconds() + 3600 * woken.is_set())
+sleeper = LeaseGuard(0, steady=lambda: steady_seconds() + 3600 * woken.is_set())
 threading.Thread(target=sleeper.watch, daemon=True).start()
 print("up", flush=True)
 time.sleep(0.2)

@@ -47,14 +47,14 @@ def test_a_stage_that_says_nothing_is_reported_while_it_computes(heard: Heard) -
 _LOCKED_UP = """
 import threading
 from run_records.job_process.child_main import Reporter
-from run_records.job_process.heartbeat import Pulse
+from run_records.job_process.heartbeat import ProgressReporter
 
 class Heard(Reporter):
     def send(self, report):
         print(report.stage, report.message)
 
 lock = threading.Lock()
-with lock, Pulse(Heard(None), interval_seconds=0, look_seconds=3).working("encoding"):
+with lock, ProgressReporter(Heard(None), interval_seconds=0, look_seconds=3).working("encoding"):
     lock.acquire(timeout=3.5)
 """
 
