@@ -61,6 +61,7 @@ bench: $(STAMP)
 
 reference: $(STAMP)
 	$(BIN)/python scripts/make_reference.py
+	$(BIN)/python scripts/make_launchd_example.py
 
 schemas: $(STAMP)
 	$(BIN)/python -m messages.schemas
