@@ -2,15 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from receipt_dynamo.errors import ConditionFailed
-
-if TYPE_CHECKING:
-    from receipt_dynamo.entities.leases import JobLease
-    from receipt_dynamo.types import Item
-
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,10 +13,11 @@ from receipt_dynamo.entities.field_types import (
     LeaseProgress,
     LeaseState,
 )
-from receipt_dynamo.errors import InvalidItem
+from receipt_dynamo.errors import ConditionFailed, InvalidItem
 from receipt_dynamo.operation import Found, Operation, Request, read_all
 from receipt_dynamo.requests import leases
 from receipt_dynamo.skipped import note_skipped
+from receipt_dynamo.types import Item
 
 
 class LeaseRefused(ConditionFailed):

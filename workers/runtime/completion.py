@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from messages.child_protocol import Trained
-from workers.runtime.outcome import AttemptResult
-
-if TYPE_CHECKING:
-    from workers.sqs.queue import Received
 import random
 from dataclasses import dataclass, replace
 from typing import Generic
@@ -25,19 +18,11 @@ from workers.runtime.deferral import NOT_BEFORE
 from workers.runtime.holdable_results import UNHOLDABLE, holdable
 from workers.runtime.job_handler import JobHandler, JobT
 from workers.runtime.lease import Lease, retry_while_leased
-from workers.runtime.outcome import OUTCOMES, Ending, MessageFate, outcome_of
+from workers.runtime.measurements import measure_attempt
+from workers.runtime.outcome import OUTCOMES, AttemptResult, Ending, MessageFate, outcome_of
 from workers.runtime.request_bodies import RequestBodies
 from workers.settings import Settings
 from workers.sqs.queue import MAX_DELAY_SECONDS, MAX_VISIBILITY_SECONDS, JobQueue, Received
-
-
-def measure_attempt(verdict: AttemptResult, attempt: int) -> dict[str, float]:
-    """Durations of an attempt; with the cost of the whole run, in USD, if it is done and a price is known."""
-    results = verdict.report.results if isinstance(verdict.report, Trained) else {}
-    cost = results.get("cost_usd")
-    measured = {"attempt_seconds": round(verdict.seconds, 3), "attempts": attempt}
-    return measured if cost is None else {**measured, "cost_usd": cost}
-
 
 FAILURE_BYTES = 2000
 FULL_FAILURES = 20

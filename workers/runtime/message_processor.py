@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
-
-from workers.runtime.outcome import AttemptResult
-
-if TYPE_CHECKING:
-    from workers.health import Work
-    from workers.sqs.queue import Received
-
-
 import json
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Generic
+from typing import Any, Generic
 
 import structlog
 from structlog.contextvars import bound_contextvars
@@ -50,7 +40,8 @@ from workers.runtime.holdable_results import UNHOLDABLE
 from workers.runtime.host_faults import HostFaults
 from workers.runtime.job_handler import JobHandler, JobT
 from workers.runtime.lease import Lease, retry_while_leased
-from workers.runtime.outcome import Ending, Refused
+from workers.runtime.measurements import measure_claim, measure_message
+from workers.runtime.outcome import AttemptResult, Ending, Refused
 from workers.runtime.request_bodies import RequestBodies
 from workers.runtime.supervisor import supervise
 from workers.settings import Settings
@@ -58,23 +49,6 @@ from workers.sqs.message_attributes import FAULTS, write_faults
 from workers.sqs.queue import JobQueue, Received
 from workers.stop import Stop
 from workers.telemetry.tracing import Tracing
-
-
-def measure_claim(message: Received, attempt: int, now: datetime) -> dict[str, float]:
-    """Metrics of a claim: the attempt and, for the first one, the seconds that the message waited."""
-    if message.sent_at is None or attempt > 1:
-        return {"attempt": attempt}
-    seconds = (now - message.sent_at).total_seconds()
-    # The table's clock and SQS's may differ by more than a short wait.
-    return {"attempt": attempt, "queue_seconds": round(max(seconds, 0.0), 3)}
-
-
-def measure_message(message: Received, ending: str, seconds: float, work: Work | None) -> dict[str, Any]:
-    """Metrics of one message: its outcome, its seconds, and its job and attempt if it has any."""
-    job = {} if work is None else {"job_id": work.job_id, "attempt": work.attempt}
-    ended = {"ending": ending, "receive_count": message.receive_count, "job_seconds": round(seconds, 3)}
-    return {**job, **ended}
-
 
 StartChild = Callable[[ChildSpec, Callable[[Report], None]], Awaitable[Child]]
 

@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 import structlog
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from messages.child_protocol import ErrorClass, Trained
@@ -21,8 +21,7 @@ from tests.support.embedded_metrics import UNITS as CLOUDWATCH_UNITS
 from tests.support.embedded_metrics import metrics_of
 from workers.errors import SettingsError
 from workers.health import Work
-from workers.runtime.completion import measure_attempt
-from workers.runtime.message_processor import measure_claim, measure_message
+from workers.runtime.measurements import measure_attempt, measure_claim, measure_message
 from workers.runtime.outcome import AttemptResult, Ending
 from workers.settings import Settings
 from workers.sqs.queue import Received
@@ -39,7 +38,7 @@ VALUES = (
 FIELDS = st.sampled_from([*UNITS, "epoch", "error"]) | st.text(string.ascii_lowercase, min_size=1, max_size=8)
 
 
-def line(kind: str = "train", **fields: Any) -> dict[str, Any]:
+def line(kind: str = "train", /, **fields: Any) -> dict[str, Any]:
     return dict(EmbeddedMetrics(kind)(None, "info", {"event": "something", **fields}))
 
 
@@ -48,6 +47,7 @@ def test_every_unit_is_one_that_cloudwatch_knows() -> None:
 
 
 @given(st.dictionaries(FIELDS, VALUES, max_size=12))
+@example({"kind": None, "queue_seconds": 0.0})
 def test_whatever_a_line_says_it_keeps_the_rules_and_all_that_it_said(fields: dict[str, Any]) -> None:
     said = line(**fields)
     numbers = {
