@@ -11,7 +11,7 @@ from receipt_dynamo import DynamoClient
 from receipt_dynamo.entities import Job
 from receipt_dynamo.entities.field_types import JobState
 from run_records.lenient_model import LenientModel
-from run_records.scores import Bounds
+from run_records.scores import Interval
 
 ALL_STATES: tuple[JobState, ...] = (
     "pending",
@@ -56,7 +56,7 @@ class RunSummary(LenientModel):
     export: dict[str, Any] = Field(default_factory=dict)
     run_s3_uri: str | None = None
     best_f1: float | None = None
-    best_f1_interval: Bounds | None = None
+    best_f1_interval: Interval | None = None
     best_f1_constrained: float | None = None
     best_epoch: float | None = None
     epochs_trained: float | None = None

@@ -12,7 +12,7 @@ from messages.fields import Message
 from messages.hyperparameters import Hyperparameters
 from receipt_dynamo.entities.field_types import Timestamp
 from run_records.lenient_model import LenientModel
-from run_records.scores import Bounds, Confusion, Interval, LabelScores, MerchantScores
+from run_records.scores import Confusion, Interval, LabelScores, MerchantScores
 
 
 def labels_of_metric(metric: str) -> tuple[str, ...]:
@@ -166,7 +166,7 @@ class EpochFacts(LenientModel):
     eval_recall: float | None = None
     eval_f1_constrained: float | None = None
     eval_f1_strict: float | None = None
-    eval_f1_interval: Bounds | None = None
+    eval_f1_interval: Interval | None = None
     train_loss: float | None = None
     learning_rate: float | None = None
     grad_norm: float | None = None

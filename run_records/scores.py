@@ -6,7 +6,7 @@ from messages.fields import Message
 from run_records.lenient_model import LenientModel
 
 
-class Bounds(LenientModel):
+class Interval(LenientModel):
     """What 95 % of the resamples of a score lie between."""
 
     low: float
@@ -24,13 +24,6 @@ class LabelScores(Message):
     precision: float
     recall: float
     support: int
-
-
-class Interval(Message):
-    """What 95 % of the resamples lie between."""
-
-    low: float
-    high: float
 
 
 class MerchantScores(Message):

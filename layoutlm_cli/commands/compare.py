@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from run_analysis.comparison.compare_groups import GroupComparison
     from run_analysis.comparison.compare_runs import ComparedRun, RunComparison
     from run_analysis.runs import RunSummary
-    from run_records.scores import Bounds
+    from run_records.scores import Interval
 
 
 _SHOWN_PAIRS = 20
@@ -214,7 +214,7 @@ def _some(values: dict[str, int]) -> str:
     return ", ".join(shown[:_SHOWN_VALUES] + more)
 
 
-def _between(interval: Bounds | None, decimals: int = 3) -> str | None:
+def _between(interval: Interval | None, decimals: int = 3) -> str | None:
     return None if interval is None else f"{interval.low:.{decimals}f} to {interval.high:.{decimals}f}"
 
 

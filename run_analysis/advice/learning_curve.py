@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.optimize import OptimizeWarning, curve_fit
 
 from run_analysis.advice.proposal import AdviceContext, Expectation
-from run_records.scores import Bounds
+from run_records.scores import Interval
 
 LEAST_SIZES = 4
 """Three constants go through any three points: only a fourth tells anything."""
@@ -142,7 +142,7 @@ def _read(curve: LearningCurve, expectation: Expectation, best: Mapping[int, flo
             "says": says if target is None else f"{says} {_describe(target, needed, least, most)}",
             "receipts": receipts,
             "f1": f1,
-            "f1_interval": Bounds(low=low, high=high),
+            "f1_interval": Interval(low=low, high=high),
             "receipts_needed": needed,
             "needed_interval": None if target is None else (least, most),
         }

@@ -15,7 +15,7 @@ from run_analysis.findings.run_context import RunContext, read_options
 from run_analysis.run import RunDetail
 from run_analysis.runs import RunSummary
 from run_records.lenient_model import LenientModel
-from run_records.scores import Bounds
+from run_records.scores import Interval
 
 RestsOn = Literal["this run", "earlier runs", "the data", "general practice"]
 
@@ -60,7 +60,7 @@ class Expectation(LenientModel):
     sizes: int = 0
     receipts: int | None = None
     f1: float | None = None
-    f1_interval: Bounds | None = None
+    f1_interval: Interval | None = None
     target_f1: float | None = None
     receipts_needed: int | None = None
     needed_interval: tuple[int | None, int | None] | None = None

@@ -15,7 +15,7 @@ from run_analysis.run import RunDetail
 from run_analysis.runs import RunSummary
 from run_records.errors import ConfigurationError
 from run_records.lenient_model import LenientModel
-from run_records.scores import Bounds
+from run_records.scores import Interval
 
 _LEAST = 2
 
@@ -36,7 +36,7 @@ class ComparedRun(LenientModel):
     status: JobState
     validation: str | None = None
     best_f1: float | None = None
-    best_f1_interval: Bounds | None = None
+    best_f1_interval: Interval | None = None
     best_f1_constrained: float | None = None
     best_f1_strict: float | None = None
     precision: float | None = None

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from run_records.lenient_model import LenientModel
-from run_records.scores import Bounds
+from run_records.scores import Interval
 
 Method = Literal["exact permutation", "random permutation", "Welch"]
 Verdict = Literal["higher", "not told apart", "too few runs"]
@@ -42,7 +42,7 @@ class ScoreSummary(LenientModel):
     n: int
     mean: float
     sd: float | None = None
-    interval: Bounds | None = None
+    interval: Interval | None = None
 
 
 class PairTest(LenientModel):
@@ -63,7 +63,7 @@ class PairTest(LenientModel):
     lower: str
     n: tuple[int, int]
     difference: float
-    interval: Bounds | None = None
+    interval: Interval | None = None
     method: Method | None = None
     p_value: float | None = None
     p_holm: float | None = None
@@ -124,9 +124,9 @@ def _judge(p_value: float, least_p: float) -> Verdict:
     return "higher" if p_value <= LEVEL else "not told apart"
 
 
-def _interval_of_mean(scores: Sequence[float]) -> Bounds:
+def _interval_of_mean(scores: Sequence[float]) -> Interval:
     if np.ptp(scores) < _NO_SPREAD:
-        return Bounds(low=float(np.mean(scores)), high=float(np.mean(scores)))
+        return Interval(low=float(np.mean(scores)), high=float(np.mean(scores)))
     for method in ("BCa", "percentile"):  # BCa's correction has no value for some samples with many ties
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -135,7 +135,7 @@ def _interval_of_mean(scores: Sequence[float]) -> Bounds:
             ).confidence_interval
         if math.isfinite(found.low) and math.isfinite(found.high):
             break
-    return Bounds(low=float(found.low), high=float(found.high))
+    return Interval(low=float(found.low), high=float(found.high))
 
 
 def _test_pair(samples: Mapping[str, Sequence[float]], higher: str, lower: str) -> PairTest:
@@ -147,7 +147,7 @@ def _test_pair(samples: Mapping[str, Sequence[float]], higher: str, lower: str) 
             warnings.simplefilter("ignore")
             welch = stats.ttest_ind(first, second, equal_var=False)
         found = welch.confidence_interval(1 - LEVEL)
-        interval = Bounds(low=float(found.low), high=float(found.high))
+        interval = Interval(low=float(found.low), high=float(found.high))
         if min(n) >= WELCH_RUNS:
             p_value, method = float(welch.pvalue), "Welch"
     if p_value is None and min(n) >= LEAST_RUNS:

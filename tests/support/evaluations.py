@@ -9,7 +9,7 @@ from random import Random
 
 from receipt_dynamo.clock import write_time
 from run_records.epoch_record import EpochFacts, LabelFacts, MerchantFacts
-from run_records.scores import Bounds
+from run_records.scores import Interval
 
 LABELS = ("MERCHANT_NAME", "ADDRESS_LINE", "DATE", "TIME", "PRODUCT_NAME", "LINE_TOTAL", "TAX", "GRAND_TOTAL")
 GIGABYTE = 1_000_000_000
@@ -57,7 +57,7 @@ def _epoch(number: int, epochs: int, labels: Sequence[str], dice: Random) -> Epo
         eval_recall=recall,
         eval_f1_constrained=f1 + 0.011,
         eval_f1_strict=f1 - 0.02,
-        eval_f1_interval=Bounds(low=f1 - 0.03, high=f1 + 0.028),
+        eval_f1_interval=Interval(low=f1 - 0.03, high=f1 + 0.028),
         train_loss=0.05 + 1.9 * math.exp(-number / _LEARNING),
         learning_rate=5e-5 * (1 - (number - 0.5) / epochs),
         grad_norm=4.0 * math.exp(-number / 6) + dice.uniform(0, 0.2),

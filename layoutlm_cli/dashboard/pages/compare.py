@@ -15,12 +15,12 @@ from layoutlm_cli.dashboard.context import in_thread, site_of, together
 from run_analysis.comparison.compare_runs import compare_runs
 from run_analysis.report.formatting import NOT_KNOWN, anything, dollars, number, score, seconds
 from run_analysis.run import read_run
-from run_records.scores import Bounds
+from run_records.scores import Interval
 
 LEAST, MOST = 2, 8
 
 
-def _interval(bounds: Bounds | None) -> str:
+def _interval(bounds: Interval | None) -> str:
     return f"{bounds.low:.3f} to {bounds.high:.3f}" if bounds else NOT_KNOWN
 
 

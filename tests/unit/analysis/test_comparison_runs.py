@@ -12,7 +12,7 @@ from run_analysis.run import RunDetail
 from run_analysis.runs import RunSummary
 from run_records.epoch_record import EpochFacts, LabelFacts
 from run_records.errors import ConfigurationError
-from run_records.scores import Bounds
+from run_records.scores import Interval
 
 
 def a_run(name: str, f1: float | None = 0.8, validation: str | None = "aaaa", **fields: Any) -> RunDetail:
@@ -81,7 +81,7 @@ def test_a_run_that_is_under_way_shows_its_best_so_far_and_is_not_ranked() -> No
 
 
 def test_a_run_without_a_score_is_said_to_have_none_and_tied_ones_to_be_in_no_order() -> None:
-    bounds = Bounds(low=0.7, high=0.9)
+    bounds = Interval(low=0.7, high=0.9)
     found = compare_runs(
         [a_run("broken", None, status="failed"), a_run("a", interval=bounds), a_run("b", interval=bounds)]
     )
@@ -123,9 +123,9 @@ def test_scores_of_labels_are_those_of_the_best_evaluation() -> None:
 def test_neighbours_whose_intervals_overlap_are_said_to_be_in_an_order_of_chance() -> None:
     found = compare_runs(
         [
-            a_run("a", 0.80, interval=Bounds(low=0.78, high=0.83)),
-            a_run("b", 0.82, interval=Bounds(low=0.80, high=0.84)),
-            a_run("c", 0.95, interval=Bounds(low=0.94, high=0.96)),
+            a_run("a", 0.80, interval=Interval(low=0.78, high=0.83)),
+            a_run("b", 0.82, interval=Interval(low=0.80, high=0.84)),
+            a_run("c", 0.95, interval=Interval(low=0.94, high=0.96)),
         ]
     )
     overlapping = [note for note in found.notes if "overlap" in note]
