@@ -52,7 +52,7 @@ def read_tokenizer(folder: Path, size: int, error: type[RunError]) -> TokenizerF
         error: what to raise, since a checkpoint and a bundle are held to the same rule.
 
     Raises:
-        LayoutLMError: as `error`, with the file and what is wrong with it.
+        RunError: as `error`, with the file and what is wrong with it.
     """
     settings = _read_settings(folder / TOKENIZER_CONFIG, error)
     fast = _read_fast(folder / FAST_TOKENIZER, error) if (folder / FAST_TOKENIZER).exists() else None

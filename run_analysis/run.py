@@ -103,7 +103,7 @@ def read_run(client: DynamoClient, storage: S3Store, job: str) -> RunDetail:
 
     Raises:
         NotFound: there is no such job.
-        LayoutLMError: S3 cannot be read.
+        RunError: S3 cannot be read.
     """
     return describe_job(client, storage, client.find_job(job))
 

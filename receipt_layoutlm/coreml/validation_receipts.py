@@ -30,7 +30,7 @@ def find_validation(storage: S3Store, model_s3_uri: str, table_name: str | None)
         table_name: the table with the receipts.
 
     Raises:
-        LayoutLMError, DynamoError: bucket or table cannot be reached.
+        RunError, DynamoError: bucket or table cannot be reached.
     """
     body = _read_run_json(storage, model_s3_uri)
     if body is None:

@@ -46,7 +46,7 @@ def train(task: TrainTask, reporter: Reporter, stop: StopRequested) -> Trained:
 
     Raises:
         Stopped: `stop` was set; everything that was done lies in the run's newest checkpoint.
-        LayoutLMError: with a class that says whether another attempt can help.
+        RunError: with a class that says whether another attempt can help.
     """
     log.info("training with %d threads", use_all_cpus())
     with Ranks.joined() as ranks:

@@ -81,7 +81,7 @@ def write_report(storage: S3Store, detail: RunDetail, page: str) -> str:
 
     Raises:
         ConfigurationError: the job does not say where its run lies.
-        LayoutLMError: S3 cannot be written.
+        RunError: S3 cannot be written.
     """
     place = detail.run.run_s3_uri
     if place is None:
