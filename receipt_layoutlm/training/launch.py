@@ -127,7 +127,7 @@ class ProcessGroup:
         codes: dict[int, int] = {}
         cause: Event | None = None
         deadline = float("inf")
-        while 0 not in codes and (event := self._next(deadline)) is not None:
+        while not _is_decided(codes, cause) and (event := self._next(deadline)) is not None:
             if event.code is not None:
                 codes[event.process] = event.code
             if cause is None and (event.failure or event.code not in {None, *_ENDED_WELL}):
@@ -174,6 +174,11 @@ class ProcessGroup:
         for process in self._processes:
             process.kill()
             process.wait()
+
+
+def _is_decided(codes: Mapping[int, int], cause: Event | None) -> bool:
+    """Whether the exit code for all is known: the failed process reports first, and exits a moment later."""
+    return 0 in codes and (cause is None or codes[0] in _ENDED_WELL or cause.process in codes)
 
 
 def _say(line: bytes) -> None:

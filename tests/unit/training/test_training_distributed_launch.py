@@ -50,6 +50,7 @@ _SCRIPT = """
 import os, signal, sys, time
 from messages.child_protocol import ErrorClass, Failure, Progress
 me = os.environ["RANK"]
+failed = __file__ + ".failed"
 say = lambda report: print(report.model_dump_json(), flush=True)
 fail = lambda kind, why: say(Failure(error_class=kind, message=why))
 """
@@ -87,6 +88,12 @@ def ending(process: subprocess.Popen[bytes]) -> tuple[int, list[Report | None]]:
 
 
 _FOREVER = "time.sleep(600)"
+_FAIL_LATE = """
+    while not os.path.exists(failed):
+        time.sleep(0.05)
+    time.sleep(0.5); fail('crashed', 'alone'); sys.exit(75)
+"""
+"""Fails after the other one has reported its failure, and before that one has exited."""
 
 
 @pytest.mark.parametrize(
@@ -102,6 +109,12 @@ _FOREVER = "time.sleep(600)"
             "fail('diverged', 'exploded'); sys.exit(65)",
             ChildExit.PERMANENT,
             ["exploded"],
+        ),
+        (
+            _FAIL_LATE,
+            "fail('data', 'no labels'); open(failed, 'x').close(); time.sleep(2); sys.exit(65)",
+            ChildExit.PERMANENT,
+            ["no labels"],
         ),
         (_FOREVER, "os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL, []),
         (_FOREVER, "os.kill(os.getpid(), signal.SIGSEGV)", -signal.SIGSEGV, []),
