@@ -53,7 +53,7 @@ def reach_checkpoint(task: dict[str, Any]) -> int:
 def spoil(name: str) -> None:
     """Put a defect where the name says, a function of a module or a method of its class."""
     module, _, attribute = name.rpartition(".")
-    if module.rpartition(".")[2].istitle():
+    if module.rpartition(".")[2][0].isupper():
         module, _, owner = module.rpartition(".")
         place = getattr(importlib.import_module(module), owner)
     else:

@@ -163,7 +163,11 @@ def main() -> None:
     keep_little_in_memory()
     app = DomainDispatcherApplication(create_backend_app)
     server = make_server("127.0.0.1", int(sys.argv[1]), app, threaded=True)
-    print(server.server_port, flush=True)  # noqa: T201 - the answer to the process that started this one
+    try:
+        # Not by print, whose buffer would be written again at the exit.
+        os.write(sys.stdout.fileno(), f"{server.server_port}\n".encode())
+    except BrokenPipeError:  # the process that started this one has ended meanwhile
+        return
     threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
     server.serve_forever()
 

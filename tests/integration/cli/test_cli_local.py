@@ -107,6 +107,17 @@ def test_a_local_aws_that_is_ended_while_it_comes_up_leaves_nothing_behind(tmp_p
     assert "Traceback" not in (tmp_path / "output").read_text()
 
 
+def test_an_emulator_whose_starter_is_gone_ends_without_a_word() -> None:
+    command = [sys.executable, "-m", "workers.local_aws.moto_server", "0"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(PATIENCE_SECONDS) == 0
+
+
 def test_a_local_aws_that_dies_is_not_an_end_as_asked(tmp_path: Path) -> None:
     with in_the_background("local", "up", "--port", "0", folder=tmp_path) as process:
         wait_until(lambda: is_ready(tmp_path), tmp_path)

@@ -212,7 +212,7 @@ async def test_a_watch_that_fails_is_logged(
     async def fail(_: Health) -> None:
         raise ValueError("broken")
 
-    monkeypatch.setattr(daemon, "watch", fail)
+    monkeypatch.setattr(daemon, "monitor_loop", fail)
     settings = stack.settings.model_copy(update={"run_dir": run_dir, "poll_seconds": 0})
     with capture_logs() as logs:
         assert await daemon.run_daemon("train", settings, once=True) == 0
