@@ -23,6 +23,9 @@ settings.register_profile("test", deadline=None, suppress_health_check=[HealthCh
 settings.register_profile("soak", parent=settings.get_profile("test"), max_examples=20_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 
+# The console of the command line takes its width when it is first imported, by whichever test that is.
+os.environ["COLUMNS"] = "300"
+
 SHARED = Path(__file__).parent.parent.parent / "shared"
 SROIE = SHARED / "data" / "sroie" / "train.jsonl"
 CASES = SHARED / "cases"

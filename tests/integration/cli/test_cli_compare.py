@@ -58,7 +58,6 @@ class Runs:
 
 @pytest.fixture
 def runs(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Runs:
-    monkeypatch.setenv("COLUMNS", "200")
     return Runs(stack)
 
 

@@ -58,7 +58,7 @@ COMMANDS = (
 
 
 def invoke(stack: LocalStack, *arguments: str) -> Result:
-    return CliRunner(env={**stack.environ, "COLUMNS": "220"}).invoke(app, list(arguments))
+    return CliRunner(env=stack.environ).invoke(app, list(arguments))
 
 
 def client_of(stack: LocalStack) -> DynamoClient:

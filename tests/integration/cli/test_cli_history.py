@@ -31,7 +31,7 @@ def _here(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def invoke(*arguments: str) -> Result:
-    return CliRunner(env={"COLUMNS": "220"}).invoke(app, list(arguments))
+    return CliRunner().invoke(app, list(arguments))
 
 
 def read(*arguments: str) -> Any:

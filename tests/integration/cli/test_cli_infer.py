@@ -71,7 +71,6 @@ def client(stack: LocalStack, draft: DraftReceipt, monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """The command within this process, which has torch already."""
-    monkeypatch.setenv("COLUMNS", "160")
 
     def infer(*arguments: str | Path) -> Answer:
         monkeypatch.setattr(sys, "argv", ["layoutlm-cli", "infer", *map(str, arguments)])

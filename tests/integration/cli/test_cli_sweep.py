@@ -82,7 +82,6 @@ class Fleet:
 
 @pytest.fixture
 def fleet(stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
-    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
     return Fleet(stack, str(tmp_path / "s.journal"))
 

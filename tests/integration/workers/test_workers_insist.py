@@ -48,7 +48,7 @@ async def test_a_write_that_aws_cannot_take_now_is_repeated(
 async def test_a_decision_that_aws_refuses_to_the_end_of_the_lease_is_left_to_the_next_worker(
     stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with training_bench(stack, tmp_path, lease_seconds=1) as bench:
+    async with training_bench(stack, tmp_path, lease_seconds=4) as bench:
         with monkeypatch.context() as patched:
             for operation in ("decide_lease", "renew_lease"):
                 refusing(bench, patched, operation, *[NetworkError("no route")] * 1000)

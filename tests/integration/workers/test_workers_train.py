@@ -159,7 +159,7 @@ async def test_a_child_that_will_not_stop_is_ended_after_the_drain(stack: LocalS
         working = asyncio.create_task(bench.work_once())
         await until_running(bench)
         bench.stop.request()
-        await asyncio.wait_for(working, 10)
+        await asyncio.wait_for(working, 60)
         assert (await bench.aws.table.get_job(JOB_ID)).status == "interrupted"
 
 
@@ -171,17 +171,17 @@ async def test_a_second_signal_skips_the_waiting(stack: LocalStack, tmp_path: Pa
         bench.stop.request()
         await asyncio.sleep(0.2)
         bench.stop.request()
-        await asyncio.wait_for(working, 10)
+        await asyncio.wait_for(working, 60)
         assert await bench.depth() == (1, 0)
 
 
 async def test_a_running_job_is_cancelled_within_a_heartbeat(stack: LocalStack, tmp_path: Path) -> None:
-    async with training_bench(stack, tmp_path, lease_seconds=1.5) as bench:
+    async with training_bench(stack, tmp_path, lease_seconds=6) as bench:
         await bench.send(body("stubborn"))
         working = asyncio.create_task(bench.work_once())
         await until_running(bench)
         await bench.aws.table.request_cancel(JOB_ID, kind="train", now=now())
-        await asyncio.wait_for(working, 10)
+        await asyncio.wait_for(working, 60)
         assert (await bench.aws.table.get_job(JOB_ID)).status == "cancelled"
         [result] = await bench.results()
         assert result["status"] == "cancelled"

@@ -19,8 +19,8 @@ from workers.local_aws.local_stack import LocalStack
 
 
 async def test_the_lease_is_kept_while_a_child_outlives_it(stack: LocalStack, tmp_path: Path) -> None:
-    async with training_bench(stack, tmp_path, lease_seconds=2) as bench:
-        await bench.send(body("slow:5"))
+    async with training_bench(stack, tmp_path, lease_seconds=5) as bench:
+        await bench.send(body("slow:7"))
         await bench.work_once()
         job = await bench.aws.table.get_job(JOB_ID)
         assert (job.status, job.attempt) == ("succeeded", 1)
@@ -30,7 +30,7 @@ async def test_the_lease_is_kept_while_a_child_outlives_it(stack: LocalStack, tm
 async def test_a_lost_lease_ends_the_child_and_writes_and_deletes_nothing(
     stack: LocalStack, tmp_path: Path
 ) -> None:
-    async with training_bench(stack, tmp_path, lease_seconds=3) as bench:
+    async with training_bench(stack, tmp_path, lease_seconds=6) as bench:
         await bench.send(body("stubborn"))
         working = asyncio.create_task(bench.work_once())
         await until_running(bench)
@@ -45,7 +45,7 @@ async def test_a_lost_lease_ends_the_child_and_writes_and_deletes_nothing(
             expires_at=bench.aws.table.clock.text(60),
             body="{}",
         )
-        await asyncio.wait_for(working, 10)
+        await asyncio.wait_for(working, 60)
         assert (await lease_of(bench)).claim_id == taken.claim_id
         assert (await bench.aws.table.get_job(JOB_ID)).status == "running"
         assert await bench.results() == []

@@ -240,8 +240,8 @@ async def test_an_export_whose_figures_the_table_cannot_hold_ends_once_all_the_s
 async def test_progress_that_the_table_cannot_hold_does_not_cost_the_lease(
     stack: LocalStack, tmp_path: Path
 ) -> None:
-    async with training_bench(stack, tmp_path, lease_seconds=1.5) as bench:
-        await bench.send(body("odd progress:3"))
+    async with training_bench(stack, tmp_path, lease_seconds=6) as bench:
+        await bench.send(body("odd progress:7"))
         await bench.work_once()
         job = await bench.aws.table.get_job(JOB_ID)
         assert (job.status, job.attempt) == ("succeeded", 1)

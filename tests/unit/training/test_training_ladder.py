@@ -103,7 +103,6 @@ def test_operations_of_a_model_leave_out_embeddings_and_count_attention() -> Non
 def test_the_command_prints_the_ladder_as_table_and_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {"naive": [result("naive", 100, 4.0, padding=0.6)], "ours": [result("ours", 1750, 4.02)]}
     monkeypatch.setattr(ladder, "climb", lambda *_: compare(found))
-    monkeypatch.setenv("COLUMNS", "240")
     table = CliRunner().invoke(app, ["bench", "train"]).output
     assert "17.5" in table
     assert "0.50% off" in table

@@ -51,7 +51,6 @@ def task(make_task: MakeTask, client: DynamoClient, bucket: str) -> TrainTask:
 def cli(bucket: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     """A command within this process: exit code, output, errors."""
     monkeypatch.setenv("LAYOUTLM_ALLOWED_BUCKETS", bucket)
-    monkeypatch.setenv("COLUMNS", "200")
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["layoutlm-cli", *arguments])
