@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 from receipt_dynamo.attribute_values import read_value
@@ -12,10 +13,12 @@ from receipt_dynamo.entities.field_types import ExportState, JobState
 from receipt_dynamo.entities.record import fields_of
 from receipt_dynamo.errors import ConditionFailed, InvalidItem, NotFound
 from receipt_dynamo.operation import Found, Operation, ResultPage, read_all, read_pages
+from receipt_dynamo.operations.leases import get_run_name
 from receipt_dynamo.requests import queries, records
 from receipt_dynamo.types import Item
 
 R = TypeVar("R", bound=Record)
+_UNSUCCESSFUL = {"failed", "cancelled"}
 
 
 def get_job(table: str, job_id: str) -> Operation[Job]:
@@ -210,25 +213,25 @@ def _refused(
 
 
 def find_job(table: str, job: str, *, prefer_succeeded: bool = False) -> Operation[Job]:
-    """Return the job of that id, or the newest one of that name; raise `NotFound`, or `InvalidItem`.
+    """Return the job of that id, or the newest of that name; raise `NotFound`, or `InvalidItem`.
 
-    With `prefer_succeeded` the newest that has a model comes before later ones that have none, such as a
-    job that was refused because of its name.
+    One that failed or was cancelled hides no older one that owns the name; `prefer_succeeded` asks for a model.
     """
-    if _is_uuid(job):
-        try:
+    with suppress(NotFound):  # a name may look like an id
+        if _is_uuid(job):
             return (yield from get_job(table, job))
-        except NotFound:
-            pass  # a name may look like an id
     named = yield from get_job_by_name(table, job)
-    found: list[Job] = named
+    if not named:
+        if named.skipped:  # there is one, and its name alone is of no use
+            raise named.skipped[0]
+        raise NotFound(f"There is no job with the id or the name {job}. `layoutlm-cli jobs` lists them.")
     if prefer_succeeded:
-        found = sorted(named, key=lambda one: one.status != "succeeded")  # stable: newest first stays
-    if found:
-        return found[0]
-    if named.skipped:  # there is one, and its name alone is of no use
-        raise named.skipped[0]
-    raise NotFound(f"There is no job with the id or the name {job}. `layoutlm-cli jobs` lists them.")
+        return min(named, key=lambda one: one.status != "succeeded")  # the first of equals: the newest
+    if len(named) > 1 and named[0].status in _UNSUCCESSFUL:
+        run_name = yield from get_run_name(table, job)
+        owned = (one for one in named if run_name and one.job_id == run_name.job_id)
+        return next((one for one in owned if one.status not in _UNSUCCESSFUL), named[0])
+    return named[0]
 
 
 class NameHolder(NamedTuple):
@@ -287,13 +290,11 @@ def list_last_job_logs(table: str, job_id: str, limit: int) -> Operation[Found[J
 
 
 def _name_holder(item: Item) -> NameHolder:
-    # A record of another kind under the index key of a job's name claims that name all the same.
+    # A record of another kind under the index key of a job's name claims that name, too.
     return NameHolder(str(fields_of(item, Job.TYPE, "PK")["job_id"]), item.get("status", {}).get("S"))
 
 
 def _is_uuid(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True
+    with suppress(ValueError):
+        return bool(uuid.UUID(text))
+    return False

@@ -6,7 +6,7 @@ Moments are compared as text by the table, so they must come from `times.write_t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from receipt_dynamo.entities.field_types import (
     LeaseFailure,
@@ -218,13 +218,18 @@ def get_lease(table: str, owner_id: str, *, kind: LeaseKind) -> Request:
 
 
 def leases_before(table: str, kind: LeaseKind, state: LeaseState, before: str) -> Request:
-    """Find leases of one kind and state whose `expires_at` lies before a moment, the earliest first."""
+    """Find leases of one kind and state whose `expires_at` lies before a moment, the earliest first.
+
+    One whose kind is missing or unknown is found with each kind: left out, nobody would ever see it.
+    """
+    kinds = {f"kind_{name}": name for name in get_args(LeaseKind)}
+    unknown = " AND ".join(f"#kind <> :{name}" for name in kinds)
     return query(
         table,
         "#GSI1PK = :state AND #GSI1SK < :before",
-        {"state": LEASE_STATE.build(state=state), "before": before, "kind": kind},
+        {"state": LEASE_STATE.build(state=state), "before": before, "kind": kind, **kinds},
         index="GSI1",
-        keep="#kind = :kind",
+        keep=f"#kind = :kind OR attribute_not_exists(#kind) OR ({unknown})",
     )
 
 

@@ -235,6 +235,10 @@ class MessageProcessor(Generic[JobT]):
             raise refused
         if await self._is_another_request(record, job, message):
             return await self._bury_second(message, record)
+        if record.state == "closed" and record.outcome == "cancelled":
+            # Its result went out when it was cancelled; this is most likely the message that it waited with.
+            await self.queue.delete(message)
+            return "ALREADY_CANCELLED"
         if record.state in {"decided", "closed"}:
             message_id = None if self.by_hand else message.message_id
             await complete(self.kind, self.table, self._bodies, record, message_id)

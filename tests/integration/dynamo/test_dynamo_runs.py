@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from receipt_dynamo.entities import Job, JobCheckpoint, JobLog, JobStatus
+from receipt_dynamo.entities import Job, JobCheckpoint, JobLog, JobStatus, RunName
 from receipt_dynamo.errors import NotFound
 from tests.integration.dynamo.test_dynamo_jobs import JOB_ID, a_job, a_metric, minute
 
@@ -41,6 +41,35 @@ def test_of_a_name_the_newest_job_is_found_or_the_newest_that_has_a_model(dynamo
     dynamo.add_job(trained)
     assert dynamo.find_job("demo") == refused
     assert dynamo.find_job("demo", prefer_succeeded=True) == trained
+
+
+def own_name(dynamo: Any, job: Job) -> None:
+    dynamo.claim_run_name(RunName(name=job.name, job_id=job.job_id, claimed_at=minute(1)))
+
+
+@pytest.mark.parametrize("status", ["running", "succeeded", "interrupted"])
+def test_a_later_job_that_was_refused_does_not_hide_the_one_that_has_the_name(
+    dynamo: Any, status: str
+) -> None:
+    owner = a_job(status=status, created_at=minute(3))
+    refused = a_job(job_id=str(uuid.uuid4()), status="failed", created_at=minute(9))
+    for job in (owner, refused):
+        dynamo.add_job(job)
+    own_name(dynamo, owner)
+    assert dynamo.find_job("demo") == owner
+    assert dynamo.find_job(refused.job_id) == refused
+
+
+@pytest.mark.parametrize(("owner_status", "newest_status"), [("failed", "failed"), ("succeeded", "pending")])
+def test_the_newest_job_is_found_where_the_owner_gave_the_name_up_or_the_newest_is_alive(
+    dynamo: Any, owner_status: str, newest_status: str
+) -> None:
+    owner = a_job(status=owner_status, created_at=minute(3))
+    newest = a_job(job_id=str(uuid.uuid4()), status=newest_status, created_at=minute(9))
+    for job in (owner, newest):
+        dynamo.add_job(job)
+    own_name(dynamo, owner)
+    assert dynamo.find_job("demo") == newest
 
 
 def test_the_newest_jobs_of_some_statuses_come_in_pages(dynamo: Any) -> None:

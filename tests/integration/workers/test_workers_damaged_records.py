@@ -123,7 +123,16 @@ async def test_a_message_whose_lease_cannot_be_read_is_put_away_with_what_to_do(
 
 
 @pytest.mark.parametrize(
-    "changes", [{"TYPE": None}, {"attempt": {"S": "1"}}, {"failures": {"S": ""}}, {"claim_id": {"N": "1"}}]
+    "changes",
+    [
+        {"TYPE": None},
+        {"attempt": {"S": "1"}},
+        {"failures": {"S": ""}},
+        {"claim_id": {"N": "1"}},
+        {"kind": None},
+        {"kind": {"S": "trian"}},
+        {"kind": {"NULL": True}},
+    ],
 )
 async def test_an_overdue_lease_that_cannot_be_read_keeps_no_other_from_being_recovered(
     stack: LocalStack, tmp_path: Path, changes: dict[str, Any]
