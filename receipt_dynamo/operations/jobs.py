@@ -215,7 +215,7 @@ def _refused(
 def find_job(table: str, job: str, *, prefer_succeeded: bool = False) -> Operation[Job]:
     """Return the job of that id, or the newest of that name; raise `NotFound`, or `InvalidItem`.
 
-    One that failed or was cancelled hides no older one that owns the name; `prefer_succeeded` asks for a model.
+    One that failed or was cancelled hides no older owner of the name; `prefer_succeeded` asks for a model.
     """
     with suppress(NotFound):  # a name may look like an id
         if _is_uuid(job):
