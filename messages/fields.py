@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import uuid
 from typing import Annotated, Any
@@ -61,6 +62,11 @@ def refuse_bool(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("must be a number, not true or false")  # noqa: TRY004 - pydantic turns ValueError into a fault
     return value
+
+
+def drop_fraction(value: Any) -> Any:
+    """Cut the fraction of a finite number off; anything else stays."""
+    return int(value) if isinstance(value, float) and math.isfinite(value) else value
 
 
 def _refuse_parent_folders(value: str) -> str:

@@ -8,13 +8,16 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from messages.export_options import Quantize
-from messages.fields import Int, JobName, Message, Uuid, derive_id, parse_json_text, unit
+from messages.fields import Int, JobName, Message, Uuid, derive_id, drop_fraction, parse_json_text, unit
 from messages.hyperparameters import Hyperparameters
 
 JobState = Literal["pending", "running", "succeeded", "failed", "cancelled", "interrupted"]
 Priority = Literal["low", "medium", "high", "critical"]
 
 SKIP_EXPORT_TAG = "skip-coreml-export"
+
+WholeEpochs = Annotated[int, Field(ge=0), BeforeValidator(drop_fraction)]
+"""Epochs that are done; a result that an earlier version decided may have a fraction."""
 
 JOB_OPTIONS = ("auto_export", "quantize", "priority", "tags", "timeout")
 """Fields of the job that senders of flat hyperparameters may put among these."""
@@ -119,7 +122,9 @@ class TrainResult(Message):
     best_f1: float | None = Field(
         None, description="Entity F1 of that checkpoint on the validation receipts."
     )
-    best_epoch: float | None = Field(None, description="Epoch of that checkpoint.")
+    best_epoch: WholeEpochs | None = Field(
+        None, description="Epoch of that checkpoint, its fraction cut off."
+    )
     train_runtime: float | None = Field(
         None, description="Seconds that training took, over all attempts that this one continued."
     )

@@ -26,8 +26,7 @@ from receipt_dynamo.entities import (
 )
 from receipt_dynamo.errors import DynamoError
 from receipt_dynamo.operation import Operation, Pause, Request, Response
-from receipt_dynamo.operations import jobs, leases, receipts
-from receipt_dynamo.operations import jobs as runs
+from receipt_dynamo.operations import job_history, jobs, leases, receipts
 from receipt_dynamo.operations.records import adding, adding_many, deleting, updating
 
 if TYPE_CHECKING:
@@ -116,17 +115,18 @@ class AsyncDynamoClient:
     get_latest_job_by_status = _awaited(jobs.get_latest_job_by_status)
     update_job_status = _awaited(jobs.update_job_status)
     merge_job_results = _awaited(jobs.merge_job_results)
-    list_job_metrics = _awaited(jobs.list_job_metrics)
-    get_metrics_by_name = _awaited(jobs.get_metrics_by_name)
-    get_metrics_by_name_across_jobs = _awaited(jobs.get_metrics_by_name_across_jobs)
-    list_job_logs = _awaited(jobs.list_job_logs)
-    find_job = _awaited(runs.find_job)
-    list_name_holders = _awaited(runs.list_name_holders)
-    get_job_status = _awaited(runs.get_job_status)
-    list_newest_jobs = _awaited(runs.list_newest_jobs)
-    list_job_statuses = _awaited(runs.list_job_statuses)
-    list_job_checkpoints = _awaited(runs.list_job_checkpoints)
-    list_last_job_logs = _awaited(runs.list_last_job_logs)
+    list_job_metrics = _awaited(job_history.list_job_metrics)
+    get_metrics_by_name = _awaited(job_history.get_metrics_by_name)
+    get_metrics_by_name_across_jobs = _awaited(job_history.get_metrics_by_name_across_jobs)
+    list_job_logs = _awaited(job_history.list_job_logs)
+    find_job = _awaited(jobs.find_job)
+    list_name_holders = _awaited(jobs.list_name_holders)
+    get_job_status = _awaited(jobs.get_job_status)
+    list_newest_jobs = _awaited(jobs.list_newest_jobs)
+    list_job_statuses = _awaited(job_history.list_job_statuses)
+    list_job_checkpoints = _awaited(job_history.list_job_checkpoints)
+    set_best_job_checkpoint = _awaited(job_history.set_best_job_checkpoint)
+    list_last_job_logs = _awaited(job_history.list_last_job_logs)
     get_coreml_export_job = _awaited(jobs.get_coreml_export_job)
     get_coreml_export_jobs_for_job = _awaited(jobs.get_coreml_export_jobs_for_job)
     get_coreml_export_jobs_by_status = _awaited(jobs.get_coreml_export_jobs_by_status)

@@ -30,8 +30,7 @@ from receipt_dynamo.entities import (
 )
 from receipt_dynamo.errors import DynamoError
 from receipt_dynamo.operation import Operation, Pause, Request, Response
-from receipt_dynamo.operations import jobs, leases, receipts
-from receipt_dynamo.operations import jobs as runs
+from receipt_dynamo.operations import job_history, jobs, leases, receipts
 from receipt_dynamo.operations.records import adding, adding_many, deleting, updating
 from receipt_dynamo.session import new_client
 
@@ -138,17 +137,18 @@ class DynamoClient:
     get_latest_job_by_status = _threaded(jobs.get_latest_job_by_status)
     update_job_status = _threaded(jobs.update_job_status)
     merge_job_results = _threaded(jobs.merge_job_results)
-    list_job_metrics = _threaded(jobs.list_job_metrics)
-    get_metrics_by_name = _threaded(jobs.get_metrics_by_name)
-    get_metrics_by_name_across_jobs = _threaded(jobs.get_metrics_by_name_across_jobs)
-    list_job_logs = _threaded(jobs.list_job_logs)
-    find_job = _threaded(runs.find_job)
-    list_name_holders = _threaded(runs.list_name_holders)
-    get_job_status = _threaded(runs.get_job_status)
-    list_newest_jobs = _threaded(runs.list_newest_jobs)
-    list_job_statuses = _threaded(runs.list_job_statuses)
-    list_job_checkpoints = _threaded(runs.list_job_checkpoints)
-    list_last_job_logs = _threaded(runs.list_last_job_logs)
+    list_job_metrics = _threaded(job_history.list_job_metrics)
+    get_metrics_by_name = _threaded(job_history.get_metrics_by_name)
+    get_metrics_by_name_across_jobs = _threaded(job_history.get_metrics_by_name_across_jobs)
+    list_job_logs = _threaded(job_history.list_job_logs)
+    find_job = _threaded(jobs.find_job)
+    list_name_holders = _threaded(jobs.list_name_holders)
+    get_job_status = _threaded(jobs.get_job_status)
+    list_newest_jobs = _threaded(jobs.list_newest_jobs)
+    list_job_statuses = _threaded(job_history.list_job_statuses)
+    list_job_checkpoints = _threaded(job_history.list_job_checkpoints)
+    set_best_job_checkpoint = _threaded(job_history.set_best_job_checkpoint)
+    list_last_job_logs = _threaded(job_history.list_last_job_logs)
     get_coreml_export_job = _threaded(jobs.get_coreml_export_job)
     get_coreml_export_jobs_for_job = _threaded(jobs.get_coreml_export_jobs_for_job)
     get_coreml_export_jobs_by_status = _threaded(jobs.get_coreml_export_jobs_by_status)

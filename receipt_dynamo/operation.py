@@ -12,7 +12,9 @@ from receipt_dynamo.types import Item
 
 T = TypeVar("T")
 
-Call: TypeAlias = Literal["get_item", "put_item", "update_item", "delete_item", "query", "batch_write_item"]
+Call: TypeAlias = Literal[
+    "get_item", "put_item", "update_item", "delete_item", "query", "batch_write_item", "transact_write_items"
+]
 
 
 @dataclass(frozen=True, slots=True)

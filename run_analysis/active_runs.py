@@ -121,7 +121,9 @@ def estimate_seconds_left(
     Returns None before the second evaluation: no duration is known yet. Gaps without a worker are far from
     the median. Early stopping may end the run before.
     """
-    times = [(one.epoch, read_time(one.recorded_at)) for one in epochs if one.recorded_at]
+    # Evaluations within an epoch share its number: the first of each tells when it was reached.
+    firsts = {one.epoch: one for one in reversed(epochs) if one.recorded_at}
+    times = [(epoch, read_time(str(one.recorded_at))) for epoch, one in sorted(firsts.items())]
     if asked is None or len(times) < 2:  # noqa: PLR2004 - a pace takes two points
         return None
     paces = [

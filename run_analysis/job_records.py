@@ -9,6 +9,7 @@ from typing import Any, Self
 from receipt_dynamo.entities import CoreMLExport, JobCheckpoint, JobLog, JobMetric, JobStatus
 from run_records.epoch_record import EpochFacts, read_epochs
 from run_records.lenient_model import LenientModel
+from run_records.scores import confusion_of
 
 
 class StatusFacts(LenientModel):
@@ -43,7 +44,7 @@ class FailureFacts(LenientModel):
 
 
 class CheckpointFacts(LenientModel):
-    """A checkpoint in S3; `is_best` is what it was when it was written."""
+    """A checkpoint in S3; one of a run is the best."""
 
     at: str
     step: int
@@ -121,19 +122,20 @@ def epochs_of_metrics(metrics: Iterable[JobMetric]) -> tuple[EpochFacts, ...]:
     """Put the table's metrics of one run together: those of one epoch and step are one evaluation.
 
     Of several with one name, as an attempt leaves that was repeated, the newest counts. What is counted once
-    for the run, at epoch 0, is no evaluation.
+    for the run, without a step, is no evaluation. The table has whole epochs only, so evaluations within an
+    epoch share its number.
     """
-    rows: dict[tuple[float, int], dict[str, Any]] = defaultdict(lambda: {"per_label_metrics": {}})
+    rows: dict[tuple[int, int], dict[str, Any]] = defaultdict(lambda: {"per_label_metrics": {}})
     for metric in sorted(metrics, key=lambda one: one.timestamp):
-        if not metric.epoch:
+        if not metric.epoch and not metric.step:
             continue
-        row = rows[metric.epoch, metric.step or 0]
+        row = rows[metric.epoch or 0, metric.step or 0]
         row |= {"recorded_at": metric.timestamp, "attempt": metric.attempt}
         name, value = metric.metric_name, metric.value
         if name.startswith(_LABEL) and isinstance(value, dict):
             row["per_label_metrics"][name.removeprefix(_LABEL)] = value
         elif name == _CONFUSION:
-            row["confusion"] = value
+            row["confusion"] = confusion_of(value) if isinstance(value, dict) else {}
         elif not isinstance(value, dict):
             row[_FIELDS.get(name, name)] = value
     return read_epochs({"epoch": epoch, "global_step": step, **row} for (epoch, step), row in rows.items())

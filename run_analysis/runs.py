@@ -59,6 +59,7 @@ class RunSummary(LenientModel):
     best_f1_interval: Interval | None = None
     best_f1_constrained: float | None = None
     best_epoch: float | None = None
+    best_step: int | None = None
     epochs_trained: float | None = None
     early_stopping_triggered: bool | None = None
     train_runtime: float | None = None

@@ -210,7 +210,12 @@ def _render_runs(runs: Sequence[RunHistory]) -> str:
 def _render_labels(best: BestRun, runs: Sequence[RunHistory]) -> str:
     """Labels of the best run at its best evaluation, the lowest F1 first."""
     [found] = [one for one in runs if one.run.job_id == best.job_id]
-    at_best = [epoch for epoch in found.epochs if epoch.epoch == found.run.best_epoch]
+    run = found.run
+    at_best = [
+        epoch
+        for epoch in found.epochs
+        if (epoch.epoch == run.best_epoch if run.best_step is None else epoch.global_step == run.best_step)
+    ]
     if not at_best:
         return ""
     labels = sorted(at_best[0].per_label_metrics.items(), key=lambda one: one[1].f1)

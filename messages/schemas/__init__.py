@@ -41,7 +41,7 @@ EXAMPLES: dict[str, Message] = {
         run_s3_uri=_RUN,
         best_checkpoint_s3_uri=f"{_RUN}best/",
         best_f1=0.7021,
-        best_epoch=3.0,
+        best_epoch=3,
         train_runtime=3847.5,
         export_id=_EXPORT_ID,
     ),

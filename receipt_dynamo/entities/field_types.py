@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+import math
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 # Pydantic refuses typing's own TypedDict below Python 3.12.
 from typing_extensions import TypedDict
@@ -19,6 +20,10 @@ def _is_time(text: str) -> str:
     return text
 
 
+def _drop_fraction(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and math.isfinite(value) else value
+
+
 Uuid: TypeAlias = Annotated[str, StringConstraints(pattern=_UUID)]
 """A UUID of version 4 or 5, its letters' case kept: Apple's clients write capitals."""
 
@@ -31,6 +36,11 @@ Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 Id: TypeAlias = Annotated[int, Field(ge=0, le=99_999)]
 Count: TypeAlias = Annotated[int, Field(ge=0)]
 Attempt: TypeAlias = Annotated[int, Field(ge=0)]
+Epoch: TypeAlias = Annotated[int, Field(ge=0), BeforeValidator(_drop_fraction)]
+"""Whole epochs that are done; a fraction is cut off, of a value that is given and of an older item's.
+
+Other readers of the table take `int()` of the attribute, which fails for a fraction; `run.json` has them.
+"""
 Confidence: TypeAlias = Annotated[float, Field(gt=0, le=1)]
 
 JobState: TypeAlias = Literal["pending", "running", "succeeded", "failed", "cancelled", "interrupted"]

@@ -8,7 +8,16 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from receipt_dynamo.entities.field_types import Attempt, Count, JobState, Priority, Text, Timestamp, Uuid
+from receipt_dynamo.entities.field_types import (
+    Attempt,
+    Count,
+    Epoch,
+    JobState,
+    Priority,
+    Text,
+    Timestamp,
+    Uuid,
+)
 from receipt_dynamo.entities.record import STRICT, Record
 
 
@@ -37,7 +46,7 @@ class Job(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
 class JobCheckpoint(Record):
-    """A checkpoint in S3, its size in bytes and what was measured at it.
+    """A checkpoint in S3, its size in bytes and what was measured at it; one of a job `is_best` at a time.
 
     `attempt` is the lease's, of the attempt that wrote it.
     """
@@ -51,7 +60,7 @@ class JobCheckpoint(Record):
     s3_key: Text
     size_bytes: Count
     step: Count
-    epoch: float
+    epoch: Epoch
     model_state: bool = True
     optimizer_state: bool = True
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -78,7 +87,7 @@ class JobLog(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
 class JobMetric(Record):
-    """A named value at a time; `epoch` may be a fraction, `unit` says what the value counts.
+    """A named value at a time; `unit` says what it counts. What is of the whole run has no step and no epoch.
 
     `attempt` is the lease's, of the attempt that wrote it.
     """
@@ -92,7 +101,7 @@ class JobMetric(Record):
     value: float | dict[str, Any]
     unit: str | None = None
     step: Count | None = None
-    epoch: float | None = None
+    epoch: Epoch | None = None
     attempt: Attempt | None = None
 
 

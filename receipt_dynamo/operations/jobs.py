@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 from receipt_dynamo.attribute_values import read_value
-from receipt_dynamo.entities import CoreMLExport, Job, JobCheckpoint, JobLog, JobMetric, JobStatus, Record
+from receipt_dynamo.entities import CoreMLExport, Job, Record
 from receipt_dynamo.entities.field_types import ExportState, JobState
 from receipt_dynamo.entities.record import fields_of
 from receipt_dynamo.errors import ConditionFailed, InvalidItem, NotFound
@@ -84,41 +84,6 @@ def merge_job_results(
 ) -> Operation[None]:
     """Set entries of a job's `results` one by one, whether it has any yet; raises as `update_job_status`."""
     return _update_job(table, job_id, {}, attempt, results)
-
-
-def list_job_metrics(
-    table: str,
-    job_id: str,
-    metric_name: str | None = None,
-    limit: int | None = None,
-    last_evaluated_key: Item | None = None,
-) -> Operation[ResultPage[JobMetric]]:
-    """Return a job's metrics by name and time, or those of one name by time."""
-    request = queries.job_metrics(table, job_id, metric_name)
-    return read_pages(request, JobMetric.from_item, limit, last_evaluated_key)
-
-
-def get_metrics_by_name(
-    table: str, metric_name: str, limit: int | None = None, last_evaluated_key: Item | None = None
-) -> Operation[ResultPage[JobMetric]]:
-    """Return the metrics of one name of every job, by time."""
-    request = queries.metrics_by_name(table, metric_name)
-    return read_pages(request, JobMetric.from_item, limit, last_evaluated_key)
-
-
-def get_metrics_by_name_across_jobs(
-    table: str, metric_name: str, limit: int | None = None, last_evaluated_key: Item | None = None
-) -> Operation[ResultPage[JobMetric]]:
-    """Return the metrics of one name grouped by job, within a job by time."""
-    request = queries.metrics_by_name_across_jobs(table, metric_name)
-    return read_pages(request, JobMetric.from_item, limit, last_evaluated_key)
-
-
-def list_job_logs(
-    table: str, job_id: str, limit: int | None = None, last_evaluated_key: Item | None = None
-) -> Operation[ResultPage[JobLog]]:
-    """Return a job's log, oldest first."""
-    return read_pages(queries.job_logs(table, job_id), JobLog.from_item, limit, last_evaluated_key)
 
 
 def get_coreml_export_job(table: str, export_id: str) -> Operation[CoreMLExport]:
@@ -270,23 +235,6 @@ def list_newest_jobs(
         skipped += page.skipped
     newest = sorted(found, key=lambda job: (job.created_at, job.job_id), reverse=True)
     return Found(newest[:limit], skipped)
-
-
-def list_job_statuses(table: str, job_id: str) -> Operation[Found[JobStatus]]:
-    """Return every change of a job's status, oldest first."""
-    return read_all(queries.job_statuses(table, job_id), JobStatus.from_item)
-
-
-def list_job_checkpoints(table: str, job_id: str) -> Operation[Found[JobCheckpoint]]:
-    """Return the records of a job's checkpoints, oldest first."""
-    return read_all(queries.job_checkpoints(table, job_id), JobCheckpoint.from_item)
-
-
-def list_last_job_logs(table: str, job_id: str, limit: int) -> Operation[Found[JobLog]]:
-    """Return the last lines of a job's log, oldest first; the rest is not read."""
-    request = queries.job_logs(table, job_id, newest_first=True)
-    page = yield from read_pages(request, JobLog.from_item, limit, None)
-    return Found(page.items[::-1], page.skipped)
 
 
 def _name_holder(item: Item) -> NameHolder:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from receipt_dynamo.entities import CoreMLExport, Job, Record
+from receipt_dynamo.entities import CoreMLExport, Job, JobCheckpoint, Record
 from receipt_dynamo.entities.record import attribute_names, check_attributes
 from receipt_dynamo.errors import InvalidItem
 from receipt_dynamo.keys import EXPORT_PK, EXPORT_SK, EXPORT_STATUS, JOB_PK, JOB_SK, JOB_STATUS, LAYOUTS
@@ -18,6 +18,7 @@ BATCH_SIZE: Final = 25
 """Most items in one BatchWriteItem."""
 
 _EXISTS: Final = "attribute_exists(#PK)"
+_NO_LONGER_BEST: Final = "SET #is_best = :no"
 _IS_NEW: Final = "attribute_not_exists(#PK)"
 # What is no number is none of ours: a comparison with it would be false for ever.
 _NOT_OVERTAKEN: Final = "(NOT attribute_type(#attempt, :number) OR #attempt <= :attempt)"
@@ -55,13 +56,45 @@ def add_record(table: str, record: Record) -> Request:
 
 def update_record(table: str, record: Record) -> Request:
     """Set every attribute of an existing record, leaving alone what other software added to its item."""
+    update, values = _set_all(record)
+    return update_item(table, record.key(), update=update, condition=_EXISTS, values=values)
+
+
+def move_best(table: str, best: JobCheckpoint, former: JobCheckpoint | None) -> Request:
+    """Write a checkpoint's record, new or not, and take `is_best` from a former one, both or neither."""
+    update, values = _set_all(best)
+    writes = [_transact_update(table, best, update, values)]
+    if former is not None:
+        writes.append(_transact_update(table, former, _NO_LONGER_BEST, values_of({"no": False}), _EXISTS))
+    return Request("transact_write_items", {"TransactItems": writes})
+
+
+def clear_best(table: str, former: JobCheckpoint) -> Request:
+    """Take `is_best` from an existing checkpoint's record."""
+    values = values_of({"no": False})
+    return update_item(table, former.key(), update=_NO_LONGER_BEST, condition=_EXISTS, values=values)
+
+
+def _transact_update(
+    table: str, record: Record, update: str, values: Item, condition: str | None = None
+) -> dict[str, Any]:
+    given = {
+        "TableName": table,
+        "Key": record.key(),
+        "UpdateExpression": update,
+        "ExpressionAttributeNames": names_in(update, condition or ""),
+        "ExpressionAttributeValues": values,
+    }
+    return {"Update": given if condition is None else {**given, "ConditionExpression": condition}}
+
+
+def _set_all(record: Record) -> tuple[str, Item]:
     item = {name: value for name, value in record.to_item().items() if name not in {"PK", "SK"}}
     update = "SET " + ", ".join(f"#{name} = :{name}" for name in item)
     absent = [name for name in attribute_names(type(record)) if name not in item]
     if absent:
         update += " REMOVE " + ", ".join(f"#{name}" for name in absent)
-    values = {f":{name}": value for name, value in item.items()}
-    return update_item(table, record.key(), update=update, condition=_EXISTS, values=values)
+    return update, {f":{name}": value for name, value in item.items()}
 
 
 def delete_record(table: str, record: Record) -> Request:

@@ -115,7 +115,7 @@ class RecordCallback(TrainerCallback):  # type: ignore[misc]
 
     def _write(self, record: EpochRecord, evaluation: Evaluation, held_out: HeldOut | None) -> None:
         run = self._run
-        run.recorder.record_epoch(run.history)
+        run.recorder.record_epoch(run.history, is_best=record is run.best)
         if record is run.best and held_out is not None:
             run.recorder.write_predictions(
                 describe_predictions(run.config.job_name, record, run.split.validation, held_out, evaluation)

@@ -17,6 +17,7 @@ from run_records.epoch_record import EpochRecord
 from run_records.epochs_json import EPOCHS_JSON, EpochsFile
 from run_records.predictions_json import PREDICTIONS_JSON, PredictionsFile
 from run_records.s3_store import S3Store
+from run_records.scores import matrix_of
 
 LOG_SOURCE = "receipt_layoutlm.trainer"
 MAX_LOG_BYTES = 300_000
@@ -32,7 +33,7 @@ _EPOCH_METRICS = {
     "val_f1_strict": ("eval_f1_strict", "ratio"),
     "eval_loss": ("eval_loss", "loss"),
     "train_loss": ("train_loss", "loss"),
-    "learning_rate": ("learning_rate", "learning_rate"),
+    "learning_rate": ("learning_rate", "rate"),
     "grad_norm": ("grad_norm", "L2 norm"),
     "token_accuracy": ("token_accuracy", "ratio"),
     "entity_prediction_rate": ("entity_prediction_rate", "ratio"),
@@ -50,13 +51,21 @@ _EPOCH_METRICS = {
     "gpu_utilization": ("gpu_utilization", "percent"),
 }
 CONFUSION = "confusion_matrix"
+_DATASET_UNITS = {
+    "num_train_samples": "count",
+    "num_val_samples": "count",
+    "o_entity_ratio_train": "ratio",
+    "o_entity_ratio_val": "ratio",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
+    """`step` and `epoch` are None for what is of the whole run; the table takes whole epochs."""
+
     time: str
-    step: int
-    epoch: float
+    step: int | None = None
+    epoch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +89,23 @@ class Recorder:
     description: dict[str, Any]
 
     def record_start(self, counts: dict[str, float]) -> None:
-        """Write the counts as metrics of epoch 0, the log `run_config`, and `run.json`.
+        """Write the counts as metrics of the whole run, the log `run_config`, and `run.json`.
 
         What an attempt has left that died before its first checkpoint goes: this one begins anew.
         """
         if self.attempt > 1:
-            self._discard_after(-1)
-        at = _Moment(now(), 0, 0.0)
+            self._discard_after(-1, *_DATASET_UNITS)
+        at = _Moment(now())
         self.client.add_job_metrics(
-            [self._metric(name, value, "count", at) for name, value in counts.items()]
+            [self._metric(name, counts[name], unit, at) for name, unit in _DATASET_UNITS.items()]
         )
         self._log(self._configuration())
         self.write_run_json(())
 
-    def record_epoch(self, history: Sequence[EpochRecord]) -> None:
-        """Write the last epoch's metrics in one batch, and `run.json` with all epochs."""
+    def record_epoch(self, history: Sequence[EpochRecord], *, is_best: bool) -> None:
+        """Write the last evaluation's metrics in one batch, its line, and `run.json` with all of them."""
         self.client.add_job_metrics(self._epoch_metrics(history[-1]))
+        self._log(_line_of(history[-1], is_best=is_best))
         self.write_run_json(history)
 
     def rewrite_epochs(self, history: Sequence[EpochRecord]) -> None:
@@ -105,22 +115,37 @@ class Recorder:
         self.write_run_json(history)
 
     def record_checkpoint(self, uri: str, manifest: Manifest, *, is_best: bool) -> None:
-        """Write the record of an uploaded checkpoint; `is_best` says what it was when it was written."""
+        """Write the record of an uploaded checkpoint; one that is the best takes that from the former one."""
+        record = self._checkpoint(uri, manifest)
+        if is_best:
+            self.client.set_best_job_checkpoint(record)
+            return
+        with suppress(AlreadyExists):  # the answer to this process's first try was lost
+            self.client.add_job_checkpoint(record)
+
+    def restore_checkpoints(self, uri: str, manifest: Manifest, best_step: int | None) -> None:
+        """Make up for an attempt that ended between upload and record: the resumed one, and which is best."""
+        known = list(self.client.list_job_checkpoints(self.job_id))
+        if all(one.step != manifest.step for one in known):
+            self.record_checkpoint(uri, manifest, is_best=manifest.step == best_step)
+            return
+        best = [one for one in known if one.step == best_step]
+        if best and [one for one in known if one.is_best] != best[-1:]:
+            self.client.set_best_job_checkpoint(best[-1])
+
+    def _checkpoint(self, uri: str, manifest: Manifest) -> JobCheckpoint:
         place = S3Uri.parse(uri)
-        record = JobCheckpoint(
+        return JobCheckpoint(
             job_id=self.job_id,
             timestamp=now(),
             s3_bucket=place.bucket,
             s3_key=place.key,
             size_bytes=manifest.size_bytes,
             step=manifest.step,
-            epoch=manifest.epoch,
+            epoch=int(manifest.epoch),
             metrics=dict(manifest.metrics),
-            is_best=is_best,
             attempt=self.attempt,
         )
-        with suppress(AlreadyExists):  # the answer to our own first try was lost
-            self.client.add_job_checkpoint(record)
 
     def record_summary(
         self, summary: dict[str, Any], history: Sequence[EpochRecord], best: EpochRecord
@@ -161,13 +186,13 @@ class Recorder:
         kept["val_receipt_keys_s3"] = f"{self.root}run.json"
         return {**message, "data": {**self.description, "split_metadata": kept}}
 
-    def _discard_after(self, step: int) -> None:
+    def _discard_after(self, step: int, *names: str) -> None:
         for metric in self.client.list_job_metrics(self.job_id).items:
-            if metric.step is not None and metric.step > step:
+            if metric.metric_name in names or (metric.step is not None and metric.step > step):
                 self.client.delete_job_metric(metric)
 
     def _epoch_metrics(self, record: EpochRecord) -> list[JobMetric]:
-        at = _Moment(record.recorded_at, record.global_step, record.epoch)
+        at = _Moment(record.recorded_at, record.global_step, int(record.epoch))
         overall = [
             self._metric(name, value, unit, at)
             for name, (field, unit) in _EPOCH_METRICS.items()
@@ -177,7 +202,8 @@ class Recorder:
             self._metric(f"val_f1_{name}", scores.f1, "ratio", at)
             for name, scores in record.by_merchant.items()
         ]
-        confusion = [self._metric(CONFUSION, dict(record.confusion), "words", at)] if record.confusion else []
+        matrix = matrix_of(record.confusion)
+        confusion = [self._metric(CONFUSION, matrix, "matrix", at)] if record.confusion else []
         return [
             *overall,
             *merchants,
@@ -209,8 +235,16 @@ class Recorder:
             source=LOG_SOURCE,
             attempt=self.attempt,
         )
-        with suppress(AlreadyExists):  # as above
+        with suppress(AlreadyExists):  # the answer to this process's first try was lost
             self.client.add_job_log(record)
+
+
+def _line_of(record: EpochRecord, *, is_best: bool) -> str:
+    return (
+        f"epoch {record.epoch:.4g}, step {record.global_step}: F1 {record.eval_f1:.4f}{' (best)' * is_best}, "
+        f"precision {record.eval_precision:.4f}, recall {record.eval_recall:.4f}, "
+        f"validation loss {record.eval_loss:.4f}, training loss {record.train_loss:.4f}"
+    )
 
 
 def _dump(history: Sequence[EpochRecord], without: set[str] | None = None) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from receipt_layoutlm.training.callbacks import (
     publish_best,
 )
 from receipt_layoutlm.training.checkpoint_metric import check_metric
-from receipt_layoutlm.training.checkpoint_store import find_best, find_foreign, find_own
+from receipt_layoutlm.training.checkpoint_store import checkpoint_name, find_best, find_foreign, find_own
 from receipt_layoutlm.training.config import RunConfig, use_all_cpus
 from receipt_layoutlm.training.data_source import load_dataset
 from receipt_layoutlm.training.distributed import AgreeCallback, AgreedStop, Ranks
@@ -130,6 +130,11 @@ def _begin(run: Run, prepared: Prepared, resumed: Resumed | None) -> None:
     if not run.ranks.is_first:
         return
     run.recorder.rewrite_epochs(run.history)
+    run.recorder.restore_checkpoints(
+        f"{run.config.checkpoints_uri}{checkpoint_name(resumed.manifest.step)}/",
+        resumed.manifest,
+        run.best.global_step if run.best else None,
+    )
     if run.best is not None:
         config = run.config
         folder = find_best(
@@ -169,12 +174,13 @@ def _finish(run: Run, total_flos: float) -> Trained:
     options = run.config.hyperparameters
     stopped_early = run.history[-1].epoch < options.epochs
     summary = {
-        "best_epoch": best.epoch,
+        "status": "succeeded",
+        "best_epoch": int(best.epoch),
+        "best_step": best.global_step,
         "best_f1": best.eval_f1,
         "early_stopping_triggered": stopped_early,
         "epochs_since_best": epochs_since_best(run.history, options.checkpoint_metric),
     }
-    run.recorder.record_summary(summary, run.history, best)
     run.recorder.write_epochs_json(
         describe_history(run.recorder.description, run.config.root, run.history, run.split)
     )
@@ -185,6 +191,7 @@ def _finish(run: Run, total_flos: float) -> Trained:
         "cost_usd": run.cost_usd,
     }
     write_final_report(run, "succeeded", results)
+    run.recorder.record_summary(summary, run.history, best)  # the last line of the log
     return _trained(run, results)
 
 

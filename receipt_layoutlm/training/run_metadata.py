@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 
 from receipt_layoutlm.data.dataset_hash import count_labels
 from receipt_layoutlm.data.page_layout import BOX_RULE, READING_ORDER
+from receipt_layoutlm.data.receipts import Receipt
 from receipt_layoutlm.data.record_parser import LoadStatistics
 from receipt_layoutlm.data.split import Split
 from receipt_layoutlm.evaluation.predict import fastest_device
@@ -84,7 +85,8 @@ def describe_results(
         "best_f1_constrained": best.eval_f1_constrained,
         "best_f1_strict": best.eval_f1_strict,
         "best_f1_by_merchant": {name: scores.f1 for name, scores in best.by_merchant.items()},
-        "best_epoch": best.epoch,
+        "best_epoch": int(best.epoch),
+        "best_step": best.global_step,
         "epochs_trained": history[-1].epoch,
         "early_stopping_triggered": stopped_early,
         "best_checkpoint_s3_path": config.best_uri,
@@ -160,10 +162,17 @@ def _describe_counts(prepared: Prepared, dataset: DataSource) -> dict[str, Any]:
         **prepared.counts(),
         "train_receipts": len(split.train),
         "val_receipts": len(split.validation),
+        "num_lines": _count_lines((*split.train, *split.validation)),
+        "num_lines_train": _count_lines(split.train),
+        "num_lines_val": _count_lines(split.validation),
         "labels_train": count_labels(split.train),
         "labels_val": count_labels(split.validation),
         "loading": dataset.statistics.to_dict(),
     }
+
+
+def _count_lines(receipts: Iterable[Receipt]) -> int:
+    return sum(len({word.line_id for word in receipt.words}) for receipt in receipts)
 
 
 def _describe_split(config: RunConfig, prepared: Prepared) -> dict[str, Any]:

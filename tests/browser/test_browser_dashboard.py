@@ -94,7 +94,7 @@ def add_epoch(client: DynamoClient, job_id: str, number: int) -> None:
                 timestamp=now(),
                 value=value,
                 step=one.global_step,
-                epoch=one.epoch,
+                epoch=int(one.epoch),
             )
             for name, value in values.items()
         ]

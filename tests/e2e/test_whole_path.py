@@ -128,8 +128,9 @@ def check_records(client: DynamoClient, trained: dict[str, Any], exported: dict[
     assert {"val_f1", "val_precision", "val_recall", "eval_loss", "train_loss", "learning_rate"} <= names
     assert {"num_train_samples", "num_val_samples", "o_entity_ratio_train", "o_entity_ratio_val"} <= names
     assert {"label_MERCHANT_NAME", "label_GRAND_TOTAL"} <= names
-    kinds = [json.loads(entry.message)["type"] for entry in client.list_job_logs(job.job_id).items]
-    assert (kinds[0], kinds[-1]) == ("run_config", "run_summary")
+    first, *_, last = [entry.message for entry in client.list_job_logs(job.job_id).items]
+    assert json.loads(first)["type"] == "run_config"
+    assert (json.loads(last)["type"], json.loads(last)["status"]) == ("run_summary", "succeeded")
 
 
 def check_scores(stack: LocalStack, client: DynamoClient, trained: dict[str, Any], folder: Path) -> None:

@@ -59,7 +59,7 @@ def metrics(job: Job, epoch: float, at: float, attempt: int = 1, **values: Any) 
             timestamp=minute(at),
             value=value,
             step=round(epoch * 10),
-            epoch=epoch,
+            epoch=int(epoch),
             attempt=attempt,
         )
         for name, value in values.items()

@@ -90,6 +90,9 @@ class ExportHandler:
         with suppress(NotFound):  # ended before the record was made
             await self._update(job.export_id, attempt, status="PENDING")
 
+    async def note_failure(self, job: ExportJob, attempt: int, why: str, at: str) -> None:
+        """An export has no log; its lease keeps the failures."""
+
     def decide(self, job: ExportJob, attempt: int, verdict: AttemptResult) -> dict[str, Any]:
         """The request and the result's body."""
         exported = verdict.report if isinstance(verdict.report, Exported) else None

@@ -18,6 +18,7 @@ from receipt_dynamo.clock import now
 from receipt_dynamo.entities import JobLease, JobStatus, RunName
 from receipt_dynamo.errors import InvalidItem, NotFound
 from workers.destinations import check_run_place
+from workers.jobs.job_log import add_failure, add_unsuccessful_end
 from workers.jobs.job_record import add_status, job_record, show_ended_job, show_job
 from workers.jobs.queue_export import queue_export
 from workers.runtime.outcome import AttemptResult, Refused, outcome_of
@@ -89,6 +90,10 @@ class TrainingHandler:
             await self._table.update_job_status(job.job_id, "interrupted", attempt=attempt)
             await self._note(job.job_id, "interrupted", attempt, why, message_id)
 
+    async def note_failure(self, job: TrainJob, attempt: int, why: str, at: str) -> None:
+        """Leave the reason in the job's log."""
+        await add_failure(self._table, job.job_id, attempt, why, at)
+
     def decide(self, job: TrainJob, attempt: int, verdict: AttemptResult) -> dict[str, Any]:
         """The result's body, the Job's new attributes and, after a success, the export to queue."""
         trained = verdict.report if isinstance(verdict.report, Trained) else None
@@ -139,6 +144,8 @@ class TrainingHandler:
                 message_id=message_id,
             )
             await add_status(self._table, note)
+            if result.status != "succeeded":
+                await add_unsuccessful_end(self._table, result, record.attempt, note.updated_at)
             if decision["export"]:
                 await self._queue_export(ExportJob.model_validate_json(decision["export"]))
         await self._send(result)

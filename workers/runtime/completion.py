@@ -76,6 +76,8 @@ class Completion(Generic[JobT]):
         if meaning.message is MessageFate.SHOW_NOW:
             await self._free(lease, message, 0, None)
         else:
+            why, at = verdict.message or str(verdict.error_class), now()
+            await retry_while_leased(lambda: self.kind.note_failure(job, lease.attempt, why, at), lease)
             failure = self._failure(lease, verdict)
             await self._free(lease, message, self._backoff_seconds(lease.record), failure)
 

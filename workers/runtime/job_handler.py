@@ -49,6 +49,10 @@ class JobHandler(Protocol[JobT]):
         """Set the record's status to interrupted: the job waits for another host."""
         ...
 
+    async def note_failure(self, job: JobT, attempt: int, why: str, at: str) -> None:
+        """Leave the reason of a failed attempt that another one follows, where people look for it."""
+        ...
+
     def decide(self, job: JobT, attempt: int, verdict: AttemptResult) -> dict[str, Any]:
         """All data of a completion as plain values, so that any worker can complete the job."""
         ...

@@ -132,7 +132,7 @@ def test_a_run_is_read_whole_from_its_records(
                 s3_key=f"runs/whole/checkpoints/checkpoint-{step}/",
                 size_bytes=1,
                 step=step,
-                epoch=step / 10,
+                epoch=step // 10,
             )
         )
     client.add_coreml_export_job(

@@ -98,7 +98,7 @@ def test_a_run_that_is_under_way_is_shown_from_its_metrics(runs: Runs) -> None:
     runs.add("done", 0.7)
     job_id = runs.add("young", None, None, status="running")
     runs.client.add_job_metrics(
-        [JobMetric(job_id=job_id, metric_name="val_f1", value=0.4, timestamp=now(), epoch=1.0, step=10)]
+        [JobMetric(job_id=job_id, metric_name="val_f1", value=0.4, timestamp=now(), epoch=1, step=10)]
     )
     found = runs.compare_json("done", "young")
     assert found["runs"][1]["best_f1"] == 0.4

@@ -100,7 +100,7 @@ def test_statuses_and_checkpoints_come_oldest_first_and_without_what_lies_beside
             s3_key=f"runs/demo/checkpoints/checkpoint-{n}/",
             size_bytes=7,
             step=n,
-            epoch=float(n),
+            epoch=n,
         )
         for n in (1, 2)
     ]

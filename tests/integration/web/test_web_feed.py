@@ -133,11 +133,9 @@ def running_job(dashboard: Dashboard, name: str = "watched") -> str:
     return job_id
 
 
-def add_score(dashboard: Dashboard, job_id: str, epoch: float, f1: float) -> None:
+def add_score(dashboard: Dashboard, job_id: str, epoch: int, f1: float) -> None:
     dashboard.client.add_job_metric(
-        JobMetric(
-            job_id=job_id, metric_name="val_f1", timestamp=now(), value=f1, step=int(epoch), epoch=epoch
-        )
+        JobMetric(job_id=job_id, metric_name="val_f1", timestamp=now(), value=f1, step=epoch, epoch=epoch)
     )
 
 
@@ -146,7 +144,7 @@ def test_a_run_page_is_told_of_each_new_score(dashboard: Dashboard) -> None:
     with dashboard.events(f"/runs/{job_id}/events") as events:
         first = {(part := next(events))["id"]: part for _ in range(len(run_page.PARTS) + 1)}
         assert "no evaluation yet" in first["run-summary"]["html"]
-        add_score(dashboard, job_id, 1.0, 0.4321)
+        add_score(dashboard, job_id, 1, 0.4321)
         changed = next(part for part in events if part["id"] == "run-summary")
         assert "Epoch 1 of 10 scored F1 0.432" in texts(changed["html"])
     until(lambda: not dashboard.site.feed.watched)
@@ -154,7 +152,7 @@ def test_a_run_page_is_told_of_each_new_score(dashboard: Dashboard) -> None:
 
 def test_the_page_and_its_events_agree_so_that_nothing_is_replaced_without_need(dashboard: Dashboard) -> None:
     job_id = running_job(dashboard)
-    add_score(dashboard, job_id, 1.0, 0.5)
+    add_score(dashboard, job_id, 1, 0.5)
     page = dashboard.get("/runs/watched").text
     with dashboard.events(f"/runs/{job_id}/events") as events:
         for _ in range(len(run_page.PARTS) + 1):

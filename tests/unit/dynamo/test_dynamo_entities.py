@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from receipt_dynamo import entities
 from receipt_dynamo.clock import write_time
-from receipt_dynamo.entities import Job, JobLease, JobMetric, ReceiptWord, Record
+from receipt_dynamo.entities import Job, JobCheckpoint, JobLease, JobMetric, ReceiptWord, Record
 from receipt_dynamo.entities.record import check_attributes
 from receipt_dynamo.errors import InvalidItem
 
@@ -54,6 +54,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "Count": _count,
     "Attempt": _count,
     "Confidence": st.integers(1, 100).map(lambda percent: percent / 100),
+    "Epoch": _count,
     "JobState": st.sampled_from(["pending", "running", "succeeded", "failed", "cancelled", "interrupted"]),
     "ExportState": st.sampled_from(["PENDING", "RUNNING", "SUCCEEDED", "FAILED"]),
     "Priority": st.sampled_from(["low", "medium", "high", "critical"]),
@@ -156,6 +157,23 @@ def test_a_malformed_attribute_is_named_with_type_and_key(attribute: str, value:
     with pytest.raises(InvalidItem, match=rf"^JOB JOB#{JOB_ID} / JOB: attribute '{attribute}'") as caught:
         Job.from_item(item)
     assert (caught.value.record_type, caught.value.attribute) == ("JOB", attribute)
+
+
+@pytest.mark.parametrize(("stored", "read"), [("1", 1), ("1.0", 1), ("0.57", 0), ("12.999", 12)])
+def test_an_epoch_of_an_earlier_version_is_read_without_its_fraction(stored: str, read: int) -> None:
+    for item in real_items():
+        if item["TYPE"]["S"] not in {"JOB_METRIC", "JOB_CHECKPOINT"}:
+            continue
+        kind = JobMetric if item["TYPE"]["S"] == "JOB_METRIC" else JobCheckpoint
+        record = kind.from_item(item | {"epoch": {"N": stored}})
+        assert record.epoch == read
+        assert record.to_item()["epoch"] == {"N": str(read)}
+
+
+@pytest.mark.parametrize("epoch", [float("nan"), float("inf"), -1.0, True, "1"])
+def test_what_is_no_number_of_epochs_is_refused(epoch: Any) -> None:
+    with pytest.raises(ValidationError, match="epoch"):
+        JobMetric(job_id=JOB_ID, metric_name="val_f1", timestamp=TIME, value=1.0, epoch=epoch)
 
 
 def test_a_missing_attribute_is_named() -> None:
