@@ -49,10 +49,10 @@ class Table:
         """One receipt an image."""
         return ResultPage([ReceiptKey(_image(number), 1) for number in range(self._receipts)], None)
 
-    def get_image_receipts(self, image_id: str) -> list[ReceiptDetails]:
+    def get_image_receipts(self, image_id: str) -> ResultPage[ReceiptDetails]:
         """A template's records, the receipt's own with this image's id."""
         details = self._templates[int(image_id[-8:], 16) % TEMPLATES]
-        return [details._replace(receipt=replace(details.receipt, image_id=image_id))]
+        return ResultPage([details._replace(receipt=replace(details.receipt, image_id=image_id))], None)
 
 
 def main(receipts: int, folder: Path) -> None:

@@ -36,7 +36,7 @@ def measure() -> None:
 
 
 def _make_checkpoint(folder: Path) -> Path:
-    labels = LabelSet(CORE_LABELS, {})
+    labels = LabelSet(tuple(CORE_LABELS), {})
     made_up = (f"w{number}" for number in range(_VOCABULARY - len(SPECIAL_TOKENS)))
     tokenizer = build_tokenizer([*SPECIAL_TOKENS, *made_up])
     tags = dict(enumerate(labels.tags))

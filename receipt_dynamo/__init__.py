@@ -40,9 +40,12 @@ from receipt_dynamo.errors import (
     TableMissing,
     Throttled,
 )
-from receipt_dynamo.operation import Found, ResultPage
+from receipt_dynamo.operation import ResultPage
 from receipt_dynamo.operations.leases import LeaseRefused
 from receipt_dynamo.operations.receipts import ReceiptDetails, ReceiptKey
+
+CoreMLExportJob = CoreMLExport
+"""The record under the name that its methods have, too (`add_coreml_export_job`); guides import it so."""
 
 if TYPE_CHECKING:
     from receipt_dynamo.client import DynamoClient
@@ -52,11 +55,11 @@ __all__ = [
     "ClockError",
     "ConditionFailed",
     "CoreMLExport",
+    "CoreMLExportJob",
     "CredentialsError",
     "DynamoClient",
     "DynamoError",
     "Forbidden",
-    "Found",
     "Image",
     "InvalidItem",
     "InvalidSetting",

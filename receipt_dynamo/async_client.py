@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
 from receipt_dynamo.aws_errors import check_answer, translate_errors
 from receipt_dynamo.clock import TableClock
@@ -24,9 +24,11 @@ from receipt_dynamo.entities import (
     ReceiptWord,
     ReceiptWordLabel,
 )
+from receipt_dynamo.entities.field_types import ValidationStatus
 from receipt_dynamo.errors import DynamoError
 from receipt_dynamo.operation import Operation, Pause, Request, Response
 from receipt_dynamo.operations import job_history, jobs, leases, receipts
+from receipt_dynamo.operations.receipts import LabelCounts
 from receipt_dynamo.operations.records import adding, adding_many, deleting, updating
 
 if TYPE_CHECKING:
@@ -115,6 +117,7 @@ class AsyncDynamoClient:
     get_latest_job_by_status = _awaited(jobs.get_latest_job_by_status)
     update_job_status = _awaited(jobs.update_job_status)
     merge_job_results = _awaited(jobs.merge_job_results)
+    get_job_metric = _awaited(job_history.get_job_metric)
     list_job_metrics = _awaited(job_history.list_job_metrics)
     get_metrics_by_name = _awaited(job_history.get_metrics_by_name)
     get_metrics_by_name_across_jobs = _awaited(job_history.get_metrics_by_name_across_jobs)
@@ -139,7 +142,26 @@ class AsyncDynamoClient:
     list_receipt_keys = _awaited(receipts.list_receipt_keys)
     count_receipts = _awaited(receipts.count_receipts)
     list_receipt_word_labels_with_status = _awaited(receipts.list_receipt_word_labels_with_status)
-    count_labels_by_category_and_status = _awaited(receipts.count_labels_by_category_and_status)
+
+    @overload
+    async def count_labels_by_category_and_status(self) -> LabelCounts: ...
+
+    @overload
+    async def count_labels_by_category_and_status(self, label: str, status: ValidationStatus) -> int: ...
+
+    async def count_labels_by_category_and_status(
+        self, label: str | None = None, status: ValidationStatus | None = None
+    ) -> LabelCounts | int:
+        """Count the records of a label that have a validation status; without both, those of each.
+
+        Raises:
+            ValueError: only one of them is given.
+        """
+        if label is None and status is None:
+            return await self.run(receipts.count_all_labels(self.table_name))
+        if label is None or status is None:
+            raise ValueError("Give a label and a validation status, or neither for the counts of all.")
+        return await self.run(receipts.count_labels(self.table_name, label, status))
 
     add_images = _awaited(adding_many(Image))
     add_receipts = _awaited(adding_many(Receipt))

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
 from botocore.config import Config
 from pydantic.dataclasses import is_pydantic_dataclass, rebuild_dataclass
@@ -28,9 +28,11 @@ from receipt_dynamo.entities import (
     ReceiptWord,
     ReceiptWordLabel,
 )
+from receipt_dynamo.entities.field_types import ValidationStatus
 from receipt_dynamo.errors import DynamoError
 from receipt_dynamo.operation import Operation, Pause, Request, Response
 from receipt_dynamo.operations import job_history, jobs, leases, receipts
+from receipt_dynamo.operations.receipts import LabelCounts
 from receipt_dynamo.operations.records import adding, adding_many, deleting, updating
 from receipt_dynamo.session import new_client
 
@@ -137,6 +139,7 @@ class DynamoClient:
     get_latest_job_by_status = _threaded(jobs.get_latest_job_by_status)
     update_job_status = _threaded(jobs.update_job_status)
     merge_job_results = _threaded(jobs.merge_job_results)
+    get_job_metric = _threaded(job_history.get_job_metric)
     list_job_metrics = _threaded(job_history.list_job_metrics)
     get_metrics_by_name = _threaded(job_history.get_metrics_by_name)
     get_metrics_by_name_across_jobs = _threaded(job_history.get_metrics_by_name_across_jobs)
@@ -161,7 +164,26 @@ class DynamoClient:
     list_receipt_keys = _threaded(receipts.list_receipt_keys)
     count_receipts = _threaded(receipts.count_receipts)
     list_receipt_word_labels_with_status = _threaded(receipts.list_receipt_word_labels_with_status)
-    count_labels_by_category_and_status = _threaded(receipts.count_labels_by_category_and_status)
+
+    @overload
+    def count_labels_by_category_and_status(self) -> LabelCounts: ...
+
+    @overload
+    def count_labels_by_category_and_status(self, label: str, status: ValidationStatus) -> int: ...
+
+    def count_labels_by_category_and_status(
+        self, label: str | None = None, status: ValidationStatus | None = None
+    ) -> LabelCounts | int:
+        """Count the records of a label that have a validation status; without both, those of each.
+
+        Raises:
+            ValueError: only one of them is given.
+        """
+        if label is None and status is None:
+            return self.run(receipts.count_all_labels(self.table_name))
+        if label is None or status is None:
+            raise ValueError("Give a label and a validation status, or neither for the counts of all.")
+        return self.run(receipts.count_labels(self.table_name, label, status))
 
     add_images = _threaded(adding_many(Image))
     add_receipts = _threaded(adding_many(Receipt))

@@ -55,18 +55,6 @@ class ResultPage(_Pair[T]):
         return page
 
 
-class Found(list[T]):
-    """A list of all entries that were asked for.
-
-    Attributes:
-        skipped: what is wrong with the items that no record could be made of; they are not in the list.
-    """
-
-    def __init__(self, items: Iterable[T] = (), skipped: Iterable[InvalidItem] = ()) -> None:
-        super().__init__(items)
-        self.skipped = tuple(skipped)
-
-
 Response: TypeAlias = dict[str, Any]
 Operation: TypeAlias = Generator[Request | Pause, Response, T]
 
@@ -97,10 +85,9 @@ def read_pages(
             return ResultPage(found, last_evaluated_key, skipped)
 
 
-def read_all(request: Request, read: Callable[[Item], T]) -> Operation[Found[T]]:
+def read_all(request: Request, read: Callable[[Item], T]) -> Operation[ResultPage[T]]:
     """Return every entry of every page."""
-    page = yield from read_pages(request, read, None, None)
-    return Found(page.items, page.skipped)
+    return read_pages(request, read, None, None)
 
 
 def count_all(request: Request) -> Operation[int]:

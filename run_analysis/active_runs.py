@@ -87,7 +87,7 @@ def list_active_runs(client: DynamoClient, limit: int = 50) -> tuple[ActiveRun, 
         client: the table.
         limit: so many at most.
     """
-    return tuple(read_active_run(client, job) for job in client.list_newest_jobs(UNDER_WAY, limit))
+    return tuple(read_active_run(client, job) for job in client.list_newest_jobs(UNDER_WAY, limit).items)
 
 
 def read_active_run(client: DynamoClient, job: Job) -> ActiveRun:

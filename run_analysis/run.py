@@ -124,9 +124,9 @@ def describe_job(client: DynamoClient, storage: S3Store, job: Job) -> RunDetail:
         label_merges=_mapping(record, "label_merges"),
         machine=_mapping(record, "machine"),
         num_val_receipts=_count_validation(record),
-        statuses=tuple(map(StatusFacts.of, client.list_job_statuses(job.job_id))),
+        statuses=tuple(map(StatusFacts.of, client.list_job_statuses(job.job_id).items)),
         failures=tuple(FailureFacts.model_validate(one) for one in lease.failures) if lease else (),
-        checkpoints=tuple(map(CheckpointFacts.of, client.list_job_checkpoints(job.job_id))),
+        checkpoints=tuple(map(CheckpointFacts.of, client.list_job_checkpoints(job.job_id).items)),
         exports=tuple(
             sorted(
                 map(ExportFacts.of, client.get_coreml_export_jobs_for_job(job.job_id).items),
@@ -144,7 +144,7 @@ def read_epochs_of(client: DynamoClient, storage: S3Store, run: RunSummary) -> t
 
 def read_last_logs(client: DynamoClient, job_id: str, limit: int = LAST_LOGS) -> tuple[LogFacts, ...]:
     """The last lines of a run's log, oldest first."""
-    return tuple(map(LogFacts.of, client.list_last_job_logs(job_id, limit)))
+    return tuple(map(LogFacts.of, client.list_last_job_logs(job_id, limit).items))
 
 
 def _read_run_json(storage: S3Store, run: RunSummary) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def list_runs(
         cursor: that of the page before.
     """
     # One more shows whether there is anything after this page.
-    jobs = client.list_newest_jobs(statuses, None if limit is None else limit + 1, before=cursor)
+    jobs = client.list_newest_jobs(statuses, None if limit is None else limit + 1, before=cursor).items
     runs = tuple(map(RunSummary.of, jobs))
     if limit is not None and len(runs) > limit and runs[0].created_at == runs[-1].created_at:
         wider = list_runs(client, statuses=statuses, limit=2 * limit, cursor=cursor)

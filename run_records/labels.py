@@ -10,30 +10,33 @@ from types import MappingProxyType
 from messages.hyperparameters import Hyperparameters
 from run_records.errors import ConfigurationError
 
-CORE_LABELS = (
-    "MERCHANT_NAME",
-    "STORE_HOURS",
-    "PHONE_NUMBER",
-    "WEBSITE",
-    "LOYALTY_ID",
-    "ADDRESS_LINE",
-    "DATE",
-    "TIME",
-    "PAYMENT_METHOD",
-    "COUPON",
-    "DISCOUNT",
-    "PRODUCT_NAME",
-    "QUANTITY",
-    "UNIT_PRICE",
-    "LINE_TOTAL",
-    "SUBTOTAL",
-    "TAX",
-    "TIP",
-    "GRAND_TOTAL",
-    "CHANGE",
-    "CASH_BACK",
-    "REFUND",
+CORE_LABELS: Mapping[str, str] = MappingProxyType(
+    {
+        "MERCHANT_NAME": "Name of the shop or its brand.",
+        "STORE_HOURS": "Opening hours.",
+        "PHONE_NUMBER": "Telephone number of the shop.",
+        "WEBSITE": "Web or e-mail address.",
+        "LOYALTY_ID": "Number of the customer's loyalty card or membership.",
+        "ADDRESS_LINE": "Street, town, state or postal code of the shop.",
+        "DATE": "Date of the purchase.",
+        "TIME": "Time of the purchase.",
+        "PAYMENT_METHOD": "How it was paid, such as VISA or CASH.",
+        "COUPON": "Code or name of a coupon.",
+        "DISCOUNT": "A reduction of the price that is no coupon.",
+        "PRODUCT_NAME": "What was bought, as the receipt calls it.",
+        "QUANTITY": "Number or weight of one product.",
+        "UNIT_PRICE": "Price of one piece or unit of weight, before tax.",
+        "LINE_TOTAL": "Price of a line: quantity times unit price.",
+        "SUBTOTAL": "Sum of the lines, before tax and tip.",
+        "TAX": "A tax, such as sales tax or VAT.",
+        "TIP": "Gratuity.",
+        "GRAND_TOTAL": "What is to be paid in all, tax included.",
+        "CHANGE": "Cash given back of what was paid.",
+        "CASH_BACK": "Cash paid out on top of a purchase by card.",
+        "REFUND": "Money given back for goods that were returned.",
+    }
 )
+"""The labels of words on receipts, to what each means; their order is that of a model's tags."""
 
 Merges = Mapping[str, tuple[str, ...]]
 """Target label to the labels that are learned as it."""
@@ -148,7 +151,7 @@ def _requested_merges(hyperparameters: Hyperparameters) -> Merges:
     return {target: sources for group in chosen for target, sources in group.items()}
 
 
-def _check_known(field: str, given: Iterable[str], known: Sequence[str]) -> None:
+def _check_known(field: str, given: Iterable[str], known: Iterable[str]) -> None:
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise ConfigurationError(

@@ -92,7 +92,7 @@ async def _check_name(
 ) -> None:
     """Refuse a folder with the name of another job: it belongs to that job, even while it is empty."""
     name = wanted.key.removeprefix(parent.key).split("/")[0]
-    others = [one.job_id for one in await table.list_name_holders(name) if one.job_id != job_id]
+    others = [one.job_id for one in (await table.list_name_holders(name)).items if one.job_id != job_id]
     if others:
         field, advice = field_and_advice
         raise _overlap(field, wanted, f"{parent.uri}{name}/ of job {others[0]}", advice)

@@ -23,7 +23,7 @@ def jobs(
 
     async def fetch() -> list[Job]:
         async with open_aws(Settings.from_environ()) as aws:
-            return await aws.table.list_newest_jobs((status,) if status else get_args(Status), limit)
+            return (await aws.table.list_newest_jobs((status,) if status else get_args(Status), limit)).items
 
     found = [RunSummary.of(job) for job in asyncio.run(fetch())]
     table(

@@ -1,4 +1,4 @@
-"""The records of the table, one frozen dataclass per file."""
+"""The records of the table as dataclasses; what does not change while it exists is frozen."""
 
 from receipt_dynamo.entities.exports import CoreMLExport
 from receipt_dynamo.entities.jobs import Job, JobCheckpoint, JobLog, JobMetric, JobStatus, RunName

@@ -9,10 +9,10 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from receipt_dynamo.entities.field_types import Attempt, Count, ExportState, Text, Timestamp, Uuid
-from receipt_dynamo.entities.record import STRICT, Record
+from receipt_dynamo.entities.record import CHANGEABLE, Record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
+@dataclass(slots=True, kw_only=True, config=CHANGEABLE)
 class CoreMLExport(Record):
     """An export's request and, once known, its result; `quantize` None means float32."""
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from receipt_dynamo.clock import now
 from receipt_dynamo.entities.field_types import (
     Attempt,
     Count,
@@ -18,12 +19,15 @@ from receipt_dynamo.entities.field_types import (
     Timestamp,
     Uuid,
 )
-from receipt_dynamo.entities.record import STRICT, Record
+from receipt_dynamo.entities.record import CHANGEABLE, STRICT, Record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
+@dataclass(slots=True, kw_only=True, config=CHANGEABLE)
 class Job(Record):
-    """One training run. `attempt` is the lease's fencing token at the last write of a worker."""
+    """One training run; its fields may be set, and `update_job` writes them all.
+
+    `attempt` is the lease's fencing token at the last write of a worker.
+    """
 
     TYPE: ClassVar[str] = "JOB"
     KEY_ONLY: ClassVar[frozenset[str]] = frozenset({"job_id"})
@@ -55,7 +59,7 @@ class JobCheckpoint(Record):
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"attempt"})
 
     job_id: Uuid
-    timestamp: Timestamp
+    timestamp: Timestamp = field(default_factory=now)
     s3_bucket: Text
     s3_key: Text
     size_bytes: Count
@@ -77,7 +81,7 @@ class JobLog(Record):
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset({"source", "exception", "attempt"})
 
     job_id: Uuid
-    timestamp: Timestamp
+    timestamp: Timestamp = field(default_factory=now)
     log_level: Text
     message: str
     source: str | None = None
@@ -97,7 +101,7 @@ class JobMetric(Record):
 
     job_id: Uuid
     metric_name: Text
-    timestamp: Timestamp
+    timestamp: Timestamp = field(default_factory=now)
     value: float | dict[str, Any]
     unit: str | None = None
     step: Count | None = None
@@ -121,7 +125,7 @@ class JobStatus(Record):
 
     job_id: Uuid
     status: JobState
-    updated_at: Timestamp
+    updated_at: Timestamp = field(default_factory=now)
     progress: Annotated[float, Field(ge=0, le=100)] | None = None
     message: str | None = None
     updated_by: str | None = None

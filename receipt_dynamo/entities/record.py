@@ -23,6 +23,9 @@ from receipt_dynamo.types import Item
 # A daemon touches a third of the records; validators are built for those, when they are first used.
 STRICT = ConfigDict(strict=True, extra="forbid", defer_build=True)
 
+CHANGEABLE = STRICT | ConfigDict(validate_assignment=True)
+"""Of records whose state changes while they exist: a field may be set, and is checked as at construction."""
+
 
 class Record:
     """Base of all records; a subclass declares its fields under the names of the item's attributes."""
@@ -71,6 +74,7 @@ class Record:
             for name in attribute_names(cls):
                 if name in item:
                     given[name] = read_value(name, item[name])
+            cls._refuse_missing_key_field(given)
             record = cast("Callable[..., Self]", cls)(**given)
         except InvalidValue as error:
             raise InvalidItem(cls.TYPE, where, error.attribute, error.reason) from error
@@ -85,6 +89,14 @@ class Record:
         for name, value in self.key().items():
             if item[name] != value:
                 raise InvalidItem(self.TYPE, where, name, f"must be {value['S']!r} for these attributes")
+
+    @classmethod
+    def _refuse_missing_key_field(cls, given: Mapping[str, Any]) -> None:
+        # A new record may have a default there, such as the present moment, which no stored one has.
+        layout = LAYOUTS[cls.TYPE]
+        for name in (*layout["PK"].fields, *layout["SK"].fields):
+            if name in attribute_names(cls) and name not in given:
+                raise InvalidValue(name, "is wrong: Field required")
 
     def _build(self, template: KeyTemplate) -> str:
         return template.build(**{field: getattr(self, field) for field in template.fields})

@@ -12,7 +12,7 @@ from receipt_dynamo.entities import CoreMLExport, Job, Record
 from receipt_dynamo.entities.field_types import ExportState, JobState
 from receipt_dynamo.entities.record import fields_of
 from receipt_dynamo.errors import ConditionFailed, InvalidItem, NotFound
-from receipt_dynamo.operation import Found, Operation, ResultPage, read_all, read_pages
+from receipt_dynamo.operation import Operation, ResultPage, read_all, read_pages
 from receipt_dynamo.operations.leases import get_run_name
 from receipt_dynamo.requests import queries, records
 from receipt_dynamo.types import Item
@@ -26,9 +26,11 @@ def get_job(table: str, job_id: str) -> Operation[Job]:
     return (yield from _get(table, Job, records.job_key(job_id)))
 
 
-def get_job_by_name(table: str, name: str) -> Operation[Found[Job]]:
-    """Return every job of this name, newest first; names repeat when an experiment is run again."""
-    return (yield from read_all(queries.jobs_by_name(table, name), Job.from_item))
+def get_job_by_name(
+    table: str, name: str, limit: int | None = None, last_evaluated_key: Item | None = None
+) -> Operation[ResultPage[Job]]:
+    """Return the jobs of this name, newest first; names repeat when an experiment is run again."""
+    return read_pages(queries.jobs_by_name(table, name), Job.from_item, limit, last_evaluated_key)
 
 
 def list_jobs(
@@ -185,10 +187,11 @@ def find_job(table: str, job: str, *, prefer_succeeded: bool = False) -> Operati
     with suppress(NotFound):  # a name may look like an id
         if _is_uuid(job):
             return (yield from get_job(table, job))
-    named = yield from get_job_by_name(table, job)
+    page = yield from get_job_by_name(table, job)
+    named = page.items
     if not named:
-        if named.skipped:  # there is one, and its name alone is of no use
-            raise named.skipped[0]
+        if page.skipped:  # there is one, and its name alone is of no use
+            raise page.skipped[0]
         raise NotFound(f"There is no job with the id or the name {job}. `layoutlm-cli jobs` lists them.")
     if prefer_succeeded:
         return min(named, key=lambda one: one.status != "succeeded")  # the first of equals: the newest
@@ -206,7 +209,7 @@ class NameHolder(NamedTuple):
     status: str | None
 
 
-def list_name_holders(table: str, name: str) -> Operation[Found[NameHolder]]:
+def list_name_holders(table: str, name: str) -> Operation[ResultPage[NameHolder]]:
     """Return who has a name, newest first, read from no more of each record than its key and status."""
     return read_all(queries.jobs_by_name(table, name), _name_holder)
 
@@ -221,10 +224,11 @@ def get_job_status(table: str, job_id: str) -> Operation[str | None]:
 
 def list_newest_jobs(
     table: str, statuses: Sequence[JobState], limit: int | None, *, before: str | None = None
-) -> Operation[Found[Job]]:
+) -> Operation[ResultPage[Job]]:
     """Return up to `limit` jobs (all when None) of some statuses, the newest first.
 
-    One query of the index a status and page. `before` leaves out what was created then or later.
+    One query of the index a status and page. The key is always None, because several queries have none in
+    common: go on with `before`, which leaves out what was created then or later.
     """
     found: list[Job] = []
     skipped: list[InvalidItem] = []
@@ -234,7 +238,7 @@ def list_newest_jobs(
         found += page.items
         skipped += page.skipped
     newest = sorted(found, key=lambda job: (job.created_at, job.job_id), reverse=True)
-    return Found(newest[:limit], skipped)
+    return ResultPage(newest[:limit], None, skipped)
 
 
 def _name_holder(item: Item) -> NameHolder:

@@ -14,7 +14,7 @@ from receipt_dynamo.entities.field_types import (
     LeaseState,
 )
 from receipt_dynamo.errors import ConditionFailed, InvalidItem
-from receipt_dynamo.operation import Found, Operation, Request, read_all
+from receipt_dynamo.operation import Operation, Request, ResultPage, read_all
 from receipt_dynamo.requests import leases
 from receipt_dynamo.skipped import note_skipped
 from receipt_dynamo.types import Item
@@ -155,12 +155,14 @@ def find_lease(table: str, owner_id: str, *, kind: LeaseKind) -> Operation[JobLe
         return None
 
 
-def list_leases(table: str, kind: LeaseKind, state: LeaseState, *, before: str) -> Operation[Found[JobLease]]:
+def list_leases(
+    table: str, kind: LeaseKind, state: LeaseState, *, before: str
+) -> Operation[ResultPage[JobLease]]:
     """Return the leases of one kind and state whose `expires_at` lies before a moment, the earliest first.
 
     An index answers, a little behind the table: only a conditional write is sure.
     """
-    return (yield from read_all(leases.leases_before(table, kind, state, before), JobLease.from_item))
+    return read_all(leases.leases_before(table, kind, state, before), JobLease.from_item)
 
 
 def claim_run_name(table: str, wanted: RunName, *, former: str | None = None) -> Operation[RunName]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import NamedTuple, get_args
+from typing import NamedTuple, TypeAlias, get_args
 
 from receipt_dynamo.entities import Receipt, ReceiptLine, ReceiptWord, ReceiptWordLabel
 from receipt_dynamo.entities.field_types import ValidationStatus
 from receipt_dynamo.entities.record import fields_of, fits_key, type_of
 from receipt_dynamo.errors import InvalidItem, NotFound
-from receipt_dynamo.operation import Found, Operation, ResultPage, count_all, read_all, read_pages
+from receipt_dynamo.operation import Operation, ResultPage, count_all, read_all, read_pages
 from receipt_dynamo.requests import queries
 from receipt_dynamo.skipped import note_skipped
 from receipt_dynamo.types import Item
@@ -40,26 +40,31 @@ class ReceiptDetails(NamedTuple):
 def get_receipt_details(table: str, image_id: str, receipt_id: int) -> Operation[ReceiptDetails]:
     """Return a receipt with its lines, words and labels, read in one query; raise `NotFound`."""
     found = yield from read_all(queries.receipt_contents(table, image_id, receipt_id), _as_is)
-    details = gather_receipts(found)
+    details = gather_receipts(found.items).items
     if not details:
         raise NotFound(f"Receipt {receipt_id} of image {image_id} does not exist in {table}. Check both ids.")
     return details[0]
 
 
-def get_image_receipts(table: str, image_id: str) -> Operation[Found[ReceiptDetails]]:
+def get_image_receipts(table: str, image_id: str) -> Operation[ResultPage[ReceiptDetails]]:
     """Return every receipt of an image, read in one query; lines and words without a receipt are left out.
 
     `skipped` of what returns says which receipts have no whole record of their own.
     """
-    return gather_receipts((yield from read_all(queries.image_contents(table, image_id), _as_is)))
+    found = yield from read_all(queries.image_contents(table, image_id), _as_is)
+    return gather_receipts(found.items)
 
 
 def list_receipt_words_from_receipt(
-    table: str, image_id: str, receipt_id: int
-) -> Operation[Found[ReceiptWord]]:
+    table: str,
+    image_id: str,
+    receipt_id: int,
+    limit: int | None = None,
+    last_evaluated_key: Item | None = None,
+) -> Operation[ResultPage[ReceiptWord]]:
     """Return a receipt's words in the order of their line and word ids; empty where there is no receipt."""
     request = queries.words_of_receipt(table, image_id, receipt_id)
-    return (yield from read_all(request, ReceiptWord.from_item))
+    return read_pages(request, ReceiptWord.from_item, limit, last_evaluated_key)
 
 
 def list_receipts(
@@ -90,19 +95,28 @@ def list_receipt_word_labels_with_status(
     return read_pages(request, ReceiptWordLabel.from_item, limit, last_evaluated_key)
 
 
-def count_labels_by_category_and_status(table: str) -> Operation[dict[str, dict[ValidationStatus, int]]]:
+LabelCounts: TypeAlias = dict[str, dict[ValidationStatus, int]]
+"""Label to validation status to records, those that there are."""
+
+
+def count_labels(table: str, label: str, status: ValidationStatus) -> Operation[int]:
+    """Return how many records of one label have one validation status."""
+    return count_all(queries.labels_of_status(table, label, status))
+
+
+def count_all_labels(table: str) -> Operation[LabelCounts]:
     """Return for each label how many of its records have each validation status, absent ones left out."""
-    counts: dict[str, dict[ValidationStatus, int]] = {}
+    counts: LabelCounts = {}
     statuses: tuple[ValidationStatus, ...] = get_args(ValidationStatus)
     for status in statuses:
         request = queries.labels_with_status(table, status, only="#PK, #SK")
         labels = yield from read_all(request, _label_of)
-        for label, count in sorted(Counter(labels).items()):
+        for label, count in sorted(Counter(labels.items).items()):
             counts.setdefault(label, {})[status] = count
     return counts
 
 
-def gather_receipts(items: Iterable[Item]) -> Found[ReceiptDetails]:
+def gather_receipts(items: Iterable[Item]) -> ResultPage[ReceiptDetails]:
     """The receipts of one image from its items, in whatever order; what belongs to no receipt is left out.
 
     A receipt whose own record is damaged is left out as a whole: where it lies says nothing about its words.
@@ -123,7 +137,7 @@ def gather_receipts(items: Iterable[Item]) -> Found[ReceiptDetails]:
     for item in ordered:
         if kind_of(item) in _PARTS:
             _file(item, receipts)
-    return Found(receipts.values(), skipped)
+    return ResultPage(list(receipts.values()), None, skipped)
 
 
 def kind_of(item: Item) -> str:

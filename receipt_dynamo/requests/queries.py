@@ -120,6 +120,19 @@ def labels_with_status(table: str, status: str, *, only: str | None = None) -> R
     return query(table, "#GSI3PK = :status", {"status": name}, index="GSI3", only=only)
 
 
+def labels_of_status(table: str, label: str, status: str) -> Request:
+    """Count the records of one label that have one validation status."""
+    name = keys.LAYOUTS["RECEIPT_WORD_LABEL"]["GSI1PK"].build(label=label)
+    request = query(
+        table,
+        "#GSI1PK = :label",
+        {"label": name, "status": status},
+        index="GSI1",
+        keep="#validation_status = :status",
+    )
+    return Request(request.call, {**request.arguments, "Select": "COUNT"})
+
+
 def count_of_type(table: str, record_type: str) -> Request:
     """Count the records of one TYPE without reading them out."""
     request = of_type(table, record_type)

@@ -30,6 +30,15 @@ def job_key(job_id: str) -> Item:
     return {"PK": {"S": JOB_PK.build(job_id=job_id)}, "SK": {"S": JOB_SK.build()}}
 
 
+def metric_key(job_id: str, metric_name: str, timestamp: str) -> Item:
+    """Return the primary key of one metric of a job."""
+    layout = LAYOUTS["JOB_METRIC"]
+    return {
+        "PK": {"S": layout["PK"].build(job_id=job_id)},
+        "SK": {"S": layout["SK"].build(metric_name=metric_name, timestamp=timestamp)},
+    }
+
+
 def export_key(export_id: str) -> Item:
     """Return the primary key of a CoreML export."""
     return {"PK": {"S": EXPORT_PK.build(export_id=export_id)}, "SK": {"S": EXPORT_SK.build()}}

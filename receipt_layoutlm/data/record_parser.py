@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from receipt_dynamo import Found, ReceiptDetails
+from receipt_dynamo import ReceiptDetails, ResultPage
 from receipt_dynamo.clock import read_time
 from receipt_dynamo.entities import ReceiptLine, ReceiptWord, ReceiptWordLabel
 from receipt_dynamo.entities.field_types import Point
@@ -62,10 +62,10 @@ class LoadStatistics:
             setattr(self, name, count)
 
 
-def build_receipts(found: Found[ReceiptDetails], statistics: LoadStatistics) -> list[Receipt]:
+def build_receipts(found: ResultPage[ReceiptDetails], statistics: LoadStatistics) -> list[Receipt]:
     """The receipts of one image; those without a whole record of their own are counted in `statistics`."""
     statistics.receipts_unreadable += len(found.skipped)
-    return [build_receipt(details, statistics) for details in found]
+    return [build_receipt(details, statistics) for details in found.items]
 
 
 def build_receipt(details: ReceiptDetails, statistics: LoadStatistics) -> Receipt:

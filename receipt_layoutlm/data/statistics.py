@@ -40,7 +40,7 @@ def read_statistics(
     tally = _Tally(images=len(images))
     for done, found in enumerate(map_ahead(client.get_image_receipts, images, threads), start=1):
         tally.loaded.receipts_unreadable += len(found.skipped)
-        for details in found:
+        for details in found.items:
             tally.add(details)
         if on_image:
             on_image(done, len(images))

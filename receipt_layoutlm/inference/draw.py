@@ -68,7 +68,8 @@ def draw_receipt(
 
 def color_of(label: str) -> Color:
     """The color of a label, the same in each picture and far from its neighbours'."""
-    number = CORE_LABELS.index(label) if label in CORE_LABELS else len(CORE_LABELS) + sum(label.encode())
+    known = list(CORE_LABELS)
+    number = known.index(label) if label in CORE_LABELS else len(known) + sum(label.encode())
     # Neighbours in the list are five hues apart; the second half has the same hues, darker.
     hue, is_dark = number * 5 % _HUES / _HUES, number // _HUES % 2
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.9, 0.45 if is_dark else 0.75)

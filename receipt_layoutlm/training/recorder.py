@@ -125,7 +125,7 @@ class Recorder:
 
     def restore_checkpoints(self, uri: str, manifest: Manifest, best_step: int | None) -> None:
         """Make up for an attempt that ended between upload and record: the resumed one, and which is best."""
-        known = list(self.client.list_job_checkpoints(self.job_id))
+        known = list(self.client.list_job_checkpoints(self.job_id).items)
         if all(one.step != manifest.step for one in known):
             self.record_checkpoint(uri, manifest, is_best=manifest.step == best_step)
             return

@@ -62,13 +62,13 @@ def note_labels(situation: AdviceContext) -> Iterator[str]:
 
 
 def _learned(situation: AdviceContext) -> Sequence[str]:
-    return situation.run.labels if situation.run else CORE_LABELS
+    return situation.run.labels if situation.run else tuple(CORE_LABELS)
 
 
 def _scarce(situation: AdviceContext) -> list[str]:
     """Labels that were not learned for want of words; before the first run, those that have too few."""
     if situation.run is None or situation.case is None:
-        found = _core(situation.statistics, CORE_LABELS) if situation.statistics else ()
+        found = _core(situation.statistics, tuple(CORE_LABELS)) if situation.statistics else ()
         return [one.label for one in found if one.words < LEAST_WORDS]
     words = count_words(situation.case)
     unlearned = {

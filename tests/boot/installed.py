@@ -82,7 +82,7 @@ class Site:
 
     def job(self, name: str) -> Job | None:
         """The record of a training."""
-        found = self.client.get_job_by_name(name)
+        found = self.client.get_job_by_name(name).items
         return found[0] if found else None
 
     def lease(self, name: str) -> JobLease:

@@ -92,7 +92,7 @@ class Story:
 
     @property
     def job(self) -> Any:
-        found = self.client.get_job_by_name(NAME)
+        found = self.client.get_job_by_name(NAME).items
         return found[0] if found else SimpleNamespace(status="unknown", results={}, attempt=0)
 
 
@@ -168,7 +168,7 @@ def lose_a_host(story: Story, fleet: Fleet, imds: FakeImds) -> None:
         story.wait(lambda: story.depth("TRAIN_JOB_QUEUE_URL")[0] == 1, "the message is visible again")
         assert time.monotonic() - noticed < 120
         assert story.job.status == "interrupted"
-        notes = [note.message for note in story.client.list_job_statuses(story.job.job_id)]
+        notes = [note.message for note in story.client.list_job_statuses(story.job.job_id).items]
         assert f"Spot interruption notice for {at}" in notes
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
@@ -229,7 +229,7 @@ def check_nothing_is_lost(story: Story) -> None:
     epochs = [one.epoch or 0.0 for one in story.client.list_job_metrics(job.job_id, "val_f1").items]
     assert sorted(set(epochs)) == epochs == [float(number) for number in range(1, len(epochs) + 1)]
     steps: dict[int | None, list[int]] = {1: [], 2: []}
-    for checkpoint in story.client.list_job_checkpoints(job.job_id):
+    for checkpoint in story.client.list_job_checkpoints(job.job_id).items:
         steps[checkpoint.attempt].append(checkpoint.step)
     assert max(steps[1]) < min(steps[2]), "it went on where the first host was"
     assert job.results["coreml_export_id"]

@@ -87,12 +87,14 @@ def test_queues_and_tables_are_named_with_their_indexes_and_batches_are_no_actio
         )
         item = {"PK": {"S": "x"}, "SK": {"S": "x"}}
         dynamodb.batch_write_item(RequestItems={table: [{"PutRequest": {"Item": item}}]})
+        dynamodb.transact_write_items(TransactItems=[{"Put": {"TableName": table, "Item": item}}])
     name = queue.rsplit("/", 1)[1]
     assert seen_as(seen) == {
         ("sqs:SendMessage", name),
         ("sqs:GetQueueUrl", name),
         ("dynamodb:Query", f"table/{table}/index/GSI1"),
         ("dynamodb:BatchWriteItem", f"table/{table}"),
+        ("dynamodb:PutItem", f"table/{table}"),
     }
 
 

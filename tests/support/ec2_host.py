@@ -54,7 +54,7 @@ class Stage:
         return any(one["Key"].endswith(CHECKPOINT) for one in found.get("Contents", ()))
 
     def notes(self) -> list[tuple[str, str | None]]:
-        return [(note.status, note.message) for note in self.client.list_job_statuses(JOB_ID)]
+        return [(note.status, note.message) for note in self.client.list_job_statuses(JOB_ID).items]
 
     def report(self) -> Any:
         """What `worker-status` shows."""

@@ -122,6 +122,11 @@ def _sqs(operation: str, arguments: Mapping[str, Any], arn: str) -> Iterator[tup
 
 
 def _dynamodb(operation: str, arguments: Mapping[str, Any], arn: str) -> Iterator[tuple[str, str]]:
+    for one in arguments.get("TransactItems", ()):  # IAM judges each of them as if it came alone
+        ((write, its),) = one.items()
+        yield from _dynamodb(f"{write}Item", its, arn)
+    if "TransactItems" in arguments:
+        return
     index = f"/index/{arguments['IndexName']}" if "IndexName" in arguments else ""
     for table in arguments.get("RequestItems") or [arguments["TableName"]]:
         yield f"dynamodb:{operation}", f"{arn}table/{table}{index}"

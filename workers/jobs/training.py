@@ -214,7 +214,7 @@ class TrainingHandler:
         if owner.job_id != job.job_id:
             raise _name_taken(job, owner.job_id)
         # Jobs of other software have a name without owning it.
-        for other in await self._table.list_name_holders(job.job_name):
+        for other in (await self._table.list_name_holders(job.job_name)).items:
             if other.job_id != job.job_id and other.status not in UNSUCCESSFUL:
                 raise _name_taken(job, other.job_id)
 

@@ -87,7 +87,7 @@ async def find_cancellable(table: AsyncDynamoClient, named: str) -> Cancellable:
         pass
     else:
         if job.status in _ENDED and job.job_id != named:
-            of_name = await table.get_job_by_name(named)
+            of_name = (await table.get_job_by_name(named)).items
             job = next((one for one in of_name if one.status not in _ENDED), job)
         return Cancellable("train", job.job_id, job.name, job.status)
     try:

@@ -161,7 +161,7 @@ def _flat(job: TrainJob) -> dict[str, Any]:
 
 async def _refuse_taken_name(table: AsyncDynamoClient, job: TrainJob) -> None:
     """Refuse here what beginning would refuse, so that no failed record takes the place of the name's job."""
-    for other in await table.list_name_holders(job.job_name):
+    for other in (await table.list_name_holders(job.job_name)).items:
         if other.status not in UNSUCCESSFUL:
             status = other.status or "status unreadable"
             said = f"{job.job_name} belongs to job {other.job_id} ({status}), with the run's folder. "
@@ -176,7 +176,7 @@ async def _look_at(table: AsyncDynamoClient, job: TrainJob, ending: str) -> Hand
         record = await table.get_job(job.job_id)
     except (NotFound, InvalidItem):  # the lease tells how it ended
         record = None
-    checkpoints = await table.list_job_checkpoints(job.job_id)
+    checkpoints = (await table.list_job_checkpoints(job.job_id)).items
     outcome = lease.outcome if lease and lease.state in {"decided", "closed"} else None
     failures = [one["message"] for one in lease.failures if one["attempt"] == lease.attempt] if lease else []
     why = record.error_message if record and outcome else _WHY.get(ending) or next(iter(failures), None)

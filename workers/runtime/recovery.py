@@ -92,9 +92,10 @@ class OrphanRecovery(Generic[JobT]):
         clock, kind = self.table.clock, self.kind.name
         with skipped_noted() as skipped:
             # For as long again as the lease was, its message is likely to show itself.
-            dead = await self.table.list_leases(kind, "held", before=clock.text(-self.settings.lease_seconds))
-            waiting = await self.table.list_leases(kind, "free", before=clock.text())
-            decided = await self.table.list_leases(kind, "decided", before=clock.text())
+            long_over = clock.text(-self.settings.lease_seconds)
+            dead = (await self.table.list_leases(kind, "held", before=long_over)).items
+            waiting = (await self.table.list_leases(kind, "free", before=clock.text())).items
+            decided = (await self.table.list_leases(kind, "decided", before=clock.text())).items
         if skipped:
             log.warning("leases that cannot be read", leases=len(skipped), error=str(skipped))
         forgotten = [(self._put_back, one) for one in (*dead, *waiting) if not one.by_hand]

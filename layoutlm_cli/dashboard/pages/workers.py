@@ -65,7 +65,7 @@ async def _gather(site: PageContext) -> tuple[dict[str, Any], float]:
 def _read_leases(site: PageContext) -> list[HeldLease]:
     """Two queries of leases, and one of the running runs for their names: none a lease."""
     client, moment = site.sources.client, now()
-    leases = [lease for kind in _KINDS for lease in client.list_leases(kind, "held", before=_EVER)]
+    leases = [lease for kind in _KINDS for lease in client.list_leases(kind, "held", before=_EVER).items]
     running = list_runs(client, statuses=("running",), limit=_RUNNING).runs if leases else ()
     names = {run.job_id: run.name for run in running}
     return [_describe(lease, names, moment) for lease in leases]

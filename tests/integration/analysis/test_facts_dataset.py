@@ -107,14 +107,14 @@ def test_a_box_that_leaves_the_receipt_is_counted(
     filled: DynamoClient, corner: dict[str, float], fault: str
 ) -> None:
     key = filled.list_receipt_keys().items[0]
-    word = filled.list_receipt_words_from_receipt(key.image_id, key.receipt_id)[0]
+    word = filled.list_receipt_words_from_receipt(key.image_id, key.receipt_id).items[0]
     filled.update_receipt_word(replace(word, top_right=corner))  # type: ignore[arg-type]
     assert getattr(read_statistics(filled), fault) == 1
 
 
 def test_an_empty_word_and_one_without_area_are_counted(filled: DynamoClient) -> None:
     key = filled.list_receipt_keys().items[0]
-    first, second = filled.list_receipt_words_from_receipt(key.image_id, key.receipt_id)[:2]
+    first, second = filled.list_receipt_words_from_receipt(key.image_id, key.receipt_id).items[:2]
     filled.update_receipt_word(replace(first, text=" "))
     filled.update_receipt_word(replace(second, top_right=second.top_left, bottom_right=second.bottom_left))
     found = read_statistics(filled)

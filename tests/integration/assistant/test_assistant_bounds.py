@@ -179,7 +179,7 @@ def test_live_runs_are_six_summaries_that_fit(stack: LocalStack) -> None:
 
 def ids_of_others(stack: LocalStack, shown: Any) -> set[str]:
     client, _ = reach(stack)
-    under_way = client.list_newest_jobs(("running", "interrupted", "pending"), 50)
+    under_way = client.list_newest_jobs(("running", "interrupted", "pending"), 50).items
     return {job.job_id for job in under_way} - {run.run.job_id for run in shown}
 
 

@@ -49,15 +49,15 @@ class Hand:
 
     def wait_for_a_checkpoint(self, process: subprocess.Popen[str]) -> str:
         while process.poll() is None:
-            for job in self.client.get_job_by_name("hand"):
-                if self.client.list_job_checkpoints(job.job_id):
+            for job in self.client.get_job_by_name("hand").items:
+                if self.client.list_job_checkpoints(job.job_id).items:
                     return job.job_id
             time.sleep(0.05)
         raise AssertionError(process.communicate()[1][-2000:])
 
     def steps_of_attempts(self, job_id: str) -> dict[int | None, set[int]]:
         found: dict[int | None, set[int]] = {}
-        for one in self.client.list_job_checkpoints(job_id):
+        for one in self.client.list_job_checkpoints(job_id).items:
             found.setdefault(one.attempt, set()).add(one.step)
         return found
 
@@ -109,7 +109,7 @@ def test_a_training_that_was_interrupted_goes_on_under_its_name_and_id(
     assert code == 0, said
     assert f"goes on with job {job_id}: attempt 2" in said
     assert "hand succeeded: best F1" in printed
-    [job] = hand.client.get_job_by_name("hand")
+    [job] = hand.client.get_job_by_name("hand").items
     assert (job.job_id, job.status, job.attempt) == (job_id, "succeeded", 2)
     steps = hand.steps_of_attempts(job_id)
     assert max(steps[1]) < min(steps[2])

@@ -33,7 +33,7 @@ def test_a_model_is_trained_and_exported_by_hand(stack: LocalStack, tmp_path: Pa
     assert answer.returncode == 0, answer.stderr[-2000:]
     assert "best F1" in answer.stdout
     assert "cannot be compared with other runs: No frozen validation split is set." in answer.stdout
-    [job] = client.get_job_by_name("by-hand")
+    [job] = client.get_job_by_name("by-hand").items
     assert (job.status, job.attempt) == ("succeeded", 1)
     assert job.results["label_list"] == ["O", "B-DATE", "I-DATE", "B-GRAND_TOTAL", "I-GRAND_TOTAL"]
     assert "no export queued" in answer.stderr

@@ -69,8 +69,8 @@ def test_jobs_of_a_name_come_newest_first(dynamo: Any) -> None:
     old, new = a_job(job_id=str(uuid.uuid4())), a_job(created_at=minute(5))
     for job in (old, new, a_job(job_id=str(uuid.uuid4()), name="other")):
         dynamo.add_job(job)
-    assert dynamo.get_job_by_name("demo") == [new, old]
-    assert dynamo.get_job_by_name("unknown") == []
+    assert dynamo.get_job_by_name("demo").items == [new, old]
+    assert dynamo.get_job_by_name("unknown").items == []
 
 
 def test_a_status_partition_shared_with_job_statuses_gives_jobs_only(dynamo: Any) -> None:

@@ -199,7 +199,7 @@ def test_a_job_that_has_ended_cannot_be_cancelled(dynamo: Any) -> None:
 
 
 def owners(dynamo: Any, state: str, before: str) -> list[str]:
-    return [lease.owner_id for lease in dynamo.list_leases("train", state, before=before)]
+    return [lease.owner_id for lease in dynamo.list_leases("train", state, before=before).items]
 
 
 def test_a_sweep_finds_held_leases_of_its_kind_that_ended_and_no_others(dynamo: Any) -> None:
@@ -218,7 +218,7 @@ def test_a_sweep_finds_free_leases_whose_moment_has_passed(dynamo: Any) -> None:
 def test_a_sweep_finds_decided_leases_until_they_are_closed(dynamo: Any) -> None:
     decided = dynamo.decide_lease(claim(dynamo), outcome="succeeded", decision={"a": 1}, now=T0)
     assert owners(dynamo, "decided", T1) == []
-    assert dynamo.list_leases("train", "decided", before=T2) == [decided]
+    assert dynamo.list_leases("train", "decided", before=T2).items == [decided]
     dynamo.close_lease(decided)
     assert owners(dynamo, "decided", T2) == []
 

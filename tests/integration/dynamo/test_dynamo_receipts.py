@@ -72,7 +72,7 @@ def test_a_receipt_comes_with_its_lines_words_and_labels_in_one_query(dynamo: An
 
 def test_the_receipts_of_an_image_come_in_one_query_without_orphaned_words(dynamo: Any) -> None:
     fill(dynamo)
-    receipts = dynamo.get_image_receipts(IMAGE_ID)
+    receipts = dynamo.get_image_receipts(IMAGE_ID).items
     assert [details.receipt.receipt_id for details in receipts] == [1, 2]
     assert [len(details.words) for details in receipts] == [40, 1]
 
@@ -84,7 +84,7 @@ def test_a_receipt_that_is_not_there_is_named(dynamo: Any) -> None:
 
 def test_the_words_of_a_receipt_come_in_the_order_of_their_ids(dynamo: Any) -> None:
     fill(dynamo)
-    words = dynamo.list_receipt_words_from_receipt(IMAGE_ID, 1)
+    words = dynamo.list_receipt_words_from_receipt(IMAGE_ID, 1).items
     assert [word.word_id for word in words] == list(range(1, 41))
 
 

@@ -76,15 +76,15 @@ def test_the_newest_jobs_of_some_statuses_come_in_pages(dynamo: Any) -> None:
     jobs = some_jobs(dynamo, "succeeded", "running", "succeeded", "failed", "running", "succeeded")
     wanted = ["succeeded", "running"]
     expected = [jobs[place] for place in (0, 1, 2, 4, 5)]
-    assert dynamo.list_newest_jobs(wanted, None) == expected
-    assert dynamo.list_newest_jobs(wanted, 3) == expected[:3]
-    assert dynamo.list_newest_jobs(wanted, 3, before=expected[2].created_at) == expected[3:]
+    assert dynamo.list_newest_jobs(wanted, None).items == expected
+    assert dynamo.list_newest_jobs(wanted, 3).items == expected[:3]
+    assert dynamo.list_newest_jobs(wanted, 3, before=expected[2].created_at).items == expected[3:]
 
 
 def test_a_page_of_the_newest_jobs_costs_one_query_a_status(dynamo: Any) -> None:
     some_jobs(dynamo, *["succeeded", "failed"] * 4)
     before = dynamo.request_count
-    assert len(dynamo.list_newest_jobs(["succeeded", "failed", "pending"], 3)) == 3
+    assert len(dynamo.list_newest_jobs(["succeeded", "failed", "pending"], 3).items) == 3
     assert dynamo.request_count - before == 3
 
 
@@ -107,8 +107,8 @@ def test_statuses_and_checkpoints_come_oldest_first_and_without_what_lies_beside
     for late, early in zip(statuses[::-1], checkpoints[::-1], strict=True):
         dynamo.add_job_status(late)
         dynamo.add_job_checkpoint(early)
-    assert dynamo.list_job_statuses(JOB_ID) == statuses
-    assert dynamo.list_job_checkpoints(JOB_ID) == checkpoints
+    assert dynamo.list_job_statuses(JOB_ID).items == statuses
+    assert dynamo.list_job_checkpoints(JOB_ID).items == checkpoints
 
 
 def test_the_last_lines_of_a_log_are_read_without_the_first(dynamo: Any) -> None:
@@ -118,5 +118,5 @@ def test_the_last_lines_of_a_log_are_read_without_the_first(dynamo: Any) -> None
     for line in lines:
         dynamo.add_job_log(line)
     before = dynamo.request_count
-    assert dynamo.list_last_job_logs(JOB_ID, 2) == lines[-2:]
+    assert dynamo.list_last_job_logs(JOB_ID, 2).items == lines[-2:]
     assert dynamo.request_count - before == 1

@@ -82,7 +82,7 @@ def test_an_event_that_lambda_repeats_is_the_same_job(lambdas: Surroundings, con
     first, again = (said(handler(dict(PAYLOAD), context)) for _ in range(2))
     assert first["job_id"] == again["job_id"]
     assert {body["job_id"] for body in lambdas.take_all("TRAIN_JOB_QUEUE_URL")} == {first["job_id"]}
-    assert len(lambdas.table.get_job_by_name("layoutlm-my-experiment")) == 1
+    assert len(lambdas.table.get_job_by_name("layoutlm-my-experiment").items) == 1
     other = said(handler(dict(PAYLOAD), Context()))
     assert other["job_id"] != first["job_id"]
 
@@ -197,7 +197,7 @@ def test_a_name_that_sagemaker_has_given_before_is_refused(lambdas: Surroundings
     [fault] = said(answer)["faults"]
     assert fault["field"] == "job_name"
     assert "choose another" in fault["problem"]
-    assert len(lambdas.table.get_job_by_name(payload["job_name"])) == 1
+    assert len(lambdas.table.get_job_by_name(payload["job_name"]).items) == 1
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
@@ -225,7 +225,7 @@ def test_what_sagemaker_refuses_is_told_in_its_own_words(
     assert said(answer)["faults"] == [
         {"field": "backend", "problem": "SageMaker refuses the job: as scripted"}
     ]
-    assert lambdas.table.get_job_by_name(payload["job_name"]) == []
+    assert lambdas.table.get_job_by_name(payload["job_name"]).items == []
 
 
 def test_what_sagemaker_cannot_do_now_is_raised_for_lambda_to_repeat(
@@ -235,7 +235,7 @@ def test_what_sagemaker_cannot_do_now_is_raised_for_lambda_to_repeat(
     payload = sagemaker_payload()
     with pytest.raises(ClientError, match="as scripted"):
         handler(dict(payload), context)
-    assert lambdas.table.get_job_by_name(payload["job_name"]) == []
+    assert lambdas.table.get_job_by_name(payload["job_name"]).items == []
 
 
 def test_what_only_the_queue_takes_is_told_before_sagemaker_is_asked(

@@ -170,7 +170,7 @@ def test_a_confirmation_that_is_posted_twice_is_one_job(stack: LocalStack, start
     confirmed = hidden_fields(dashboard.post("/submit", {"job_name": "twice"}).text)
     for _ in range(2):
         assert dashboard.post("/submit/send", confirmed).status == 303
-    assert len(dashboard.client.get_job_by_name("twice")) == 1
+    assert len(dashboard.client.get_job_by_name("twice").items) == 1
     assert len({json.loads(one["Body"])["job_id"] for one in messages(stack, "TRAIN_JOB_QUEUE_URL")}) == 1
 
 

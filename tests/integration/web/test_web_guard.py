@@ -93,7 +93,8 @@ def test_without_actions_nothing_that_changes_anything_can_be_reached_or_seen(
 ) -> None:
     [job, *_] = seed_runs(dashboard.client, storage, 20, 1)
     running = next(
-        run.job_id for run in dashboard.client.list_newest_jobs(["running", "interrupted", "succeeded"], 9)
+        run.job_id
+        for run in dashboard.client.list_newest_jobs(["running", "interrupted", "succeeded"], 9).items
     )
     for path in (f"/runs/{job}/cancel", "/submit", "/submit/send", "/queues/train/letters/x/redrive"):
         assert dashboard.get(path).status == 404, path

@@ -46,7 +46,7 @@ def test_one_status_is_one_query_and_stays_on_the_next_page(dashboard: Dashboard
     before = dashboard.client.request_count
     page = dashboard.get("/jobs?status=succeeded").text
     assert dashboard.client.request_count - before == 1
-    expected = [job.job_id for job in dashboard.client.list_newest_jobs(["succeeded"], None)]
+    expected = [job.job_id for job in dashboard.client.list_newest_jobs(["succeeded"], None).items]
     assert shown(page) == expected[:50]
     path = older(page)
     assert path is not None

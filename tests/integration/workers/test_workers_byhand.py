@@ -62,7 +62,7 @@ async def interrupt(client: DynamoClient, number: signal.Signals) -> None:
 
 
 def statuses(client: DynamoClient, name: str = "hand") -> list[tuple[str, int | None]]:
-    return [(job.status, job.attempt) for job in client.get_job_by_name(name)]
+    return [(job.status, job.attempt) for job in client.get_job_by_name(name).items]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -120,7 +120,7 @@ async def test_a_failure_that_nothing_repeats_is_failed_with_its_reason(
     assert run.outcome == "failed"
     assert reason in run.why
     assert "attempt 1" not in run.why
-    [job] = client.get_job_by_name("hand")
+    [job] = client.get_job_by_name("hand").items
     assert (job.status, job.error_message) == ("failed", run.why)
     lease = client.get_lease(job.job_id, kind="train")
     assert lease is not None

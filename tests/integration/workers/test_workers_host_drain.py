@@ -58,7 +58,7 @@ async def test_a_child_that_reaches_no_checkpoint_is_ended_at_the_hosts_deadline
 ) -> None:
     async with training_bench(stack, tmp_path, drain_seconds=600) as bench:
         await interrupt(bench, "stubborn", 0.3)
-        [*_, note] = await bench.aws.table.list_job_statuses(JOB_ID)
+        [*_, note] = (await bench.aws.table.list_job_statuses(JOB_ID)).items
         assert (note.status, note.message) == ("interrupted", NOTICE)
         assert await bench.depth() == (1, 0)
 

@@ -51,7 +51,7 @@ async def test_a_fault_of_the_host_interrupts_the_job_and_does_not_count(
             assert await bench.results() == []
         lease = await lease_of(bench)
         assert [one["error_class"] for one in lease.failures] == [error_class] * 3
-        notes = await bench.aws.table.list_job_statuses(JOB_ID)
+        notes = (await bench.aws.table.list_job_statuses(JOB_ID)).items
         assert f"scripted {error_class}" in [note.message for note in notes]
         await bench.work_once()
         [result] = await bench.results()

@@ -26,7 +26,7 @@ def body(script: str) -> dict[str, Any]:
 
 async def history(bench: Bench) -> list[tuple[str, str | None]]:
     """Statuses with the message that each one was written for, oldest first."""
-    notes = await bench.aws.table.list_job_statuses(JOB_ID)
+    notes = (await bench.aws.table.list_job_statuses(JOB_ID)).items
     return [(note.status, note.message_id) for note in sorted(notes, key=lambda note: note.updated_at)]
 
 

@@ -167,7 +167,7 @@ def test_nothing_in_it_points_outside() -> None:
 
 
 def test_a_long_run_of_all_labels_with_thirty_receipts_is_below_three_megabytes() -> None:
-    run = make_detail(50, CORE_LABELS)
+    run = make_detail(50, tuple(CORE_LABELS))
     words = make_predictions(run, 1).receipts[0].words
     long = (words * 4)[:150]
     said = make_predictions(run, 30)

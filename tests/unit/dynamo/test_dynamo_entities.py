@@ -176,6 +176,14 @@ def test_what_is_no_number_of_epochs_is_refused(epoch: Any) -> None:
         JobMetric(job_id=JOB_ID, metric_name="val_f1", timestamp=TIME, value=1.0, epoch=epoch)
 
 
+@pytest.mark.parametrize("attribute", ["timestamp", "metric_name", "job_id"])
+def test_an_item_without_an_attribute_of_its_key_is_not_given_a_new_one(attribute: str) -> None:
+    item = JobMetric(job_id=JOB_ID, metric_name="val_f1", timestamp=TIME, value=1.0).to_item()
+    del item[attribute]
+    with pytest.raises(InvalidItem, match=f"'{attribute}' is wrong: Field required"):
+        JobMetric.from_item(item)
+
+
 def test_a_missing_attribute_is_named() -> None:
     item = a_job().to_item()
     del item["priority"]

@@ -26,9 +26,10 @@ def items() -> list[Item]:
 def test_the_order_of_the_items_does_not_matter() -> None:
     found = gather_receipts(items())
     assert found == gather_receipts(items()[::-1])
-    assert [details.receipt.receipt_id for details in found] == [1, 2]
-    assert [word.word_id for word in found[0].words] == [1, 2]
-    assert (len(found[0].lines), len(found[0].labels), len(found[0].unreadable)) == (1, 1, 0)
+    assert [details.receipt.receipt_id for details in found.items] == [1, 2]
+    assert [word.word_id for word in found.items[0].words] == [1, 2]
+    first = found.items[0]
+    assert (len(first.lines), len(first.labels), len(first.unreadable)) == (1, 1, 0)
 
 
 def test_items_of_no_receipt_and_of_other_kinds_are_left_out() -> None:
@@ -50,7 +51,7 @@ def test_items_of_no_receipt_and_of_other_kinds_are_left_out() -> None:
 def test_a_word_that_is_no_whole_record_is_named_and_the_rest_is_read(change: Item) -> None:
     [attribute] = change
     broken: Item = {**a_word(1, 1, 3).to_item(), **change}
-    [first, _] = gather_receipts([*items(), broken])
+    [first, _] = gather_receipts([*items(), broken]).items
     assert [word.word_id for word in first.words] == [1, 2]
     [error] = first.unreadable
     assert (error.record_type, error.attribute.partition(".")[0]) == (ReceiptWord.TYPE, attribute)
@@ -58,7 +59,7 @@ def test_a_word_that_is_no_whole_record_is_named_and_the_rest_is_read(change: It
 
 def test_a_word_under_the_key_of_another_one_is_no_whole_record() -> None:
     moved: Item = {**a_word(1, 1, 3).to_item(), "SK": {"S": "RECEIPT#00001#LINE#00009#WORD#3"}}
-    [first, _] = gather_receipts([*items(), moved])
+    [first, _] = gather_receipts([*items(), moved]).items
     assert len(first.unreadable) == 1
 
 
@@ -83,5 +84,5 @@ def test_an_item_that_does_not_say_what_it_is_counts_as_what_its_key_says() -> N
     )
     found = gather_receipts([*items(), word, receipt])
     assert [error.record_type for error in found.skipped] == ["RECEIPT"]
-    assert [error.record_type for error in found[0].unreadable] == ["RECEIPT_WORD"]
-    assert [details.receipt.receipt_id for details in found] == [1, 2]
+    assert [error.record_type for error in found.items[0].unreadable] == ["RECEIPT_WORD"]
+    assert [details.receipt.receipt_id for details in found.items] == [1, 2]

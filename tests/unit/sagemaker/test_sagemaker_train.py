@@ -132,7 +132,7 @@ def test_a_container_that_spot_takes_away_is_followed_by_one_that_goes_on(
     job = client.get_job(JOB_ID)
     assert (job.status, job.attempt) == ("succeeded", 2)
     steps: dict[int | None, list[int]] = {1: [], 2: []}
-    for checkpoint in client.list_job_checkpoints(JOB_ID):
+    for checkpoint in client.list_job_checkpoints(JOB_ID).items:
         steps[checkpoint.attempt].append(checkpoint.step)
     assert max(steps[1]) < min(steps[2])
     assert job.results["best_f1"] is not None

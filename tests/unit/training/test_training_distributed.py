@@ -142,7 +142,7 @@ def test_two_processes_learn_what_one_does_and_record_it_once(
         (
             len(client.list_job_metrics(task.job.job_id).items),
             len(client.list_job_logs(task.job.job_id).items),
-            len(client.list_job_checkpoints(task.job.job_id)),
+            len(client.list_job_checkpoints(task.job.job_id).items),
         )
         for task in (alone, shared)
     ]

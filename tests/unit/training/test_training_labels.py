@@ -10,7 +10,7 @@ from messages.hyperparameters import Hyperparameters
 from run_records.errors import ConfigurationError
 from run_records.labels import CORE_LABELS, label_set_of_tags, resolve_labels
 
-_LABELS = st.lists(st.one_of(st.none(), st.sampled_from(CORE_LABELS)), max_size=30)
+_LABELS = st.lists(st.one_of(st.none(), st.sampled_from(list(CORE_LABELS))), max_size=30)
 
 
 def resolve(**options: object) -> tuple[str, ...]:
@@ -19,7 +19,7 @@ def resolve(**options: object) -> tuple[str, ...]:
 
 def test_without_options_the_core_labels_are_learned_in_the_contracts_order() -> None:
     labels = resolve_labels(Hyperparameters())
-    assert labels.names == CORE_LABELS
+    assert labels.names == tuple(CORE_LABELS)
     assert len(CORE_LABELS) == 22
     assert labels.tags[:4] == ("O", "B-MERCHANT_NAME", "I-MERCHANT_NAME", "B-STORE_HOURS")
 

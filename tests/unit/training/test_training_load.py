@@ -33,7 +33,7 @@ def _fill(client: DynamoClient, count: int) -> None:
 
 
 def _one(client: DynamoClient) -> ReceiptDetails:
-    return client.get_image_receipts(client.list_receipt_keys().items[0].image_id)[0]
+    return client.get_image_receipts(client.list_receipt_keys().items[0].image_id).items[0]
 
 
 def _label(details: ReceiptDetails, name: str, added: str, status: str = "VALID") -> ReceiptWordLabel:
@@ -65,7 +65,7 @@ def test_every_receipt_is_read_with_one_query_an_image_and_one_for_the_list(clie
 def test_only_valid_labels_train_and_a_receipt_without_any_is_left_out(client: DynamoClient) -> None:
     _fill(client, 2)
     key = client.list_receipt_keys().items[0]
-    for label in client.get_image_receipts(key.image_id)[0].labels:
+    for label in client.get_image_receipts(key.image_id).items[0].labels:
         client.update_receipt_word_label(replace(label, validation_status="PENDING"))
     loaded = load_receipts(client)
     assert len(loaded.receipts) == 1
@@ -143,7 +143,7 @@ def test_a_receipt_whose_own_record_is_damaged_is_left_out_counted_and_named(
 ) -> None:
     _fill(client, 4)
     key = sorted(client.list_receipt_keys().items)[1]
-    damage(stack, client.get_image_receipts(key.image_id)[0].receipt.key(), **change)
+    damage(stack, client.get_image_receipts(key.image_id).items[0].receipt.key(), **change)
     keys = [f"{one.image_id}#{one.receipt_id:05d}" for one in client.list_receipt_keys().items]
     loaded = load_receipts(client, keys=[*keys, f"{key.image_id}#00001"])
     assert len(loaded.receipts) == 3

@@ -39,7 +39,7 @@ class Table:
     def list_receipt_keys(self) -> ResultPage[ReceiptKey]:
         return ResultPage([ReceiptKey(image, 1) for image in RECORDS], None)
 
-    def get_image_receipts(self, image_id: str) -> list[ReceiptDetails]:
+    def get_image_receipts(self, image_id: str) -> ResultPage[ReceiptDetails]:
         self._left -= 1
         if self._left < 0:
             raise NetworkError("gone")

@@ -156,7 +156,7 @@ def test_rows_that_an_earlier_version_left_all_best_become_one(recorder_of: Any)
     recorder = recorder_of(1)
     for step in (5, 10, 15):
         record_checkpoint(recorder, step, is_best=False)
-    for one in recorder.client.list_job_checkpoints(recorder.job_id):
+    for one in recorder.client.list_job_checkpoints(recorder.job_id).items:
         recorder.client.update_job_checkpoint(replace(one, is_best=True))
     record_checkpoint(recorder, 20, is_best=True)
     assert best_steps(recorder) == [20]
@@ -171,7 +171,7 @@ def test_a_resumed_attempt_makes_up_for_the_record_that_a_dead_one_owed(recorder
     assert best_steps(second) == [10]
     second.restore_checkpoints(uri, manifest, best_step=5)
     assert best_steps(second) == [5]
-    assert len(second.client.list_job_checkpoints(second.job_id)) == 2
+    assert len(second.client.list_job_checkpoints(second.job_id).items) == 2
 
 
 def test_a_split_too_large_for_a_log_stays_in_run_json_and_is_named(recorder_of: Any) -> None:

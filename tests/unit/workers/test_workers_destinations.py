@@ -11,6 +11,7 @@ from messages.child_protocol import ErrorClass
 from messages.export import ExportJob
 from messages.fields import S3Uri
 from messages.train import TrainJob
+from receipt_dynamo import ResultPage
 from workers.destinations import check_bundle_place, check_run_place
 from workers.jobs.job_record import job_record
 from workers.jobs.training import TrainingHandler
@@ -26,9 +27,10 @@ SETTINGS = Settings.from_environ(
 class Names:
     """A table in which two jobs have names."""
 
-    async def list_name_holders(self, name: str) -> list[Any]:
+    async def list_name_holders(self, name: str) -> ResultPage[Any]:
         known = {"a-run": JOB_ID, "other": OTHER_ID}
-        return [SimpleNamespace(job_id=known[name], status="running")] if name in known else []
+        found = [SimpleNamespace(job_id=known[name], status="running")] if name in known else []
+        return ResultPage(found, None)
 
 
 TABLE: Any = Names()
