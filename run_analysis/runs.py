@@ -71,6 +71,7 @@ class RunSummary(LenientModel):
     num_labels: int | None = None
     label_list: tuple[str, ...] = ()
     train_receipts: int | None = None
+    val_receipts: int | None = None
     metrics_comparable: bool | None = None
     comparability_reason: str | None = None
     val_keys_s3: str | None = None

@@ -6,12 +6,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+from layoutlm_cli.mcp_server.host_facts import describe_host
 from layoutlm_cli.mcp_server.infrastructure import describe_infrastructure, environment_of
-from layoutlm_cli.mcp_server.readers import json_text, read_dataset, read_run_history
+from layoutlm_cli.mcp_server.readers import json_text, read_dataset, read_key_findings, read_run_history
 from layoutlm_cli.open_clients import Clients
 from layoutlm_cli.writing import write_whole, writing_explained
+from messages.fields import Message
 from messages.hyperparameters import Hyperparameters
+from messages.options.augmentation import AugmentationOptions
+from messages.options.data import DataOptions
+from messages.options.encoding import EncodingOptions
+from messages.options.labels import LabelOptions
+from messages.options.machine import MachineOptions
 from messages.train import TrainJob
+from run_analysis.context_documents import describe_best, describe_dataset, describe_history, describe_split
 from run_analysis.markdown import table
 from run_analysis.summary import render_dataset, render_history
 from workers.errors import SettingsError
@@ -38,7 +46,15 @@ def make_template() -> dict[str, Any]:
         "required": ["job_name"],
         "job": _describe(job),
         "hyperparameters": _describe(schema["$defs"]["Hyperparameters"]["properties"]),
+        "data_config": _defaults_of(DataOptions, LabelOptions, AugmentationOptions),
+        "model_config": _defaults_of(MachineOptions, EncodingOptions),
     }
+
+
+def _defaults_of(*groups: type[Message]) -> dict[str, Any]:
+    """The options of some groups with their defaults; `hyperparameters` describes them among all others."""
+    names = {name for group in groups for name in group.model_fields}
+    return Hyperparameters().model_dump(mode="json", include=names)
 
 
 def _describe(fields: dict[str, Any]) -> dict[str, Any]:
@@ -58,9 +74,9 @@ MARK = "written by `layoutlm-cli agent-context`, which overwrites it"
 """Stands in every file, so that none is overwritten that somebody else wrote."""
 
 FILES = {
-    "infrastructure.json": "table, bucket, queues and how full they are, counts of records, versions",
+    "infrastructure.json": "this host, table, bucket, queues and how full they are, counts, versions",
     "training_config_template.json": "every option: default, unit, meaning, bounds; and a whole request",
-    "training_history.json": "every run with options, scores, evaluations; the best of each validation set",
+    "training_history.json": "the best run and what it shows; every run with options, scores, evaluations",
     "training_history.md": "the same as tables: best runs, labels of the best one, all runs",
     "dataset_summary.json": "words, entities, receipts, merchants of each label; scarce labels; faults",
     "dataset_summary.md": "the same as tables",
@@ -102,13 +118,17 @@ def write_folder(folder: Path, records: Clients, settings: Settings) -> list[Pat
 
 def _texts(records: Clients, settings: Settings) -> dict[str, str]:
     history, dataset = read_run_history(records), read_dataset(records)
+    infrastructure = describe_infrastructure(settings, history, dataset).model_dump(exclude_none=True)
+    best = describe_best(history, read_key_findings(records, history))
     head = f"<!-- {MARK} -->\n\n"
     return {
-        "infrastructure.json": json_text(describe_infrastructure(settings, history, dataset), note=MARK),
+        "infrastructure.json": json_text({**describe_host(settings), **infrastructure}, note=MARK),
         "training_config_template.json": json_text(make_template(), note=MARK),
-        "training_history.json": json_text(history, note=MARK),
+        "training_history.json": json_text({**best, **describe_history(history)}, note=MARK),
         "training_history.md": head + render_history(history),
-        "dataset_summary.json": json_text(dataset, note=MARK),
+        "dataset_summary.json": json_text(
+            {**describe_dataset(dataset), "train_val_split": describe_split(history)}, note=MARK
+        ),
         "dataset_summary.md": head + render_dataset(dataset),
         _README: head + render_readme(settings, history.read_at),
     }

@@ -95,6 +95,7 @@ def describe_results(
         "num_labels": len(config.labels.tags),
         "label_list": list(config.labels.tags),
         "train_receipts": len(split.train),
+        "val_receipts": len(split.validation),
         "val_receipts_hash": split.val_hash,
         **_describe_speed(history),
         **describe_comparability(config, split),

@@ -103,6 +103,13 @@ def test_the_folder_tells_where_things_lie_and_how_full_the_queues_are(
     assert {path.name for path in written.iterdir()} == {*FILES, "README.md"}
     found = read(written / "infrastructure.json")
     assert found["environment"]["DYNAMO_TABLE_NAME"] == stack.environ["DYNAMO_TABLE_NAME"]
+    assert found["dynamo_table"] == stack.environ["DYNAMO_TABLE_NAME"]
+    assert found["s3_bucket"] == stack.environ["LAYOUTLM_TRAINING_BUCKET"]
+    assert found["pytorch_version"]
+    assert found["python_version"]
+    assert found["transformers_version"]
+    unknown_here = {"ec2_instance_type", "gpu", "ami", "asg_name", "conda_env"}
+    assert unknown_here <= set(found)
     queues = {one["name"]: one for one in found["queues"]}
     assert queues["train"]["url"] == stack.environ["TRAIN_JOB_QUEUE_URL"]
     assert queues["train"]["visible"] == 1
@@ -113,16 +120,24 @@ def test_the_folder_tells_where_things_lie_and_how_full_the_queues_are(
 
 def test_the_folder_sums_up_history_and_data_as_json_and_as_markdown(written: Path) -> None:
     history = read(written / "training_history.json")
-    assert [one["run"]["name"] for one in history["runs"]] == ["running_run", "better_run", "worse_run"]
-    [best] = history["best"]
+    assert history["total_runs"] == 3
+    assert [one["job_name"] for one in history["runs"]] == ["better_run", "worse_run", "running_run"]
+    [best] = history["best_by_validation_set"]
     assert (best["name"], best["best_f1"], best["runs"]) == ("better_run", 0.8, 2)
-    assert [epoch["eval_f1"] for epoch in history["runs"][1]["epochs"]] == [0.5, 0.8]
+    best_run = history["best_run"]
+    assert (best_run["job_id"], best_run["epoch"], best_run["best_f1"]) == (best["job_id"], 2, 0.8)
+    assert best_run["config"]["learning_rate"] == 3e-4
+    said = "better_run is the best run of the 2 on the same validation receipts: F1 0.8000 at epoch 2."
+    assert history["key_findings"][0] == said
+    assert [epoch["f1"] for epoch in history["runs"][0]["epochs"]] == [0.5, 0.8]
     told = (written / "training_history.md").read_text(encoding="utf-8")
     assert "| `better_run` | 0.800 |" in told
     assert "`learning_rate 0.0003`" in told
     assert told.index("`TAX`") < told.index("`DATE`")
     dataset = read(written / "dataset_summary.json")
-    assert dataset["statistics"]["receipts"] == 2
+    assert dataset["statistics"]["receipts"] == dataset["total_receipts"] == 2
+    assert dataset["total_lines"] > 10
+    assert dataset["train_val_split"]["val_receipts_hash"] == RECEIPTS_HASH
     assert "`PRODUCT_NAME`" in (written / "dataset_summary.md").read_text(encoding="utf-8")
 
 
@@ -137,6 +152,9 @@ def test_the_template_has_every_option_with_its_bounds_and_is_a_request_that_can
     epochs, steps = (template["hyperparameters"][name] for name in ("epochs", "eval_steps"))
     assert (epochs["default"], epochs["minimum"], epochs["maximum"]) == (10, 1, 1000)
     assert {"minimum": 1, "maximum": 1000000, "type": "integer"} in steps["anyOf"]
+    assert template["data_config"]["val_keys_s3"] is None
+    assert template["model_config"]["pretrained_model"] == Hyperparameters().pretrained_model
+    assert {*template["data_config"], *template["model_config"]} < set(template["hyperparameters"])
     job = decode_train_job(json.dumps(template["request"]), message_id="m")
     assert job.hyperparameters == Hyperparameters()
 
@@ -207,7 +225,7 @@ def test_queues_that_cannot_be_asked_leave_the_rest_of_the_folder(
     ("script", "says", "holds"),
     [
         ("agent_analyze_training_history.py", "3 runs", ("better_run", RECEIPTS_HASH, "worse_run")),
-        ("agent_dataset_stats.py", "2 receipts", ("labels_scarce", "PRODUCT_NAME")),
+        ("agent_dataset_stats.py", "2 receipts", ("label_distribution", "PRODUCT_NAME")),
         ("agent_monitor_training.py", "1 runs under way", ("running_run", "epochs_asked")),
     ],
 )
@@ -244,5 +262,5 @@ def test_a_script_that_fails_says_one_sentence_and_leaves_the_file_as_it_was(
 
 def test_a_script_explains_itself(run_script: RunScript) -> None:
     shown = run_script("agent_analyze_training_history.py", "--help", COLUMNS="200").stdout
-    for part in ("TABLE_NAME", "OUTPUT_FILE", "LAYOUTLM_TRAINING_BUCKET"):
+    for part in ("TABLE", "OUTPUT_FILE", "LAYOUTLM_TRAINING_BUCKET"):
         assert part in shown
