@@ -33,14 +33,14 @@ class OptimisationOptions(Message):
     )
     batch_size: BatchSize = Field(
         8,
-        description="Windows per batch, shared by all devices; auto takes what one of them holds, to 64.",
+        description="Windows per batch of each GPU; auto takes the most that it holds, to 64.",
         json_schema_extra=unit("windows"),
     )
     batch_tokens: Int | None = Field(
         None,
         ge=64,
         le=1048576,
-        description="Tokens per batch, padding included, instead of batch_size windows; null counts windows.",
+        description="Tokens per batch of all GPUs, padding included; null counts windows.",
         json_schema_extra=unit("tokens"),
     )
     learning_rate: Float = Field(
@@ -97,7 +97,7 @@ class OptimisationOptions(Message):
         json_schema_extra=unit("steps"),
     )
     early_stopping_patience: Int = Field(
-        5,
+        2,
         ge=0,
         le=1000,
         description="Evaluations without a better checkpoint metric until it stops; 0 never stops.",

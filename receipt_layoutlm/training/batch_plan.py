@@ -23,8 +23,10 @@ _TRAINER_STATE = "trainer_state.json"
 log = logging.getLogger(__name__)
 
 
-def plan_batches_of_run(config: RunConfig, prepared: Prepared, resumed: Resumed | None) -> BatchPlan:
-    """Plan how the batches of a run are computed on this machine."""
+def plan_batches_of_run(
+    config: RunConfig, prepared: Prepared, resumed: Resumed | None, devices: int
+) -> BatchPlan:
+    """Plan how the batches of a run are computed by so many devices, as this process's machine has them."""
     train, model = prepared.train, prepared.start.model
     dtype, device = DTYPES[config.precision], choose_device()
     longest = max(range(len(train)), key=lambda number: train.lengths[number])
@@ -35,11 +37,14 @@ def plan_batches_of_run(config: RunConfig, prepared: Prepared, resumed: Resumed 
         demand,
         free_bytes(device),
         None if device.type == "cpu" else try_batches(model, train[longest], pad_token_id, device, dtype),
-        _batch_before(resumed),
+        before=_batch_before(resumed),
+        devices=devices,
     )
     log.info(
-        "batches of %d windows, %d to a step%s",
+        "batches of %d windows on %d devices in %d passes, %d batches to a step%s",
         plan.windows,
+        devices,
+        plan.parts,
         plan.accumulation,
         ", with gradient checkpointing" if plan.checkpointing else "",
     )

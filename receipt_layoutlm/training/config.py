@@ -87,14 +87,14 @@ class RunConfig:
         return "epoch" if self.hyperparameters.eval_steps is None else "steps"
 
     def training_arguments(self, batches: int, plan: BatchPlan) -> TrainingArguments:
-        """The Trainer's arguments for so many batches an epoch."""
+        """The Trainer's arguments for so many passes an epoch."""
         options = self.hyperparameters
-        steps = math.ceil(batches / plan.accumulation) * options.epochs
+        steps = math.ceil(batches / plan.passes) * options.epochs
         return TrainingArguments(
             output_dir=str(self.work_dir / "checkpoints"),
             num_train_epochs=options.epochs,
             per_device_train_batch_size=plan.windows,
-            gradient_accumulation_steps=plan.accumulation,
+            gradient_accumulation_steps=plan.passes,
             **(recompute_activations() if plan.checkpointing else {}),
             optim="adamw_torch_fused",
             learning_rate=options.learning_rate,

@@ -69,7 +69,7 @@ def _train(task: TrainTask, reporter: Reporter, stop: StopRequested, ranks: Rank
     _leave_if(stop)
     ranks.require_same("split", prepared.split.val_hash)
     ranks.require_same("checkpoint", resumed and resumed.manifest.step)
-    plan = ranks.from_first(lambda: plan_batches_of_run(config, prepared, resumed))
+    plan = ranks.from_first(lambda: plan_batches_of_run(config, prepared, resumed, ranks.count))
     description = describe_run(config, prepared, dataset, plan, ranks)
     recorder = Recorder(client, storage, config.job_id, task.attempt, config.root, description)
     run = Run(

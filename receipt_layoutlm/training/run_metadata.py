@@ -116,13 +116,19 @@ def _describe_machine(config: RunConfig) -> dict[str, Any]:
 
 
 def _describe_batches(config: RunConfig, plan: BatchPlan, ranks: Ranks) -> dict[str, Any]:
-    """Windows in total and of one process; none are counted where tokens are."""
+    """Windows at once on one GPU and of an optimisation step; none are counted where tokens are.
+
+    `batch_size` is what was asked for each GPU, `batch_size_per_device` what one has on this host: fewer
+    where the run began on a host with fewer GPUs, whose effective batch it keeps.
+    """
     by_windows = config.hyperparameters.batch_tokens is None
+    at_once = math.ceil(plan.windows / (ranks.count * plan.parts))
+    asked = config.hyperparameters.batch_size
     return {
         "world_size": ranks.count,
-        "batch_size": plan.windows if by_windows else None,
-        "batch_size_per_device": math.ceil(plan.windows / ranks.count) if by_windows else None,
-        "gradient_accumulation_steps": plan.accumulation,
+        "batch_size": (at_once if asked == "auto" else asked) if by_windows else None,
+        "batch_size_per_device": at_once if by_windows else None,
+        "gradient_accumulation_steps": plan.passes,
         "effective_batch": plan.windows * plan.accumulation if by_windows else None,
         # One step of all processes is one step: nothing is scaled by how many they are.
         "learning_rate": config.hyperparameters.learning_rate,

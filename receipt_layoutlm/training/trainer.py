@@ -44,7 +44,9 @@ class ReceiptTrainer(BucketedTrainer):
         config, options, train = run.config, run.config.hyperparameters, prepared.train
         model, tokenizer = prepared.start.model, prepared.start.tokenizer
         epoch, share = lambda: self.state.epoch, run.ranks.share
-        batches = LengthBatches(train.lengths, plan.windows, options.batch_tokens, options.seed, epoch, share)
+        batches = LengthBatches(
+            train.lengths, plan.windows, options.batch_tokens, options.seed, epoch, share, plan.parts
+        )
         arguments = config.training_arguments(len(batches), plan)
         # One device: DataParallel would count the supervised tokens of each replica apart.
         arguments._n_gpu = min(arguments.n_gpu, 1)  # noqa: SLF001

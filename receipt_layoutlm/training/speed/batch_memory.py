@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -34,14 +35,22 @@ class BatchPlan:
     """The plan of a run's batches.
 
     Attributes:
-        windows: of a batch.
-        accumulation: batches of an optimisation step.
+        windows: of a batch, by all processes together; the same on every host that the run comes to.
+        accumulation: batches of an optimisation step; the same on every host, too.
         checkpointing: whether activations are computed again for the gradients instead of kept.
+        parts: passes in which the processes take a batch: more than one where a GPU would have more windows
+            at once than `batch_size`, since the run began with more GPUs.
     """
 
     windows: int
     accumulation: int
     checkpointing: bool
+    parts: int = 1
+
+    @property
+    def passes(self) -> int:
+        """Forward passes of an optimisation step."""
+        return self.accumulation * self.parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +76,30 @@ class Demand:
         return self.states + windows * (self.checkpointed_window if checkpointing else self.window)
 
 
-def plan_batches(
+def plan_batches(  # noqa: PLR0913 - what a plan follows from
     options: Hyperparameters,
     demand: Demand,
     free: int,
     fits: Callable[[int], bool] | None = None,
+    *,
     before: int | None = None,
+    devices: int = 1,
 ) -> BatchPlan:
     """Decide what a request leaves to the machine.
 
+    `batch_size` is of each device, so a run begins with that times the devices in a batch. It keeps this
+    batch wherever it goes on, and so its schedule and scores: fewer devices take it in several passes.
+
     `batch_size: auto` takes the largest of SIZES that fits. Where that is less than 8, so many more batches
-    are accumulated that an optimisation step has 8 windows times gradient_accumulation_steps all the same.
+    are accumulated that an optimisation step has 8 windows times gradient_accumulation_steps nevertheless.
 
     Args:
         options: the request.
         demand: of the run's longest windows.
         free: bytes for all of it.
         fits: tries a batch of so many of the longest windows; without it, `demand` is believed.
-        before: what an interrupted run took, which the rest of it keeps.
+        before: windows of a batch of an interrupted run, by all its devices, which the rest of it keeps.
+        devices: processes that train together.
     """
     room = int(free * _MARGIN)
 
@@ -93,13 +108,17 @@ def plan_batches(
 
     accumulation = options.gradient_accumulation_steps
     if options.batch_size == "auto":
-        windows = before or next((size for size in SIZES if (fits or is_estimated)(size)), 1)
+        of_device = next((size for size in SIZES if (fits or is_estimated)(size)), 1)
+        windows = before or of_device * devices
         accumulation *= max(USUAL // windows, 1)
     else:
-        windows = options.batch_size
-    is_short = demand.bytes(windows, checkpointing=False) > room
+        of_device = options.batch_size
+        windows = before or of_device * devices
+    parts = math.ceil(windows / (of_device * devices)) if options.batch_tokens is None else 1
+    at_once = math.ceil(windows / (parts * devices))
+    is_short = demand.bytes(at_once, checkpointing=False) > room
     recomputes = {"on": True, "off": False, "auto": is_short}[options.gradient_checkpointing]
-    return BatchPlan(windows, accumulation, recomputes)
+    return BatchPlan(windows, accumulation, recomputes, parts)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -28,6 +28,7 @@ class LengthBatches(Sampler[list[int]]):
         seed: of the order.
         epoch: epochs done, a part of one left out.
         share: which part of a batch this process takes, where several share it; it may be empty.
+        parts: passes in which all of them take a batch, one after the other; the parts of it are the batch.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what the batches follow from
@@ -38,6 +39,7 @@ class LengthBatches(Sampler[list[int]]):
         seed: int,
         epoch: Callable[[], float | None],
         share: Callable[[Sequence[int]], list[int]] = list,
+        parts: int = 1,
     ) -> None:
         self._lengths = lengths
         self._windows = windows
@@ -45,7 +47,8 @@ class LengthBatches(Sampler[list[int]]):
         self._seed = seed
         self._epoch = epoch
         self._share = share
-        self._count = len(self._cut(range(len(lengths))))
+        self._parts = parts
+        self._count = parts * len(self._cut(range(len(lengths))))
 
     def __len__(self) -> int:
         return self._count
@@ -54,7 +57,8 @@ class LengthBatches(Sampler[list[int]]):
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + int(self._epoch() or 0))
         batches = self._cut(torch.randperm(len(self._lengths), generator=generator).tolist())
         for index in torch.randperm(len(batches), generator=generator).tolist():
-            yield self._share(batches[index])
+            for part in range(self._parts):
+                yield self._share(batches[index][part :: self._parts])
 
     def _cut(self, order: Sequence[int]) -> list[list[int]]:
         if self._tokens is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import subprocess
 import sys
@@ -50,6 +51,22 @@ def test_the_shares_of_all_processes_are_the_batches_of_one(
     for whole, *parts in zip(alone, *shared, strict=True):
         assert sorted(chain.from_iterable(parts)) == sorted(whole)
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@given(LENGTHS, st.integers(1, 20), st.integers(1, 5), st.integers(1, 9))
+def test_the_passes_of_a_batch_are_the_batch(
+    lengths: list[int], windows: int, parts: int, count: int
+) -> None:
+    def batches(ranks: Ranks, parts: int = 1) -> LengthBatches:
+        return LengthBatches(lengths, windows, None, 7, lambda: 0, ranks.share, parts)
+
+    shared = [list(batches(Ranks(rank, count), parts)) for rank in range(count)]
+    alone = list(batches(Ranks()))
+    assert {len(one) for one in shared} == {len(batches(Ranks(), parts))} == {parts * len(alone)}
+    for number, whole in enumerate(alone):
+        passes = [one[number * parts : (number + 1) * parts] for one in shared]
+        assert sorted(chain.from_iterable(chain.from_iterable(passes))) == sorted(whole)
+        assert max(len(part) for one in passes for part in one) <= math.ceil(windows / (parts * count)) + 1
 
 
 @pytest.mark.parametrize("row_tokens", [None, 24])
@@ -126,9 +143,10 @@ def test_two_processes_learn_what_one_does_and_record_it_once(
     plain_model: str,
     tmp_path: Path,
 ) -> None:
-    # 18 windows, 5 a batch: the last batch of an epoch has 3. The arithmetic is the same on any CPU.
-    options = {"pretrained_model": plain_model, "batch_size": 5, "precision": "float32", "epochs": 3}
-    alone, shared = make_task("alone", **options), make_task("shared", **options)
+    # 18 windows, 8 a batch: the last batch of an epoch has 2. The arithmetic is the same on any CPU.
+    options = {"pretrained_model": plain_model, "precision": "float32", "epochs": 3}
+    alone = make_task("alone", batch_size=8, **options)
+    shared = make_task("shared", batch_size=4, **options)
     train(alone, QUIET, GO_ON)
     with trained_by_two(aws, shared, tmp_path) as process:
         code, reports = ending(process)
@@ -136,8 +154,8 @@ def test_two_processes_learn_what_one_does_and_record_it_once(
     assert [type(one) for one in reports if not isinstance(one, Progress)] == [Trained]
     assert_alike(learned(storage, shared), learned(storage, alone))
     machine = read_json(storage, f"{shared.run_s3_uri}run.json")["machine"]
-    assert (machine["world_size"], machine["batch_size"], machine["batch_size_per_device"]) == (2, 5, 3)
-    assert machine["effective_batch"] == 5
+    assert (machine["world_size"], machine["batch_size"], machine["batch_size_per_device"]) == (2, 4, 4)
+    assert machine["effective_batch"] == 8
     recorded = [
         (
             len(client.list_job_metrics(task.job.job_id).items),
@@ -155,12 +173,12 @@ def test_a_signal_to_two_leads_to_one_checkpoint_from_which_one_goes_on(
 ) -> None:
     options = {
         "pretrained_model": plain_model,
-        "batch_size": 2,
+        "batch_size": 1,
         "precision": "float32",
         "epochs": 10,
         "early_stopping_patience": 0,
     }
-    whole, broken = make_task("whole", **options), make_task("broken", **options)
+    whole, broken = make_task("whole", **{**options, "batch_size": 2}), make_task("broken", **options)
     with trained_by_two(aws, broken, tmp_path) as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -177,4 +195,8 @@ def test_a_signal_to_two_leads_to_one_checkpoint_from_which_one_goes_on(
     train(make_task("broken", attempt=2, **options), QUIET, GO_ON)
     train(whole, QUIET, GO_ON)
     assert learned(storage, broken)[: len(done)] == done
+    machine = read_json(storage, f"{broken.run_s3_uri}run.json")["machine"]
+    kept = ("world_size", "batch_size", "batch_size_per_device", "gradient_accumulation_steps")
+    assert [machine[name] for name in kept] == [1, 1, 1, 2]
+    assert machine["effective_batch"] == 2
     assert_alike(learned(storage, broken), learned(storage, whole))

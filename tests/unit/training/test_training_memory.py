@@ -56,6 +56,29 @@ def test_an_interrupted_run_keeps_its_batch_on_a_machine_with_other_memory() -> 
     assert plan_batches(options, NEED, 100 * GIB, before=4) == BatchPlan(4, 2, checkpointing=False)
 
 
+@pytest.mark.parametrize(
+    ("began_with", "goes_on_with", "parts", "at_once"),
+    [(1, 1, 1, 8), (2, 2, 1, 8), (4, 1, 4, 8), (1, 4, 1, 2), (8, 3, 3, 8), (3, 2, 2, 6), (1, 16, 1, 1)],
+)
+def test_a_run_keeps_its_effective_batch_on_a_host_with_other_gpus(
+    began_with: int, goes_on_with: int, parts: int, at_once: int
+) -> None:
+    options = Hyperparameters(batch_size=8, gradient_accumulation_steps=2)
+    began = plan_batches(options, NEED, 100 * GIB, devices=began_with)
+    assert (began.windows, began.parts, began.passes) == (8 * began_with, 1, 2)
+    after = plan_batches(options, NEED, 100 * GIB, before=began.windows, devices=goes_on_with)
+    assert (after.windows, after.accumulation) == (began.windows, began.accumulation)
+    assert (after.parts, after.passes) == (parts, 2 * parts)
+    assert math.ceil(after.windows / (after.parts * goes_on_with)) == at_once <= 8
+
+
+def test_an_automatic_batch_goes_on_in_passes_where_the_new_gpu_holds_less() -> None:
+    options = Hyperparameters(batch_size="auto")
+    assert plan_batches(options, NEED, int(2.6 * GIB / 0.8), before=64) == BatchPlan(
+        64, 1, checkpointing=False, parts=32
+    )
+
+
 def test_the_demand_of_base_size_is_near_what_was_measured() -> None:
     class Config:
         hidden_size, num_hidden_layers, num_attention_heads = 768, 12, 12
