@@ -76,7 +76,9 @@ class Shape:
         model = self.options.get("pretrained_model", "microsoft/layoutlm-base-uncased")
         right = 1.5e-3 if model.startswith("scratch:") else 5e-5
         pinned = {"val_keys_s3": _VAL_KEYS} if self.pinned else {}
-        return Hyperparameters(epochs=self.epochs, learning_rate=self.rate * right, **pinned, **self.options)
+        patience = {"early_stopping_patience": 5}  # with the default, noise would end a slow run
+        options = {**patience, **pinned, **self.options}
+        return Hyperparameters(epochs=self.epochs, learning_rate=self.rate * right, **options)
 
 
 def simulate(shape: Shape, seed: int, name: str = "a-run") -> RunDetail:

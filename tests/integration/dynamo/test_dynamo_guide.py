@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,6 +29,7 @@ from tests.conftest import SHARED
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+RECORDS_PAGE = Path(__file__).parents[3] / "docs" / "records.md"
 GUIDE = SHARED / "contracts" / "guides.md"
 JOB_ID = "49a5ce3b-4653-4aad-95da-11c9a7345b85"
 IMAGE_ID = "12345678-1234-4123-8123-123456789012"
@@ -119,6 +121,20 @@ def test_each_line_of_the_guide_runs_as_printed(table: DynamoClient) -> None:
     assert len(names["CORE_LABELS"]) == 22
     assert all(meaning.endswith(".") for meaning in names["CORE_LABELS"].values())
     assert names["MERGE_PRESETS"]["amounts"]["AMOUNT"][0] == "LINE_TOTAL"
+
+
+def test_the_snippets_of_the_documentation_run(table: DynamoClient) -> None:
+    fill(table)
+    names: dict[str, Any] = {"job_id": JOB_ID}
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", RECORDS_PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    for block in blocks:
+        exec(block.replace("ReceiptsTable", "T").replace("layoutlm-demo", "demo"), names)  # noqa: S102
+    assert len(blocks) == 2
+    assert names["metric"].value == 0.9
+    stored = table.get_job(JOB_ID)
+    assert (stored.status, stored.results) == ("succeeded", {"best_f1": 0.9})
 
 
 def test_every_list_call_answers_with_a_pair(table: DynamoClient) -> None:
