@@ -25,6 +25,7 @@ from receipt_layoutlm.data import synthetic
 from receipt_layoutlm.data.table_writer import write_records
 from run_records.s3_store import S3Store
 from tests.integration.assistant.conftest import ROOT
+from tests.support.fake_imds import GROUP_TAG, fake_imds
 from tests.support.records import job_maker, metrics, write_run_json
 from workers.errors import SettingsError
 from workers.local_aws.local_stack import CREDENTIALS, LocalStack
@@ -116,6 +117,23 @@ def test_the_folder_tells_where_things_lie_and_how_full_the_queues_are(
     assert queues["export"]["visible"] == 0
     assert found["runs_by_status"] == {"running": 1, "succeeded": 2}
     assert found["records"]["receipts"] == 2
+
+
+@pytest.mark.usefixtures("_here")
+def test_on_an_instance_the_folder_says_what_it_is(tmp_path: Path) -> None:
+    with fake_imds() as imds, pytest.MonkeyPatch.context() as patch:
+        imds.values |= {"instance-type": "g5.xlarge", "ami-id": "ami-0123", GROUP_TAG: "layoutlm-training"}
+        patch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds.url)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "false")
+        patch.setenv("CONDA_DEFAULT_ENV", "receipts")
+        assert write(tmp_path / "context").exit_code == 0
+        imds.broken = True
+        assert write(tmp_path / "unknown").exit_code == 0
+    found = read(tmp_path / "context" / "infrastructure.json")
+    names = ("ec2_instance_type", "ami", "asg_name", "conda_env")
+    assert [found[name] for name in names] == ["g5.xlarge", "ami-0123", "layoutlm-training", "receipts"]
+    unknown = read(tmp_path / "unknown" / "infrastructure.json")
+    assert [unknown[name] for name in names] == [None, None, None, "receipts"]
 
 
 def test_the_folder_sums_up_history_and_data_as_json_and_as_markdown(written: Path) -> None:
