@@ -103,6 +103,7 @@ def test_options_of_the_run_stay_as_they_were() -> None:
         "epochs": 12,
         "weight_decay": 0.05,
         "seed": 7,
+        "early_stopping_patience": 5,
         "val_keys_s3": "s3://bucket/val.json",
     }
 

@@ -64,7 +64,9 @@ def history_of(rows: list[Row], name: str) -> list[tuple[int, int, float]]:
 def test_every_list_of_another_reader_can_take_its_integers(
     make_task: MakeTask, aws: LocalStack, storage: S3Store, *, by_steps: bool
 ) -> None:
-    task = make_task(allowed_labels=["DATE", "TAX"], **({"eval_steps": 2} if by_steps else {}))
+    task = make_task(
+        allowed_labels=["DATE", "TAX"], early_stopping_patience=0, **({"eval_steps": 2} if by_steps else {})
+    )
     results = train(task, Reporter(None), StopRequested()).results
     rows = rows_of(aws, task.job.job_id)
     epochs = [(0, 2), (0, 4), (1, 6), (1, 8), (2, 10)] if by_steps else [(1, 5), (2, 10)]
