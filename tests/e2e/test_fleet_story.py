@@ -109,6 +109,7 @@ def send(stack: LocalStack) -> None:
         "hyperparameters": {
             "pretrained_model": "scratch:tiny",
             "epochs": "4",
+            "early_stopping_patience": "0",
             "learning_rate": "1e-3",
             "no_frozen_val": "true",
         },
