@@ -32,27 +32,33 @@ CASES = SHARED / "cases"
 
 
 # Files of few tests that take minutes. Begun last, one of them would leave the other core idle at the end.
-_LONGEST = ("tests/e2e/", "tests/chaos/", "tests/integration/cli/", "tests/browser/", "tests/unit/sagemaker/")
+_LONGEST = (
+    "tests/e2e/",
+    "tests/chaos/",
+    "tests/integration/cli/",
+    "tests/browser/",
+    "tests/integration/sagemaker/",
+)
 
 
 # Minutes of trainings, conversions, and processes that import torch again and again; `make slow` runs them.
 _SLOW = (
     "tests/e2e/test_exact_resume.py",
     "tests/integration/cli/test_cli_dlq.py",
+    "tests/integration/coreml/test_coreml_publish.py",
+    "tests/integration/training/test_training_child.py",
+    "tests/integration/training/test_training_disk.py",
+    "tests/integration/training/test_training_distributed.py",
+    "tests/integration/training/test_training_hub_child.py",
+    "tests/integration/training/test_training_loader_workers.py",
+    "tests/integration/training/test_training_speed_runs.py",
     "tests/integration/workers/test_workers_bad_input.py",
     "tests/unit/coreml/test_coreml_disk.py",
-    "tests/unit/coreml/test_coreml_publish.py",
     "tests/unit/coreml/test_coreml_reproducible.py",
     "tests/unit/coreml/test_coreml_spoilt_packages.py",
     "tests/unit/coreml/test_coreml_wrong_graphs.py",
     "tests/unit/inference/test_inference_clients.py",
-    "tests/unit/training/test_training_child.py",
-    "tests/unit/training/test_training_disk.py",
-    "tests/unit/training/test_training_distributed.py",
-    "tests/unit/training/test_training_hub_child.py",
     "tests/unit/training/test_training_ladder.py",
-    "tests/unit/training/test_training_loader_workers.py",
-    "tests/unit/training/test_training_speed_runs.py",
 )
 
 
@@ -77,18 +83,19 @@ _UNTRACED = (
     "tests/simulation/",
     "tests/browser/",
     "tests/infra/",
-    "tests/integration/analysis/",
-    "tests/integration/assistant/",
-    "tests/integration/web/",
+    *(
+        f"tests/integration/{name}/"
+        for name in ("coreml", "dashboard", "data", "mcp_server", "run_analysis", "sagemaker", "training")
+    ),
     *(
         f"tests/unit/{name}/"
         for name in (
-            "analysis",
             "coreml",
-            "data_sources",
+            "data",
             "diagnosis",
             "evaluation",
             "inference",
+            "run_analysis",
             "sagemaker",
             "training",
         )

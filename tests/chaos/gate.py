@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 _OPERATION = re.compile(rb"x-amz-target: *[\w.]+\.(\w+)", re.IGNORECASE)
+_EXPECT = re.compile(rb"expect: *100-continue\r\n", re.IGNORECASE)
+_CHUNKED = re.compile(rb"transfer-encoding: *chunked", re.IGNORECASE)
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
@@ -85,7 +87,7 @@ class Gate:
         self._connections.add(writer)
         try:
             with suppress(OSError, asyncio.IncompleteReadError):
-                await self._pass(await _read_request(reader), writer)
+                await self._pass(await _read_request(reader, writer), writer)
         finally:
             self._connections.discard(writer)
             writer.close()
@@ -128,7 +130,22 @@ async def gate_to(endpoint_url: str) -> AsyncIterator[Gate]:
         await gate.close()
 
 
-async def _read_request(reader: asyncio.StreamReader) -> bytes:
+async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
     head = await reader.readuntil(b"\r\n\r\n")
+    if _EXPECT.search(head):  # an upload waits for leave before it sends its body
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await writer.drain()
+        head = _EXPECT.sub(b"", head)
+    if _CHUNKED.search(head):
+        return head + await _read_chunks(reader)
     length = _LENGTH.search(head)
     return head + await reader.readexactly(int(length[1]) if length else 0)
+
+
+async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
+    body, size = b"", -1
+    while size:
+        line = await reader.readuntil(b"\r\n")
+        size = int(line.split(b";")[0], 16)
+        body += line + await reader.readexactly(size + 2)
+    return body

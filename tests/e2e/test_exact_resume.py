@@ -19,7 +19,8 @@ from receipt_layoutlm.data.snapshot import save_snapshot
 from run_records.s3_store import S3Store
 from tests.e2e.test_whole_path import daemon, wait_for_result
 from tests.support.refusing_proxy import refusing
-from tests.unit.training.conftest import MEASURED, make_receipts
+from tests.support.small_receipts import make_receipts
+from tests.support.small_trainings import MEASURED
 from workers.local_aws.local_stack import LocalStack, MotoServer
 
 pytestmark = pytest.mark.e2e

@@ -24,6 +24,7 @@ from receipt_layoutlm.training.benchmark.rung import measure
 from receipt_layoutlm.training.scratch import SIZES, build_model
 from receipt_layoutlm.training.speed.throughput import model_flops, peak_flops
 from run_records.errors import ConfigurationError
+from tests.support.commands import run_here
 
 TINY = RungTask(rung="ours", model="scratch:tiny", windows=2, steps=2, parity_steps=3)
 
@@ -113,6 +114,6 @@ def test_the_command_prints_the_ladder_as_table_and_as_json(monkeypatch: pytest.
 
 
 def test_data_that_is_not_there_is_refused() -> None:
-    done = CliRunner().invoke(app, ["bench", "train", "--data", "nowhere.jsonl"])
-    assert done.exit_code != 0
-    assert "nowhere.jsonl is no file" in done.output.replace("\n", " ")
+    done = run_here("bench", "train", "--data", "nowhere.jsonl", environ={})
+    assert done.code == 65
+    assert "nowhere.jsonl cannot be read" in done.stderr
