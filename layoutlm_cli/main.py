@@ -44,6 +44,7 @@ from layoutlm_cli.commands import import_receipts as importing
 from layoutlm_cli.commands import mcp as mcp_command
 from layoutlm_cli.commands import run_worker as work
 from layoutlm_cli.exit_codes import failures_explained, skipped_said
+from layoutlm_cli.training_options import TrainingCommand
 
 app = typer.Typer(
     help="Train receipt models and export them to CoreML, by queue or by hand.",
@@ -52,7 +53,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("train")(train.train)
+app.command("train", cls=TrainingCommand)(train.train)
 app.command("export-coreml")(skipped_said(export_coreml.export_coreml))
 app.command("validate-coreml")(skipped_said(validate_coreml.validate_coreml))
 app.command("infer")(skipped_said(infer.infer))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from receipt_layoutlm.tag_transitions import Transitions
 from receipt_layoutlm.tokenizer_files import FAST_TOKENIZER, TOKENIZER_CONFIG, VOCABULARY
 from run_records.errors import CheckpointError
 from run_records.labels import LabelSet, label_set_of_tags
-from run_records.s3_store import hash_file
+from run_records.s3_store import S3Store, hash_file
 
 WEIGHTS = "model.safetensors"
 RUN_FACTS = "layoutlm_run.json"
@@ -97,6 +98,22 @@ def parse_manifest(body: bytes | None) -> Manifest | None:
         return None if body is None else Manifest.model_validate_json(body)
     except pydantic.ValidationError:
         return None
+
+
+def find_step(storage: S3Store, checkpoint: str) -> str:
+    """The prefix of a step that is named as `RUN/checkpoint-STEP/`, wherever the run keeps that step.
+
+    Guides name checkpoints right below the run. A prefix that has objects, one that names no step, and a
+    folder on this disk come back as they are.
+    """
+    named = re.fullmatch(r"(s3://.+?/)(?:checkpoints/)?(checkpoint-(\d+))/?", checkpoint)
+    if named is None or storage.list_keys(f"{checkpoint.rstrip('/')}/"):
+        return checkpoint
+    run, name, step = named.groups()
+    if storage.list_keys(f"{run}checkpoints/{name}/"):
+        return f"{run}checkpoints/{name}/"
+    best = parse_manifest(storage.read(f"{run}best/{MANIFEST}"))
+    return f"{run}best/" if best is not None and best.step == int(step) else checkpoint
 
 
 def read_run_facts(folder: Path) -> RunFacts | None:

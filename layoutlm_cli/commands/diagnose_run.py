@@ -10,22 +10,34 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from layoutlm_cli.argument_or_option import one_of
+
 if TYPE_CHECKING:
     from receipt_layoutlm.diagnosis.diagnosis_report import Summary
     from run_records.s3_store import S3Store
 
 
-def diagnose_run(
+def diagnose_run(  # noqa: PLR0913, PLR0917 - each is one option of the command
     job: Annotated[
         str | None, typer.Argument(help="Id or name of a training, or s3:// of its run's folder.")
     ] = None,
+    job_name: Annotated[str | None, typer.Option("--job-name", help="The training, as an option.")] = None,
     checkpoint: Annotated[
         str | None,
         typer.Option(help="A checkpoint's folder, or its s3:// prefix; without it, the run's best."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write to; by default diagnosis/ and the run's name.")
+        Path | None,
+        typer.Option(
+            "--out", "--output-dir", help="Folder to write to; by default diagnosis/ and the run's name."
+        ),
     ] = None,
+    max_receipts: Annotated[
+        int | None, typer.Option(min=1, help="Look at so many validation receipts at most.")
+    ] = None,
+    skip_train_context: Annotated[  # noqa: ARG001 - taken because other tools' users type it
+        bool, typer.Option("--skip-train-context", help="Changes nothing: no training receipt is read here.")
+    ] = False,
 ) -> None:
     """Show where and why a checkpoint errs: a report, scores of each receipt and group, each wrong word."""
     from layoutlm_cli.commands.eval_checkpoints import find_run, open_table  # noqa: PLC0415
@@ -37,6 +49,8 @@ def diagnose_run(
     from run_records.s3_store import S3Store  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
+    if job is not None or job_name is not None:
+        job = one_of(job, job_name, "the training", "--job-name")
     if job is None and checkpoint is None:
         raise typer.BadParameter("name a training, or a checkpoint by --checkpoint")
     settings = Settings.from_environ()
@@ -47,7 +61,7 @@ def diagnose_run(
         # A checkpoint says which job it is of, and so where the receipts are named.
         root = root or find_run(settings, read_facts(folder).job_id)
         record = read_run_record(storage, root)
-        frozen = find_frozen(storage, lambda: open_table(settings), record)
+        frozen = find_frozen(storage, lambda: open_table(settings), record).sample(max_receipts)
         target = out or Path("diagnosis") / record.job_name
         with writing_explained(target):
             target.mkdir(parents=True, exist_ok=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
+
+from layoutlm_cli.argument_or_option import one_of
 
 if TYPE_CHECKING:
     from run_records.epochs_json import EpochScores, EpochsFile
@@ -15,8 +17,11 @@ if TYPE_CHECKING:
     from workers.settings import Settings
 
 
-def eval_checkpoints(
-    job: Annotated[str, typer.Argument(help="Id or name of a training, or s3:// of its run's folder.")],
+def eval_checkpoints(  # noqa: PLR0913, PLR0917 - each is one option of the command
+    job: Annotated[
+        str | None, typer.Argument(help="Id or name of a training, or s3:// of its run's folder.")
+    ] = None,
+    job_name: Annotated[str | None, typer.Option("--job-name", help="The training, as an option.")] = None,
     checkpoint: Annotated[
         list[str] | None,
         typer.Option(help="Only this one, such as checkpoint-120; may be repeated. epochs.json stays then."),
@@ -24,35 +29,62 @@ def eval_checkpoints(
     output: Annotated[
         str | None, typer.Option(help="Also write the document to this file; - prints it instead.")
     ] = None,
+    output_dir: Annotated[
+        Path | None, typer.Option(help="Also write epochs.json into this folder, which is made.")
+    ] = None,
+    max_receipts: Annotated[
+        int | None,
+        typer.Option(min=1, help="Score so many validation receipts at most. epochs.json in S3 stays then."),
+    ] = None,
+    num_showcase: Annotated[
+        int | None, typer.Option(min=0, help="Name so many receipts to be shown, instead of a few.")
+    ] = None,
 ) -> None:
     """Score every checkpoint of a run on its validation receipts, and write epochs.json beside them."""
-    from layoutlm_cli.writing import refuse_unwritable, write_whole  # noqa: PLC0415
+    from layoutlm_cli.writing import refuse_unwritable, write_whole, writing_explained  # noqa: PLC0415
     from run_records.epochs_json import EPOCHS_JSON  # noqa: PLC0415
     from run_records.s3_store import S3Store  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
+    run = one_of(job, job_name, "the training", "--job-name")
+    if output_dir is not None:
+        with writing_explained(output_dir):
+            output_dir.mkdir(parents=True, exist_ok=True)
     if output not in {None, "-"}:
         refuse_unwritable(Path(str(output)))
     settings = Settings.from_environ()
     storage = S3Store(settings.allowed_buckets)
-    root = find_run(settings, job)
-    document = _evaluate(settings, storage, root, checkpoint or ())
+    root = find_run(settings, run)
+    document = _evaluate(settings, storage, root, checkpoint or (), Sample(max_receipts, num_showcase))
     text = document.model_dump_json(indent=2)
-    if not checkpoint:
+    whole = not checkpoint and max_receipts is None
+    if whole:
         storage.write(f"{root}{EPOCHS_JSON}", text.encode())
+    if output_dir is not None:
+        write_whole(output_dir / EPOCHS_JSON, text + "\n")
     if output == "-":
         typer.echo(text)
         return
     if output is not None:
         write_whole(Path(output), text + "\n")
     _show(document)
-    if not checkpoint:
+    if whole:
         typer.echo(f"wrote {root}{EPOCHS_JSON}")
 
 
-def _evaluate(settings: Settings, storage: S3Store, root: str, names: Sequence[str]) -> EpochsFile:
+class Sample(NamedTuple):
+    """How many receipts are scored, and how many are named to be shown; None leaves the default."""
+
+    receipts: int | None
+    showcase: int | None
+
+
+def _evaluate(
+    settings: Settings, storage: S3Store, root: str, names: Sequence[str], sample: Sample
+) -> EpochsFile:
     from layoutlm_cli.console import errors  # noqa: PLC0415
     from receipt_layoutlm.evaluation.checkpoint_scores import (  # noqa: PLC0415
+        SHOWCASE,
         describe_epochs,
         evaluate_checkpoints,
         list_checkpoints,
@@ -62,14 +94,15 @@ def _evaluate(settings: Settings, storage: S3Store, root: str, names: Sequence[s
 
     record = read_run_record(storage, root)
     chosen = list_checkpoints(storage, root, names)
-    frozen = find_frozen(storage, lambda: open_table(settings), record)
+    frozen = find_frozen(storage, lambda: open_table(settings), record).sample(sample.receipts)
     with errors.status("evaluating") as status:
 
         def show(name: str, done: int, in_all: int) -> None:
             status.update(f"{name}: {done} of {in_all} batches")
 
         epochs = list(evaluate_checkpoints(storage, chosen, record, frozen, show))
-    return describe_epochs(record, root, epochs, frozen.hash, frozen.keys)
+    showcase = SHOWCASE if sample.showcase is None else sample.showcase
+    return describe_epochs(record, root, epochs, frozen.hash, frozen.keys, showcase=showcase)
 
 
 def find_run(settings: Settings, job: str) -> str:

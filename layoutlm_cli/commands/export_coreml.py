@@ -8,13 +8,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from layoutlm_cli.argument_or_option import one_of
+
 if TYPE_CHECKING:
     from receipt_layoutlm.coreml.manifest import BundleForm
 
 
 def export_coreml(  # noqa: PLR0913, PLR0917 - each is one option of the command
-    checkpoint: Annotated[str, typer.Argument(help="Folder of a checkpoint, or its s3:// prefix.")],
-    out: Annotated[Path, typer.Argument(help="Folder that the bundle is written to.")],
+    checkpoint: Annotated[
+        str | None, typer.Argument(help="Folder of a checkpoint, or its s3:// prefix.")
+    ] = None,
+    out: Annotated[Path | None, typer.Argument(help="Folder that the bundle is written to.")] = None,
+    checkpoint_option: Annotated[
+        str | None,
+        typer.Option(
+            "--checkpoint-dir",
+            "--s3-uri",
+            help="The checkpoint, as an option. s3://BUCKET/runs/JOB/checkpoint-STEP/ is found wherever the "
+            "run keeps that step.",
+        ),
+    ] = None,
+    out_option: Annotated[
+        Path | None, typer.Option("--output-dir", help="The bundle's folder, as an option.")
+    ] = None,
     quantize: Annotated[str, typer.Option(help="float16, int8, int4, or float32.")] = "float16",
     shapes: Annotated[
         str,
@@ -27,15 +43,18 @@ def export_coreml(  # noqa: PLR0913, PLR0917 - each is one option of the command
         bool, typer.Option("--zip", help="Write OUT.zip beside it, as clients take it.")
     ] = False,
 ) -> None:
-    """Convert a checkpoint to a CoreML bundle here and now; it has to pass every gate."""
+    """Convert a checkpoint to a CoreML bundle in this process; it has to pass every gate."""
     from messages.export_options import (  # noqa: PLC0415
         parse_quantize,
         parse_shapes,
     )
 
     started = time.monotonic()
+    source = one_of(checkpoint, checkpoint_option, "the checkpoint", "--checkpoint-dir")
+    target = one_of(out, out_option, "the bundle's folder", "--output-dir")
     weights, lengths = parse_quantize(quantize), parse_shapes(shapes)
     from layoutlm_cli.writing import writing_explained  # noqa: PLC0415
+    from receipt_layoutlm.checkpoint import find_step  # noqa: PLC0415
     from receipt_layoutlm.coreml.deterministic_archive import zip_bundle  # noqa: PLC0415
     from receipt_layoutlm.coreml.export import export_local  # noqa: PLC0415
     from receipt_layoutlm.coreml.manifest import BundleForm  # noqa: PLC0415
@@ -44,17 +63,18 @@ def export_coreml(  # noqa: PLR0913, PLR0917 - each is one option of the command
     from workers.settings import Settings  # noqa: PLC0415
 
     _say_what_it_needs(BundleForm(weights, lengths))
-    with writing_explained(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
+    with writing_explained(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     settings = Settings.from_environ()
     storage = S3Store(settings.allowed_buckets)
+    source = find_step(storage, source)
     made = export_local(
-        checkpoint,
-        out,
+        source,
+        target,
         weights,
         shapes=lengths,
         run_name=run_name,
-        validation=find_validation_by_hand(storage, checkpoint, settings.table_name),
+        validation=find_validation_by_hand(storage, source, settings.table_name),
         storage=storage,
     )
     if archive:

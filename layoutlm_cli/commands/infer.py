@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from layoutlm_cli.argument_or_option import one_of
+
 if TYPE_CHECKING:
     from receipt_layoutlm.inference.receipt_json import LabelledReceipt
     from receipt_layoutlm.inference.resolve import FoundReceipt
@@ -20,9 +22,23 @@ Model = tuple[Literal["checkpoint", "bundle", "job"], str]
 
 
 def infer(  # noqa: PLR0913, PLR0917 - each is one argument or option of the command
-    receipt: Annotated[str, typer.Argument(help="Image id of a receipt of the table, or a JSON file.")],
+    receipt: Annotated[
+        str | None, typer.Argument(help="Image id of a receipt of the table, or a JSON file.")
+    ] = None,
     receipt_id: Annotated[int | None, typer.Argument(help="Receipt id; none for a JSON file.")] = None,
-    checkpoint: Annotated[str | None, typer.Option(help="Checkpoint: a folder, or its s3:// prefix.")] = None,
+    image_id: Annotated[str | None, typer.Option("--image-id", help="The image id, as an option.")] = None,
+    receipt_option: Annotated[
+        int | None, typer.Option("--receipt-id", help="The receipt id, as an option.")
+    ] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--checkpoint",
+            "--model-dir",
+            "--model-s3-uri",
+            help="Checkpoint: a folder, or its s3:// prefix.",
+        ),
+    ] = None,
     bundle: Annotated[str | None, typer.Option(help="Bundle: a folder or zip, here or in s3://.")] = None,
     job: Annotated[str | None, typer.Option(help="Id or name of a training: its best checkpoint.")] = None,
     decoding: Annotated[
@@ -33,18 +49,25 @@ def infer(  # noqa: PLR0913, PLR0917 - each is one argument or option of the com
     draw: Annotated[Path | None, typer.Option(help="Also draw the receipt with its labels, as PNG.")] = None,
 ) -> None:
     """Label the words of one receipt with a checkpoint or a bundle."""
+    from receipt_layoutlm.checkpoint import find_step  # noqa: PLC0415
     from receipt_layoutlm.inference.label import label_receipt  # noqa: PLC0415
     from receipt_layoutlm.inference.resolve import open_model  # noqa: PLC0415
     from run_records.s3_store import S3Store  # noqa: PLC0415
     from workers.settings import Settings  # noqa: PLC0415
 
+    wanted = one_of(receipt, image_id, "the receipt", "--image-id")
+    number = None
+    if receipt_id is not None or receipt_option is not None:
+        number = one_of(receipt_id, receipt_option, "the receipt's id", "--receipt-id")
     chosen = _choose_model(checkpoint=checkpoint, bundle=bundle, job=job)
     if draw is not None:
         _check_drawing(draw)
     settings = Settings.from_environ()
     storage = S3Store(settings.allowed_buckets)
-    found = _find_receipt(settings, receipt, receipt_id)
+    found = _find_receipt(settings, wanted, number)
     kind, place = _find_model(chosen, settings)
+    if kind == "checkpoint":
+        place = find_step(storage, place)
     with open_model(kind, place, storage) as labeller:
         labelled = label_receipt(labeller, found.receipt, decoding)
     if as_json:

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from layoutlm_cli.setting_options import DynamoTable, Region, apply_settings
+
 Once = Annotated[
     bool,
     typer.Option(
@@ -16,13 +18,44 @@ Once = Annotated[
 Verbose = Annotated[bool, typer.Option("--verbose", help="Log what the children write, too.")]
 
 
-def train_worker(once: Once = False, verbose: Verbose = False) -> None:
+JobQueueUrl = Annotated[
+    str | None,
+    typer.Option("--job-queue-url", metavar="URL", help="The queue of jobs; else the variable's."),
+]
+ResultsQueueUrl = Annotated[
+    str | None,
+    typer.Option("--results-queue-url", metavar="URL", help="The queue of results; else the variable's."),
+]
+
+
+def train_worker(  # noqa: PLR0913, PLR0917 - each is one option of the command
+    once: Once = False,
+    verbose: Verbose = False,
+    job_queue_url: JobQueueUrl = None,
+    results_queue_url: ResultsQueueUrl = None,
+    dynamo_table: DynamoTable = None,
+    region: Region = None,
+) -> None:
     """Take train jobs from their queue until stopped."""
+    urls = {"TRAIN_JOB_QUEUE_URL": job_queue_url, "TRAIN_RESULTS_QUEUE_URL": results_queue_url}
+    apply_settings({"dynamo_table": dynamo_table, "region": region, **urls})
     _run("train", once=once, verbose=verbose)
 
 
-def export_worker(once: Once = False, verbose: Verbose = False) -> None:
+def export_worker(  # noqa: PLR0913, PLR0917 - each is one option of the command
+    once: Once = False,
+    verbose: Verbose = False,
+    job_queue_url: JobQueueUrl = None,
+    results_queue_url: ResultsQueueUrl = None,
+    dynamo_table: DynamoTable = None,
+    region: Region = None,
+) -> None:
     """Take CoreML export jobs from their queue until stopped."""
+    urls = {
+        "COREML_EXPORT_JOB_QUEUE_URL": job_queue_url,
+        "COREML_EXPORT_RESULTS_QUEUE_URL": results_queue_url,
+    }
+    apply_settings({"dynamo_table": dynamo_table, "region": region, **urls})
     _run("export", once=once, verbose=verbose)
 
 

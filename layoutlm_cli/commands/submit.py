@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from layoutlm_cli.training_options import request, training_options
+from layoutlm_cli.training_options import TrainingCommand, request, training_options
 
 app = typer.Typer(help="Send a request to a worker's queue, checked before it is sent.", no_args_is_help=True)
 
@@ -28,7 +28,7 @@ def train(job_name: str, options: dict[str, str]) -> None:
     typer.echo(f"follow it with: layoutlm-cli status {job.job_name}")
 
 
-app.command("train")(training_options(train))
+app.command("train", cls=TrainingCommand)(training_options(train))
 
 
 @app.command("export")

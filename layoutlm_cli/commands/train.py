@@ -19,7 +19,7 @@ _CODES = {"succeeded": 0, "failed": 65, "cancelled": 130, None: 75}
 
 
 def _train(job_name: str, options: dict[str, str]) -> None:
-    """Train one model here and now, or go on with the training that was interrupted under this name.
+    """Train one model in this process, or go on with the training that was interrupted under this name.
 
     Exit code 0: succeeded; 65: failed; 75: interrupted, and the same command goes on; 130: cancelled.
     """

@@ -71,8 +71,14 @@ def describe_checkpoint(
     )
 
 
-def describe_epochs(
-    record: RunRecord, root: str, epochs: Sequence[EpochScores], keys_hash: str, keys: Sequence[str]
+def describe_epochs(  # noqa: PLR0913 - the parts of one document
+    record: RunRecord,
+    root: str,
+    epochs: Sequence[EpochScores],
+    keys_hash: str,
+    keys: Sequence[str],
+    *,
+    showcase: int = SHOWCASE,
 ) -> EpochsFile:
     """The document.
 
@@ -82,6 +88,7 @@ def describe_epochs(
         epochs: its checkpoints, in their order.
         keys_hash: of the receipts that were evaluated.
         keys: of those, sorted.
+        showcase: how many of them it names to be shown.
     """
     best = max(epochs, key=lambda one: one.heldout_f1, default=None)
     recorded = record.split_metadata.val_receipts_hash
@@ -102,20 +109,20 @@ def describe_epochs(
         epochs=tuple(epochs),
         best_epoch_heldout=None if best is None else best.epoch,
         best_checkpoint_heldout=None if best is None else best.checkpoint,
-        showcase_receipt_keys=choose_showcase(keys),
+        showcase_receipt_keys=choose_showcase(keys, showcase),
         generated_at=now(),
     )
 
 
-def choose_showcase(keys: Sequence[str]) -> tuple[str, ...]:
+def choose_showcase(keys: Sequence[str], most: int = SHOWCASE) -> tuple[str, ...]:
     """`{image}_{receipt}` of a few receipts, the same for the same keys."""
-    parts = [key.partition("#") for key in spread_evenly(keys)]
+    parts = [key.partition("#") for key in spread_evenly(keys, most)]
     return tuple(f"{image}_{int(receipt)}" for image, _, receipt in parts)
 
 
-def spread_evenly(keys: Sequence[str]) -> list[str]:
-    """A few of sorted keys, from all over them."""
-    count = min(SHOWCASE, len(keys))
+def spread_evenly(keys: Sequence[str], most: int = SHOWCASE) -> list[str]:
+    """At most so many of sorted keys, from all over them."""
+    count = min(most, len(keys))
     return [keys[place * len(keys) // count] for place in range(count)]
 
 

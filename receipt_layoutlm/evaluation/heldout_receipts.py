@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from receipt_dynamo import DynamoClient
 from receipt_layoutlm.data.dynamo_export import load_export
@@ -38,6 +38,17 @@ class HeldoutReceipts:
     def hash(self) -> str:
         """The contract's hash of the keys."""
         return hash_keys(self.keys)
+
+    def sample(self, most: int | None) -> HeldoutReceipts:
+        """At most so many of them, from all over the keys and always the same; None takes all."""
+        if most is None or most >= len(self.receipts):
+            return self
+        places = [place * len(self.receipts) // most for place in range(most)]
+        return replace(
+            self,
+            receipts=tuple(self.receipts[place] for place in places),
+            seen=tuple(self.seen[place] for place in places),
+        )
 
 
 def find_frozen(

@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from layoutlm_cli.training_options import request, training_options
+from layoutlm_cli.training_options import TrainingCommand, request, training_options
 from messages.codec import decode_train_job
 from messages.hyperparameters import Hyperparameters
 from messages.train import TrainJob
@@ -45,7 +45,9 @@ def from_command(command: str) -> TrainJob:
     """What `layoutlm-cli train` makes of the words of the command, by its own options."""
     taken: dict[str, Any] = {}
     app = typer.Typer()
-    app.command()(training_options(lambda name, options: taken.update(request(name, options))))
+    app.command(cls=TrainingCommand)(
+        training_options(lambda name, options: taken.update(request(name, options)))
+    )
     program, subcommand, *words = shlex.split(command)
     assert (program, subcommand) == ("layoutlm-cli", "train")
     answer = CliRunner().invoke(app, words)
