@@ -66,19 +66,17 @@ def training_options(command: Callable[..., None]) -> Callable[..., None]:
     `cls=TrainingCommand`.
     """
 
-    def wrapped(name_argument: str | None = None, job_name: str | None = None, **options: Value) -> None:
-        if name_argument and job_name and name_argument != job_name:
-            raise typer.BadParameter(f"two names are given, {name_argument} and {job_name}: give one")
+    def wrapped(job_name: str | None = None, name_option: str | None = None, **options: Value) -> None:
+        if job_name and name_option and job_name != name_option:
+            raise typer.BadParameter(f"two names are given, {job_name} and {name_option}: give one")
         apply_settings({name: str(options.pop(name) or "") for name in SETTING_OPTIONS})
         said = {name: _text(value) for name, value in options.items() if value not in (None, [])}
-        command(name_argument or job_name or _made_name(), said)
+        command(job_name or name_option or _made_name(), said)
 
     name_help = "Name of the run and of its folder; made from the time when left out."
     parameters = [
-        _parameter("name_argument", str, typer.Argument(metavar="[JOB_NAME]", help=name_help)),
-        _parameter(
-            "job_name", str, typer.Option("--job-name", metavar="NAME", help="The same, as an option.")
-        ),
+        _parameter("job_name", str, typer.Argument(metavar="JOB_NAME", help=name_help)),
+        _parameter("name_option", str, typer.Option("--job-name", help="The same, as an option.")),
         *(_parameter(name, str, option) for name, option in SETTING_OPTIONS.items()),
         *(_parameter(name, *_option(name, text, panel)) for name, (text, panel) in option_help().items()),
     ]
